@@ -1,0 +1,45 @@
+"""What a script shows a person: one-line errors, log lines and progress, alike in a terminal and a log."""
+
+import os
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from typing import TypeVar
+
+from tqdm import tqdm
+
+from vllm_lab.errors import LabError
+
+Item = TypeVar("Item")
+
+
+def run(main: Callable[[], None]) -> None:
+    """Call `main`; a LabError ends the process with status 1 and one line instead of a traceback."""
+    try:
+        main()
+    except LabError as error:
+        print(f"error: {error}", file=sys.stderr)
+        raise SystemExit(1) from None
+
+
+def log(message: str) -> None:
+    """Write one line for the rule's log."""
+    print(message, file=sys.stderr, flush=True)
+
+
+def progress(
+    items: Iterable[Item], *, desc: str, total: float | None = None, unit: str = "it"
+) -> Iterator[Item]:
+    """Iterate with a progress bar on stderr; in a log (no terminal) a line every ten seconds instead."""
+    interval = 0.2 if sys.stderr.isatty() else 10.0
+    yield from tqdm(
+        items, desc=desc, total=total, unit=unit, unit_scale=True, mininterval=interval, ascii=True
+    )
+
+
+def threads() -> int:
+    """Cores this job may use: what the workflow gave it (VLLM_LAB_THREADS), else all that the process has."""
+    given = os.environ.get("VLLM_LAB_THREADS")
+    if given:
+        return max(1, int(given))
+    affinity = getattr(os, "sched_getaffinity", None)
+    return len(affinity(0)) if affinity else os.cpu_count() or 1

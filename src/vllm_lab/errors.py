@@ -1,0 +1,5 @@
+"""The one error that a user is meant to read."""
+
+
+class LabError(Exception):
+    """Something the user can mend. The message names the file, the record or key, and the way out."""
