@@ -1,0 +1,51 @@
+# The two commands of the README, `make report` and `make test`, set up all they need.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+PYTHON ?= python3
+CORES ?= 1
+VENV ?= .venv
+BIN := $(VENV)/bin
+# Further flags for pip, such as --extra-index-url with PyTorch's CPU wheel index.
+PIP_FLAGS ?=
+
+# Everything where vLLM's CPU build installs (Linux on x86-64, CPython 3.11), else everything but vLLM.
+# On a machine with CUDA: make ENVIRONMENT=cuda …
+PLATFORM := $(shell $(PYTHON) -c 'import platform, sys; print(platform.system(), platform.machine(), *sys.version_info[:2])')
+ENVIRONMENT ?= $(if $(filter Linux-x86_64-3-11,$(subst $() ,-,$(PLATFORM))),cpu,core)
+
+help:  ## list the targets
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+$(VENV)/installed: envs/$(ENVIRONMENT).lock pyproject.toml
+	@echo "Installing envs/$(ENVIRONMENT).lock into $(VENV) ($(PLATFORM))"
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --no-deps --require-hashes $(PIP_FLAGS) -r envs/$(ENVIRONMENT).lock
+	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
+	@touch $@
+
+env: $(VENV)/installed  ## make the locked environment in .venv
+
+report: env  ## run the whole pipeline: results/report/index.html
+	$(BIN)/snakemake --cores $(CORES) report
+	@echo "Open results/report/index.html"
+
+test: env  ## run all tests, on small real data
+	$(BIN)/python -m pytest
+
+lint: env  ## ruff, snakefmt, snakemake --lint
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/snakefmt --check Snakefile workflow
+	$(BIN)/snakemake --lint
+
+lock:  ## resolve the environments' locks anew (needs uv)
+	envs/lock.sh
+
+clean:  ## delete results and Snakemake's records; keeps the environment
+	rm -rf .snakemake
+	find results -mindepth 1 ! -name README.md -delete
+
+.PHONY: help env report test lint lock clean

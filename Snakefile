@@ -1,0 +1,32 @@
+# vllm-lab: from real conversations to a report in which every number can be traced.
+#
+#   snakemake --cores 1 report        everything the report needs
+#   snakemake --list                  every rule
+#   snakemake --cores 1 FILE          one output
+
+from snakemake.utils import min_version
+
+min_version("9.20")
+
+
+configfile: "config.yaml"
+
+
+include: "workflow/rules/common.smk"
+include: "workflow/rules/data.smk"
+include: "workflow/rules/traces.smk"
+include: "workflow/rules/sharing.smk"
+include: "workflow/rules/report.smk"
+
+
+report: "workflow/report/workflow.rst"
+
+
+# The default target; it must stand here, since included files never set one.
+rule report:
+    input:
+        "results/report/index.html",
+        "results/report/report.md",
+        "results/report/summary.json",
+    default_target: True
+    localrule: True

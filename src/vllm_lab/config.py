@@ -1,0 +1,59 @@
+"""The configuration's check: one line for the first thing that is wrong."""
+
+import difflib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+from jsonschema import Draft202012Validator
+from jsonschema.exceptions import ValidationError, best_match
+
+from vllm_lab.errors import LabError
+
+
+def check(config: Mapping[str, Any], schema_file: Path) -> None:
+    """Raise LabError when the configuration does not fit the schema.
+
+    The message names the key (dotted), what was found and what is allowed, in one line.
+    """
+    schema = yaml.safe_load(schema_file.read_text(encoding="utf-8"))
+    error = best_match(Draft202012Validator(schema).iter_errors(config))
+    if error is not None:
+        raise LabError(f"config: {_explain(error)}")
+
+
+def _explain(error: ValidationError) -> str:
+    key = ".".join(str(part) for part in error.absolute_path)
+    if error.validator == "additionalProperties":
+        allowed = list(error.schema.get("properties", {}))
+        unknown = next(name for name in error.instance if name not in allowed)
+        close = difflib.get_close_matches(str(unknown), allowed, n=1)
+        hint = f"did you mean '{close[0]}'? " if close else ""
+        return f"{_join(key, unknown)}: no such key; {hint}allowed here: {', '.join(allowed)}"
+    if error.validator == "required":
+        absent = next(name for name in error.validator_value if name not in error.instance)
+        return f"{_join(key, absent)}: missing; it stands in config.yaml, look what was removed there"
+    if error.validator == "minLength" and not error.instance:
+        return f"{key}: found an empty text, allowed: a non-empty one"
+    if "propertyNames" in error.absolute_schema_path:
+        key = _join(key, error.instance)
+    return f"{key}: found {error.instance!r}, allowed: {_allowed(error)}"
+
+
+def _join(key: str, name: object) -> str:
+    return f"{key}.{name}" if key else str(name)
+
+
+def _allowed(error: ValidationError) -> str:
+    wanted = error.validator_value
+    return {
+        "enum": lambda: " | ".join(map(str, wanted)),
+        "type": lambda: f"{wanted}",
+        "pattern": lambda: error.schema.get("description", f"text that matches {wanted}"),
+        "minimum": lambda: f"at least {wanted}",
+        "exclusiveMinimum": lambda: f"more than {wanted}",
+        "minItems": lambda: f"a list of at least {wanted}",
+        "minProperties": lambda: f"at least {wanted} entry",
+        "uniqueItems": lambda: "a list without repetitions",
+    }.get(error.validator, lambda: error.message)()

@@ -1,0 +1,92 @@
+"""`python -m vllm_lab.provenance run|verify|show`."""
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+from vllm_lab import console
+from vllm_lab.errors import LabError
+from vllm_lab.provenance import chain, record
+from vllm_lab.provenance.verify import verify
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Do what the command line says; exit with the job's status, or 1 when something does not fit."""
+    parser = argparse.ArgumentParser(prog="python -m vllm_lab.provenance", description=__doc__)
+    commands = parser.add_subparsers(dest="action", required=True)
+
+    run = commands.add_parser("run", help="run one job and write its document (what every rule does)")
+    run.add_argument("--rule", required=True)
+    run.add_argument("--wildcard", action="append", default=[], metavar="NAME=VALUE")
+    run.add_argument("--kind", choices=("deterministic", "measured"), default="deterministic")
+    run.add_argument(
+        "--inputs", nargs="*", default=[], help="all inputs; code and environment may be among them"
+    )
+    run.add_argument("--code", nargs="*", default=[])
+    run.add_argument("--environment", nargs="*", default=[])
+    run.add_argument(
+        "--outputs", nargs="+", required=True, help="all outputs; the document may be among them"
+    )
+    run.add_argument("--document", required=True)
+    run.add_argument("--threads", type=int, default=1)
+    run.add_argument("--log", required=True)
+    run.add_argument("command", nargs="+", metavar="-- COMMAND")
+
+    check = commands.add_parser(
+        "verify", help="recompute every hash; name what is missing, stale, changed, uncovered"
+    )
+    check.add_argument("results", nargs="?", default="results", help="the results folder (default: results)")
+
+    show = commands.add_parser("show", help="print the chain from a file back to the raw data")
+    show.add_argument("file")
+
+    given = parser.parse_args(argv)
+    if given.action == "run":
+        raise SystemExit(record.run(_job(given)))
+    if given.action == "verify":
+        _verify(Path(given.results))
+    else:
+        root, name = _rooted(Path(given.file))
+        print(chain.describe(root, name))
+
+
+def _job(given: argparse.Namespace) -> record.Job:
+    special = {*given.code, *given.environment}
+    return record.Job(
+        rule=given.rule,
+        wildcards=dict(pair.split("=", 1) for pair in given.wildcard),
+        kind=given.kind,
+        inputs=[path for path in given.inputs if path not in special],
+        code=sorted(given.code),
+        environment=sorted(given.environment),
+        outputs=[path for path in given.outputs if path != given.document],
+        document=given.document,
+        threads=given.threads,
+        log=given.log,
+        command=given.command,
+    )
+
+
+def _verify(results: Path) -> None:
+    if not results.is_dir():
+        raise LabError(f"{results}: no such folder; make results first: snakemake --cores 1 report")
+    root, name = _rooted(results)
+    findings = verify(root, results=name)
+    for finding in findings:
+        print(finding)
+    if findings:
+        raise SystemExit(1)
+    print(f"{results}: every file is covered by one document and every hash fits")
+
+
+def _rooted(path: Path) -> tuple[Path, str]:
+    """Split a path into the project's root, which documents are relative to, and the path below it."""
+    whole = path.resolve()
+    for folder in (whole, *whole.parents):
+        if folder.name == "results":
+            return folder.parent, whole.relative_to(folder.parent).as_posix()
+    raise LabError(f"{path}: not below a folder called results")
+
+
+if __name__ == "__main__":
+    console.run(main)

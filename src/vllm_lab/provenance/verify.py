@@ -1,0 +1,150 @@
+"""Check results against their documents: every hash recomputed, every file accounted for."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from vllm_lab.errors import LabError
+from vllm_lab.files import sha256_file
+from vllm_lab.provenance import documents
+from vllm_lab.provenance.documents import Document, identity_digest
+
+# Logs and timings record a run; they are not results. The README is the map of results/.
+UNCOVERED = ("logs", "benchmarks", "README.md")
+
+MEANING = {
+    "missing": "a document names it, but the file is not there",
+    "changed": "the file is not what its job wrote",
+    "stale": "its source changed since the job ran",
+    "uncovered": "no document covers it",
+    "covered twice": "two documents claim it",
+    "forged": "the document's digest does not fit its contents",
+    "unreadable": "not a provenance document",
+}
+
+
+@dataclass(frozen=True, order=True)
+class Finding:
+    """One thing that does not fit. `kind` is a key of MEANING; `path` is relative to the root."""
+
+    path: str
+    kind: str
+    message: str
+
+    def __str__(self) -> str:
+        return f"{self.path}: {self.kind}: {self.message}"
+
+
+def verify(root: Path, files: Iterable[str] | None = None, results: str = "results") -> list[Finding]:
+    """All findings below `root`/`results`, sorted; an empty list means that everything fits.
+
+    With `files` (paths relative to root) only these and all that they were made from are checked.
+    """
+    loaded, findings = _load(root, results)
+    covering: dict[str, Document] = {}
+    for document in loaded:
+        for output in document.outputs:
+            if output in covering:
+                other = covering[output].path
+                findings.append(Finding(output, "covered twice", f"by {other} and {document.path}"))
+            covering[output] = document
+    hashes = _Hashes(root)
+    if files is None:
+        checked = loaded
+        findings += _uncovered(_files_below(root, results), covering)
+    else:
+        checked, uncovered = _upstream(list(files), covering, results)
+        findings += _uncovered(uncovered, covering)
+        named = {document.path for document in checked}
+        findings = [
+            f
+            for f in findings
+            if f.kind not in ("unreadable", "covered twice") or f.path in named | set(files)
+        ]
+    for document in checked:
+        findings += _check(document, hashes)
+    return sorted(set(findings))
+
+
+def _load(root: Path, results: str) -> tuple[list[Document], list[Finding]]:
+    loaded, findings = [], []
+    for path in documents.find(root / results):
+        try:
+            loaded.append(documents.read(path, root))
+        except LabError as error:
+            findings.append(Finding(path.relative_to(root).as_posix(), "unreadable", str(error)))
+    return loaded, findings
+
+
+class _Hashes:
+    """sha256 of files below a root, each computed once; None for a file that is not there."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        self._known: dict[str, str | None] = {}
+
+    def __getitem__(self, path: str) -> str | None:
+        if path not in self._known:
+            file = self._root / path
+            self._known[path] = sha256_file(file) if file.is_file() else None
+        return self._known[path]
+
+
+def _check(document: Document, hashes: _Hashes) -> list[Finding]:
+    findings = []
+    if identity_digest(document.identity) != document.digest:
+        findings.append(
+            Finding(document.path, "forged", "its digest is not that of its identity; rerun its rule")
+        )
+    rule = document.identity["rule"]
+    for path, expected in document.outputs.items():
+        if hashes[path] is None:
+            findings.append(Finding(path, "missing", f"rule {rule} made it; run: snakemake --cores 1 {path}"))
+        elif hashes[path] != expected:
+            remade = f"delete it and run: snakemake --cores 1 {path}"
+            findings.append(Finding(path, "changed", f"rule {rule} wrote other bytes; {remade}"))
+    for path, expected in document.sources.items():
+        if hashes[path] is None:
+            findings.append(Finding(path, "missing", f"rule {rule} read it ({document.path})"))
+        elif hashes[path] != expected:
+            findings.append(
+                Finding(path, "stale", f"changed since rule {rule} read it ({document.path}); rerun it")
+            )
+    return findings
+
+
+def _files_below(root: Path, results: str) -> list[str]:
+    base = root / results
+    paths = (path.relative_to(base) for path in sorted(base.rglob("*")) if path.is_file())
+    return [
+        f"{results}/{path.as_posix()}"
+        for path in paths
+        if path.parts[0] not in UNCOVERED and not path.name.endswith(documents.SUFFIX)
+    ]
+
+
+def _uncovered(paths: Iterable[str], covering: dict[str, Document]) -> list[Finding]:
+    advice = "no document covers it; delete it, or make it with a rule"
+    return [Finding(path, "uncovered", advice) for path in paths if path not in covering]
+
+
+def _upstream(
+    files: list[str], covering: dict[str, Document], results: str
+) -> tuple[list[Document], list[str]]:
+    """The documents that made `files` and all they were made from, and the results without one."""
+    pending, seen = list(files), set(files)
+    reached: dict[str, Document] = {}
+    uncovered = []
+    while pending:
+        path = pending.pop()
+        document = covering.get(path)
+        if document is None:
+            if path.startswith(f"{results}/") and not path.endswith(documents.SUFFIX):
+                uncovered.append(path)
+            continue
+        reached[document.path] = document
+        for source in document.identity["inputs"]:
+            if source not in seen:
+                seen.add(source)
+                pending.append(source)
+    return [reached[path] for path in sorted(reached)], uncovered
