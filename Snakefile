@@ -24,9 +24,9 @@ report: "workflow/report/workflow.rst"
 
 # The default target; it must stand here, since included files never set one.
 rule report:
+    default_target: True
     input:
         "results/report/index.html",
         "results/report/report.md",
         "results/report/summary.json",
-    default_target: True
     localrule: True

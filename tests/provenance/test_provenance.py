@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ import pytest
 from vllm_lab.errors import LabError
 from vllm_lab.provenance import chain, documents
 from vllm_lab.provenance.__main__ import main
+from vllm_lab.provenance.adopt import adopt
 from vllm_lab.provenance.sources import code_of
 from vllm_lab.provenance.verify import verify
 
@@ -20,15 +22,20 @@ pathlib.Path(value["--output"]).write_text(pathlib.Path(value["--input"]).read_t
 """
 
 
-def job(rule: str, source: str, target: str, script: str = "copy_text.py", extra: tuple[str, ...] = ()) -> int:
-    """Run a copying job through the wrapper in the working directory; its exit status."""
+def wrapped(rule: str, inputs: list[str], output: str, command: list[str]) -> list[str]:
+    """The wrapper's command line, as a rule would write it."""
     prov = f"results/{rule}.prov.json"
-    command = ["python", script, "--input", source, "--output", target, *extra]
-    arguments = ["run", "--rule", rule, "--inputs", source, script, "env.lock", "--code", script]
-    arguments += ["--environment", "env.lock", "--outputs", target, prov, "--document", prov]
-    arguments += ["--log", f"results/logs/{rule}.log", "--", *command]
+    return [
+        "run", "--rule", rule, "--inputs", *inputs, "--environment", "env.lock", "--outputs", output, prov,
+        "--document", prov, "--log", f"results/logs/{rule}.log", "--", *command,
+    ]  # fmt: skip
+
+
+def job(rule: str, source: str, target: str, extra: tuple[str, ...] = ()) -> int:
+    """Run a copying job through the wrapper in the working directory; its exit status."""
+    command = ["python", "double.py", "--input", source, "--output", target, *extra]
     with pytest.raises(SystemExit) as ended:
-        main(arguments)
+        main(wrapped(rule, [source, "double.py", "env.lock"], target, command))
     return ended.value.code
 
 
@@ -38,7 +45,7 @@ def project(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     Path("results").mkdir()
     Path("raw.txt").write_text("raw")
-    Path("copy_text.py").write_text(COPY)
+    Path("double.py").write_text(COPY)
     Path("env.lock").write_text("numpy==2\n")
     assert job("first", "raw.txt", "results/a.txt") == 0
     assert (
@@ -63,7 +70,7 @@ def test_the_identity_says_what_was_run_on_which_bytes(project):
     assert identity["seed"] == 7
     assert identity["params"] == {"seed": "7", "sizes": ["8", "16"], "fast": True}
     assert set(identity["inputs"]) == {"results/a.txt"}
-    assert set(identity["code"]) == {"copy_text.py"}
+    assert set(identity["code"]) == {"double.py"}
     assert set(identity["environment"]) == {"env.lock"}
     assert identity["outputs"]["results/b.txt"] == identity["inputs"]["results/a.txt"]
     assert document.run["exit"] == 0
@@ -79,7 +86,7 @@ def test_a_second_run_has_the_same_identity_and_digest(project):
 
 @pytest.mark.parametrize(
     ("file", "kind"),
-    [("results/a.txt", "changed"), ("results/b.txt", "changed"), ("raw.txt", "stale"), ("copy_text.py", "stale"),
+    [("results/a.txt", "changed"), ("results/b.txt", "changed"), ("raw.txt", "stale"), ("double.py", "stale"),
      ("env.lock", "stale")],
 )  # fmt: skip
 def test_one_changed_byte_of_a_result_an_input_or_a_script_is_caught_and_named(project, file, kind):
@@ -95,6 +102,19 @@ def test_a_touch_is_no_change(project):
     for path in project.rglob("*"):
         os.utime(path)
     assert verify(project) == []
+
+
+def test_intact_results_beside_newer_sources_are_adopted_and_others_are_not(project):
+    second = project / "results/b.txt"
+    before = second.stat().st_mtime_ns
+    assert adopt(project) == []
+    later = time.time_ns() + 10**9
+    os.utime(project / "raw.txt", ns=(later, later))
+    (project / "results/b.txt").write_text("edited")
+    edited = second.stat().st_mtime_ns
+    assert adopt(project) == ["results/a.txt", "results/first.prov.json"]
+    assert (project / "results/a.txt").stat().st_mtime_ns > before
+    assert second.stat().st_mtime_ns == edited
 
 
 def test_a_missing_result_is_named(project):
@@ -144,7 +164,7 @@ def test_checking_one_file_checks_all_it_was_made_from_and_nothing_else(project)
 
 
 def test_a_failing_job_leaves_its_log_and_no_document(project):
-    Path("copy_text.py").write_text("import sys; print('no luck'); sys.exit(3)\n")
+    Path("double.py").write_text("import sys; print('no luck'); sys.exit(3)\n")
     before = Path("results/first.prov.json").read_bytes()
     assert job("first", "raw.txt", "results/a.txt") == 3
     assert Path("results/first.prov.json").read_bytes() == before
@@ -154,13 +174,15 @@ def test_a_failing_job_leaves_its_log_and_no_document(project):
 
 
 def test_a_job_that_writes_no_output_is_an_error_that_names_it(project):
-    Path("copy_text.py").write_text("pass\n")
+    Path("double.py").write_text("pass\n")
     with pytest.raises(LabError, match=r"results/c\.txt: rule third ended without writing it"):
-        main(
-            ["run", "--rule", "third", "--outputs", "results/c.txt", "--document", "results/third.prov.json",
-             "--log", "results/logs/third.log", "--", "python", "copy_text.py"]
-        )  # fmt: skip
+        main(wrapped("third", ["double.py", "env.lock"], "results/c.txt", ["python", "double.py"]))
     assert not Path("results/third.prov.json").exists()
+
+
+def test_a_rule_that_does_not_list_its_code_is_refused(project):
+    with pytest.raises(LabError, match=r"double\.py: rule third depends on it but does not list it"):
+        main(wrapped("third", ["env.lock"], "results/c.txt", ["python", "double.py"]))
 
 
 def test_show_tells_the_chain_back_to_the_raw_data(project):

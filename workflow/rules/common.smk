@@ -9,6 +9,7 @@ sys.path.insert(0, str(ROOT / "src"))
 
 from vllm_lab import config as configuration
 from vllm_lab.errors import LabError
+from vllm_lab.provenance.adopt import adopt
 from vllm_lab.provenance.sources import code_of
 
 # Jobs run this environment's python and this checkout's modules, whatever else is on the path.
@@ -22,11 +23,16 @@ try:
 except LabError as error:
     raise SystemExit(str(error)) from None
 
+if not Path(".snakemake/metadata").exists():
+    adopt(Path())
+
 # The lock that the rules without vLLM depend on. Rules with vLLM will name theirs beside it.
 LOCK = "envs/core.lock"
 ENVIRONMENT = "../../envs/core.yaml"
 
-TOKENIZER = [f"results/model/{name}" for name in ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja")]
+TOKENIZER = [
+    f"results/model/{name}" for name in ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja")
+]
 
 MODES = ["single_turn", "multi_turn"]
 IMPORTED = sorted(config["traces"]["imported"])
@@ -38,17 +44,24 @@ def code(name):
     return code_of(f"scripts/{name}.py", ROOT)
 
 
-def traced(rule, command, kind="deterministic", wildcards=()):
-    """The command inside the wrapper that writes the job's provenance document.
+def schema(name):
+    """The schema that an output named NAME_... must fit."""
+    return f"workflow/schemas/{name}.schema.yaml"
+
+
+def traced(rule, command, kind="deterministic", wildcards=(), checked=()):
+    """The command inside the wrapper that checks the outputs and writes the job's provenance document.
 
     Every rule that makes something runs through it, with its script's code as input `code`, the environment's
-    lock as input `lock` and the document as output `prov`.
+    lock as input `lock`, the document as output `prov`, and for each output in `checked` an input of that name
+    with `_schema` behind it.
     """
     given = "".join(f" --wildcard {name}={{wildcards.{name}}}" for name in wildcards)
+    checks = "".join(f" --check {{output.{name}:q}}={{input.{name}_schema:q}}" for name in checked)
     return (
         f"python -m vllm_lab.provenance run --rule {rule} --kind {kind}{given}"
-        " --inputs {input:q} --code {input.code:q} --environment {input.lock:q}"
-        " --outputs {output:q} --document {output.prov:q} --threads {threads} --log {log:q}"
+        " --inputs {input:q} --environment {input.lock:q}"
+        f" --outputs {{output:q}} --document {{output.prov:q}}{checks} --threads {{threads}} --log {{log:q}}"
         f" -- python {command}"
     )
 
@@ -78,3 +91,79 @@ def given_files(section):
         return []
     own = Path(config[section]["path"])
     return [str(file) for file in sorted(own.iterdir()) if file.is_file()] if own.is_dir() else [str(own)]
+
+
+def template_file():
+    """The user's own chat template, where the configuration names a file."""
+    given = config["traces"]["chat_template"]
+    return [given] if given.endswith(".jinja") else []
+
+
+TEMPLATE_FLAGS = flags({key: config["traces"][key] for key in ("chat_template", "default_system_prompt")})
+
+
+def selection_flags():
+    """Which conversations become requests."""
+    return flags(config["traces"]["conversations"])
+
+
+def trace_flags():
+    """Which conversations become requests, and when these arrive."""
+    traces = config["traces"]
+    return selection_flags() + flags(
+        {
+            "seed": traces["seed"],
+            "rate": traces["rate"],
+            "think_time": traces["think_time"]["seconds"],
+            "think_distribution": traces["think_time"]["distribution"],
+            "over_context": traces["over_context"],
+            "priorities": [f"{priority}:{share}" for priority, share in traces["priorities"].items()],
+        }
+    )
+
+
+def imported_flags(wildcards):
+    """Format, file and block size of a trace of somebody else's."""
+    given = config["traces"]["imported"][wildcards.imported]
+    return flags({"format": given["format"], "input": given["path"], "block_tokens": given["block_tokens"]})
+
+
+def sweep_flags(wildcards):
+    """Block sizes, capacities and policies; a trace of blocks brings its own block size."""
+    sweep = config["sweep"]
+    if wildcards.trace in IMPORTED:
+        sizes = {"capacities_blocks": sweep["imported_capacities_blocks"]}
+    else:
+        sizes = {
+            "block_sizes": config["sharing"]["block_sizes"],
+            "capacities_tokens": sweep["capacities_tokens"],
+        }
+    return flags({**sizes, "policies": sweep["policies"]})
+
+
+SHARING_FIGURES = [
+    "sharing_fraction_cdf",
+    "block_hit_distribution",
+    "reuse_gap_cdf",
+    "comparison",
+    "working_set",
+]
+SWEEP_FIGURES = ["hit_rate_curves", "hit_rate_heatmap"]
+
+
+def report_inputs():
+    """The results that the report tells of."""
+    figures = [f"results/sharing/figures/{name}" for name in SHARING_FIGURES]
+    figures += [f"results/sweeps/figures/{name}" for name in SWEEP_FIGURES]
+    return [
+        "results/data/rejects.json",
+        "results/model/summary.json",
+        "results/tokens/summary.json",
+        "results/traces/summary.json",
+        *([f"results/traces/{mode}_trace.jsonl" for mode in MODES] if config["traces"]["jsonl"] else []),
+        *expand("results/sharing/{trace}_stats.json", trace=TRACES),
+        "results/sharing/reference.json",
+        "results/sweeps/hit_rates.csv",
+        *(["results/sweeps/mooncake_published.json"] if "mooncake_conversation" in IMPORTED else []),
+        *[f"{figure}.{kind}" for figure in figures for kind in ("png", "svg")],
+    ]

@@ -13,7 +13,6 @@ rule sharegpt:
         "results/logs/sharegpt.log",
     benchmark:
         "results/benchmarks/sharegpt.tsv"
-    retries: 2
     localrule: True
     conda:
         ENVIRONMENT
@@ -30,6 +29,8 @@ rule conversations:
         raw="results/data/sharegpt.json",
         code=code("conversations"),
         lock=LOCK,
+        conversations_schema=schema("conversations"),
+        rejects_schema=schema("rejects"),
     output:
         conversations="results/data/conversations.parquet",
         rejects="results/data/rejects.json",
@@ -41,7 +42,7 @@ rule conversations:
     conda:
         ENVIRONMENT
     params:
-        flags=flags({key: config["sharegpt"][key] for key in ("merge_parts", "max_records")}),
+        flags=flags({key: config["sharegpt"][key] or False for key in ("merge_parts", "max_records")}),
     message:
         "Reading and mending the conversations"
     shell:
@@ -49,6 +50,7 @@ rule conversations:
             "conversations",
             "scripts/conversations.py --input {input.raw:q} {params.flags:q}"
             " --output {output.conversations:q} --rejects {output.rejects:q}",
+            checked=["conversations", "rejects"],
         )
 
 
@@ -57,6 +59,7 @@ rule model:
         given_files("model"),
         code=code("model"),
         lock=LOCK,
+        summary_schema=schema("model_summary"),
     output:
         tokenizer=TOKENIZER,
         config="results/model/config.json",
@@ -68,7 +71,6 @@ rule model:
         "results/logs/model.log",
     benchmark:
         "results/benchmarks/model.tsv"
-    retries: 2
     localrule: True
     conda:
         ENVIRONMENT
@@ -80,4 +82,8 @@ rule model:
     message:
         "Making the checkpoint of {config[model][name]}"
     shell:
-        traced("model", "scripts/model.py {params.flags:q} --outdir results/model --summary {output.summary:q}")
+        traced(
+            "model",
+            "scripts/model.py {params.flags:q} --outdir results/model --summary {output.summary:q}",
+            checked=["summary"],
+        )

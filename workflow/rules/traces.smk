@@ -8,6 +8,8 @@ rule tokens:
         conversations="results/data/conversations.parquet",
         code=code("tokens"),
         lock=LOCK,
+        streams_schema=schema("streams"),
+        summary_schema=schema("tokens_summary"),
     output:
         streams="results/tokens/streams.parquet",
         summary="results/tokens/summary.json",
@@ -28,6 +30,7 @@ rule tokens:
             "tokens",
             "scripts/tokens.py --conversations {input.conversations:q} --model-dir results/model {params.flags:q}"
             " --output {output.streams:q} --summary {output.summary:q}",
+            checked=["streams", "summary"],
         )
 
 
@@ -37,6 +40,8 @@ rule trace:
         model="results/model/config.json",
         code=code("trace"),
         lock=LOCK,
+        trace_schema=schema("trace"),
+        summary_schema=schema("trace_summary"),
     output:
         trace="results/traces/{mode}_trace.parquet",
         summary="results/traces/{mode}_trace.json",
@@ -59,6 +64,7 @@ rule trace:
             "scripts/trace.py --mode {wildcards.mode} --streams {input.streams:q} --model-config {input.model:q}"
             " {params.flags:q} --output {output.trace:q} --summary {output.summary:q}",
             wildcards=["mode"],
+            checked=["trace", "summary"],
         )
 
 
@@ -70,6 +76,7 @@ rule trace_jsonl:
         conversations="results/data/conversations.parquet",
         code=code("trace_jsonl"),
         lock=LOCK,
+        jsonl_schema=schema("trace_jsonl"),
     output:
         jsonl="results/traces/{mode}_trace.jsonl",
         prov="results/traces/trace_jsonl.{mode}.prov.json",
@@ -91,6 +98,7 @@ rule trace_jsonl:
             "scripts/trace_jsonl.py --trace {input.trace:q} --conversations {input.conversations:q}"
             " --model-dir results/model {params.flags:q} --output {output.jsonl:q}",
             wildcards=["mode"],
+            checked=["jsonl"],
         )
 
 
@@ -99,6 +107,8 @@ rule import_trace:
         lambda wildcards: config["traces"]["imported"][wildcards.imported]["path"],
         code=code("import_trace"),
         lock=LOCK,
+        trace_schema=schema("trace"),
+        summary_schema=schema("trace_summary"),
     output:
         trace="results/traces/{imported}_trace.parquet",
         summary="results/traces/{imported}_trace.json",
@@ -120,6 +130,7 @@ rule import_trace:
             "import_trace",
             "scripts/import_trace.py {params.flags:q} --output {output.trace:q} --summary {output.summary:q}",
             wildcards=["imported"],
+            checked=["trace", "summary"],
         )
 
 
@@ -128,6 +139,7 @@ rule trace_summary:
         parts=expand("results/traces/{trace}_trace.json", trace=TRACES),
         code=code("trace_summary"),
         lock=LOCK,
+        summary_schema=schema("traces_summary"),
     output:
         summary="results/traces/summary.json",
         prov="results/traces/trace_summary.prov.json",
@@ -139,8 +151,12 @@ rule trace_summary:
     conda:
         ENVIRONMENT
     params:
-        parts=[f"{trace}=results/traces/{trace}_trace.json" for trace in TRACES],
+        parts=[word for trace in TRACES for word in ("--part", f"{trace}=results/traces/{trace}_trace.json")],
     message:
         "Summing up the traces"
     shell:
-        traced("trace_summary", "scripts/trace_summary.py --parts {params.parts:q} --output {output.summary:q}")
+        traced(
+            "trace_summary",
+            "scripts/trace_summary.py {params.parts:q} --output {output.summary:q}",
+            checked=["summary"],
+        )

@@ -7,6 +7,8 @@ from pathlib import Path
 from vllm_lab import console
 from vllm_lab.errors import LabError
 from vllm_lab.provenance import chain, record
+from vllm_lab.provenance.documents import SUFFIX
+from vllm_lab.provenance.sources import code_of
 from vllm_lab.provenance.verify import verify
 
 
@@ -28,6 +30,9 @@ def main(argv: Sequence[str] | None = None) -> None:
         "--outputs", nargs="+", required=True, help="all outputs; the document may be among them"
     )
     run.add_argument("--document", required=True)
+    run.add_argument(
+        "--check", action="append", default=[], metavar="OUTPUT=SCHEMA", help="must fit the schema"
+    )
     run.add_argument("--threads", type=int, default=1)
     run.add_argument("--log", required=True)
     run.add_argument("command", nargs="+", metavar="-- COMMAND")
@@ -51,16 +56,25 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 def _job(given: argparse.Namespace) -> record.Job:
-    special = {*given.code, *given.environment}
+    """Sort the inputs. The code must be among them, or the rule would miss its changes.
+
+    Documents that a job reads (the report does) are no inputs of its identity: they tell of single runs.
+    """
+    code = code_of(given.command[1])
+    unlisted = sorted({*code, *given.environment} - set(given.inputs))
+    if unlisted:
+        raise LabError(f"{unlisted[0]}: rule {given.rule} depends on it but does not list it as an input")
+    special = {*code, *given.environment}
     return record.Job(
         rule=given.rule,
         wildcards=dict(pair.split("=", 1) for pair in given.wildcard),
         kind=given.kind,
-        inputs=[path for path in given.inputs if path not in special],
-        code=sorted(given.code),
+        inputs=[path for path in given.inputs if path not in special and not path.endswith(SUFFIX)],
+        code=code,
         environment=sorted(given.environment),
         outputs=[path for path in given.outputs if path != given.document],
         document=given.document,
+        schemas=dict(pair.split("=", 1) for pair in given.check),
         threads=given.threads,
         log=given.log,
         command=given.command,

@@ -20,7 +20,7 @@ from typing import Any, BinaryIO
 
 from vllm_lab.errors import LabError
 from vllm_lab.files import sha256_file
-from vllm_lab.provenance import host
+from vllm_lab.provenance import host, schemas
 from vllm_lab.provenance.documents import Document, identity_digest
 
 
@@ -36,6 +36,7 @@ class Job:
     environment: Sequence[str]
     outputs: Sequence[str]
     document: str
+    schemas: dict[str, str]  # output -> the schema it must fit
     threads: int
     log: str
     command: Sequence[str]
@@ -44,7 +45,8 @@ class Job:
 def run(job: Job) -> int:
     """Run the job, write its document, return the exit status (128 + n when signal n ended it).
 
-    Raises LabError when an output is missing after a success, or an input changed while the job ran.
+    Raises LabError when after a success an output is missing or does not fit its schema, or when an input
+    changed while the job ran.
     """
     sources = (*job.inputs, *job.code, *job.environment)
     before = _hashes(sources)
@@ -57,6 +59,9 @@ def run(job: Job) -> int:
     changed = [path for path, stamp in _stamps(sources).items() if stamp != stamps[path]]
     if changed:
         raise LabError(f"{changed[0]}: changed while rule {job.rule} was reading it; run the rule again")
+    outputs = _hashes(job.outputs, f"rule {job.rule} ended without writing it; see {job.log}")
+    for output, schema in job.schemas.items():
+        schemas.check(Path(output), Path(schema))
     identity = {
         "rule": job.rule,
         "wildcards": job.wildcards,
@@ -67,7 +72,7 @@ def run(job: Job) -> int:
         "inputs": {path: before[path] for path in job.inputs},
         "code": {path: before[path] for path in job.code},
         "environment": {path: before[path] for path in job.environment},
-        "outputs": _hashes(job.outputs, f"rule {job.rule} ended without writing it; see {job.log}"),
+        "outputs": outputs,
     }
     happened = {
         "started": started.isoformat(timespec="seconds"),

@@ -40,7 +40,7 @@ def verify(root: Path, files: Iterable[str] | None = None, results: str = "resul
 
     With `files` (paths relative to root) only these and all that they were made from are checked.
     """
-    loaded, findings = _load(root, results)
+    loaded, findings = load(root, results)
     covering: dict[str, Document] = {}
     for document in loaded:
         for output in document.outputs:
@@ -48,7 +48,7 @@ def verify(root: Path, files: Iterable[str] | None = None, results: str = "resul
                 other = covering[output].path
                 findings.append(Finding(output, "covered twice", f"by {other} and {document.path}"))
             covering[output] = document
-    hashes = _Hashes(root)
+    hashes = Hashes(root)
     if files is None:
         checked = loaded
         findings += _uncovered(_files_below(root, results), covering)
@@ -66,7 +66,8 @@ def verify(root: Path, files: Iterable[str] | None = None, results: str = "resul
     return sorted(set(findings))
 
 
-def _load(root: Path, results: str) -> tuple[list[Document], list[Finding]]:
+def load(root: Path, results: str) -> tuple[list[Document], list[Finding]]:
+    """All readable documents, and a finding for each that is not."""
     loaded, findings = [], []
     for path in documents.find(root / results):
         try:
@@ -76,7 +77,7 @@ def _load(root: Path, results: str) -> tuple[list[Document], list[Finding]]:
     return loaded, findings
 
 
-class _Hashes:
+class Hashes:
     """sha256 of files below a root, each computed once; None for a file that is not there."""
 
     def __init__(self, root: Path) -> None:
@@ -90,7 +91,7 @@ class _Hashes:
         return self._known[path]
 
 
-def _check(document: Document, hashes: _Hashes) -> list[Finding]:
+def _check(document: Document, hashes: Hashes) -> list[Finding]:
     findings = []
     if identity_digest(document.identity) != document.digest:
         findings.append(

@@ -1,0 +1,83 @@
+"""Check what a job wrote against its schema, before its document is made.
+
+A schema is a YAML file. For JSON and JSON Lines it is a JSON Schema (of the value, or of each line). For CSV
+and Parquet it is `columns: {name: type}` in order. A CSV's types are int, float and string, with a "?" behind
+them where the value may be empty; a Parquet's are Arrow's.
+"""
+
+import csv
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import yaml
+from jsonschema import Draft202012Validator
+from jsonschema.exceptions import best_match
+
+from vllm_lab.errors import LabError
+from vllm_lab.files import read_json
+
+
+def check(file: Path, schema_file: Path) -> None:
+    """Raise LabError, naming the file and the place in it, when it does not fit its schema."""
+    schema = yaml.safe_load(schema_file.read_text(encoding="utf-8"))
+    checks: dict[str, Callable[[Path, dict[str, Any]], str | None]] = {
+        ".json": _json,
+        ".jsonl": _json_lines,
+        ".csv": _csv,
+        ".parquet": _parquet,
+    }
+    problem = checks[file.suffix](file, schema)
+    if problem:
+        raise LabError(f"{file}: does not fit {schema_file}: {problem}")
+
+
+def _json(file: Path, schema: dict[str, Any]) -> str | None:
+    return _first_error(Draft202012Validator(schema), read_json(file))
+
+
+def _json_lines(file: Path, schema: dict[str, Any]) -> str | None:
+    validator = Draft202012Validator(schema)
+    with file.open(encoding="utf-8") as lines:
+        for number, line in enumerate(lines, 1):
+            problem = _first_error(validator, json.loads(line))
+            if problem:
+                return f"line {number}: {problem}"
+    return None
+
+
+def _first_error(validator: Draft202012Validator, value: Any) -> str | None:
+    error = best_match(validator.iter_errors(value))
+    if error is None:
+        return None
+    place = ".".join(str(part) for part in error.absolute_path) or "the whole"
+    return f"{place}: {error.message[:300]}"
+
+
+def _csv(file: Path, schema: dict[str, Any]) -> str | None:
+    columns = schema["columns"]
+    parsers = {"int": int, "float": float, "string": str}
+    parse = [(parsers[kind.removesuffix("?")], kind.endswith("?")) for kind in columns.values()]
+    with file.open(encoding="utf-8", newline="") as lines:
+        rows = csv.reader(lines)
+        header = next(rows, [])
+        if header != list(columns):
+            return f"its columns are {', '.join(header)}, not {', '.join(columns)}"
+        for number, row in enumerate(rows, 2):
+            if len(row) != len(columns):
+                return f"line {number} has {len(row)} values, not {len(columns)}"
+            for name, value, (parser, optional) in zip(columns, row, parse, strict=True):
+                try:
+                    if value or not optional:
+                        parser(value)
+                except ValueError:
+                    return f"line {number}, {name}: {value!r} is no {columns[name]}"
+    return None
+
+
+def _parquet(file: Path, schema: dict[str, Any]) -> str | None:
+    import pyarrow.parquet as pq
+
+    found = {field.name: str(field.type) for field in pq.read_schema(file)}
+    return None if found == schema["columns"] else f"its columns are {found}, not {schema['columns']}"

@@ -1,0 +1,94 @@
+"""The small preset's pipeline, run for real in copies of the project."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+PARTS = (
+    "Snakefile",
+    "config.yaml",
+    "profiles",
+    "workflow",
+    "scripts",
+    "src",
+    "envs",
+    "resources",
+    "results/README.md",
+)
+PRESET = "workflow/presets/small.yaml"
+
+
+@dataclass(frozen=True)
+class Project:
+    """A copy of the project's files in a folder of its own."""
+
+    root: Path
+
+    def snakemake(
+        self, *arguments: str, check: bool = True, **environment: str
+    ) -> subprocess.CompletedProcess[str]:
+        """Run snakemake with the small preset; stdout and stderr together in `stdout`."""
+        command = [sys.executable, "-m", "snakemake", "--cores", "2", *arguments, "--configfile", PRESET]
+        given = {
+            key: value for key, value in os.environ.items() if not key.startswith(("PYTEST", "PYTHONPATH"))
+        }
+        done = subprocess.run(
+            command, cwd=self.root, env={**given, **environment}, text=True, check=False,
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        )  # fmt: skip
+        assert not check or done.returncode == 0, done.stdout[-6000:]
+        return done
+
+    def planned(self, *arguments: str) -> set[str]:
+        """Names of the rules that a dry run would execute for themselves, not only for what is upstream."""
+        text = self.snakemake("--dry-run", *arguments, "report").stdout
+        if "Nothing to be done" in text:
+            return set()
+        return set(re.findall(r"^(?:local)?rule (\w+):", text, re.MULTILINE))
+
+    def reasons(self, *arguments: str) -> dict[str, str]:
+        """Rule -> the reason a dry run gives for it."""
+        text = self.snakemake("--dry-run", *arguments, "report").stdout
+        blocks = re.split(r"^(?=(?:local)?rule \w+:)", text, flags=re.MULTILINE)
+        found = {}
+        for block in blocks:
+            name = re.match(r"(?:local)?rule (\w+):", block)
+            reason = re.search(r"^\s+reason: (.*)$", block, re.MULTILINE)
+            if name:
+                found[name[1]] = reason[1] if reason else ""
+        return found
+
+
+def copy_sources(target: Path) -> Project:
+    """A fresh clone as git would make it: every file new."""
+    for part in PARTS:
+        source = ROOT / part
+        (target / part).parent.mkdir(parents=True, exist_ok=True)
+        if source.is_dir():
+            ignored = shutil.ignore_patterns("__pycache__", "*.egg-info")
+            shutil.copytree(source, target / part, copy_function=shutil.copyfile, ignore=ignored)
+        else:
+            shutil.copyfile(source, target / part)
+    return Project(target)
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """The small pipeline after `snakemake report`. Tests must leave it as it is."""
+    project = copy_sources(tmp_path_factory.mktemp("finished"))
+    project.snakemake("report")
+    return project
+
+
+@pytest.fixture
+def project(finished: Project, tmp_path: Path) -> Project:
+    """A copy of the finished pipeline, file times kept, to change at will."""
+    shutil.copytree(finished.root, tmp_path / "copy", symlinks=True)
+    return Project(tmp_path / "copy")

@@ -1,0 +1,181 @@
+"""The small pipeline end to end, on real conversations."""
+
+import json
+import os
+import re
+import shutil
+import time
+from pathlib import Path
+
+import pytest
+import yaml
+from jsonschema import Draft202012Validator
+
+from vllm_lab.provenance import documents
+from vllm_lab.provenance.verify import verify
+
+pytestmark = pytest.mark.pipeline
+
+ROOT = Path(__file__).parents[2]
+# The page shows when and where things ran; all else under results/ is the same on every run.
+TELLS_THE_RUN = {"results/report/index.html"}
+
+
+def deterministic(root: Path) -> dict[str, bytes]:
+    return {
+        path: (root / path).read_bytes()
+        for path, document in documents.collect(root).items()
+        if document.identity["kind"] == "deterministic" and path not in TELLS_THE_RUN
+    }
+
+
+def test_every_file_is_covered_by_one_document_and_every_hash_fits(finished):
+    assert verify(finished.root) == []
+
+
+def test_every_document_fits_its_schema(finished):
+    schema = yaml.safe_load((ROOT / "workflow/schemas/provenance.schema.yaml").read_text())
+    validator = Draft202012Validator(schema)
+    found = documents.find(finished.root / "results")
+    assert found
+    for path in found:
+        errors = [error.message for error in validator.iter_errors(json.loads(path.read_text()))]
+        assert not errors, f"{path}: {errors}"
+
+
+def test_a_second_run_has_nothing_to_do(finished):
+    assert finished.planned() == set()
+
+
+def test_another_run_elsewhere_gives_the_same_bytes_and_identities(finished, tmp_path):
+    """Other folder, time zone, locale, hash seed and number of cores."""
+    other = shutil.copytree(
+        finished.root, tmp_path / "elsewhere/deeper", ignore=shutil.ignore_patterns("results", ".snakemake")
+    )
+    again = type(finished)(other)
+    again.snakemake("report", "--cores", "1", TZ="Asia/Tokyo", LC_ALL="C", PYTHONHASHSEED="77")
+    first, second = deterministic(finished.root), deterministic(other)
+    assert first.keys() == second.keys()
+    assert [path for path in first if first[path] != second[path]] == []
+    one, two = documents.collect(finished.root), documents.collect(other)
+    differing = {path for path in one if one[path].digest != two[path].digest}
+    assert differing <= {*TELLS_THE_RUN, "results/report/report.md", "results/report/summary.json"}
+
+
+def test_every_output_can_be_asked_for_by_its_path(finished):
+    paths = sorted(documents.collect(finished.root))
+    text = finished.snakemake("--dry-run", *paths).stdout
+    assert "Nothing to be done" in text
+
+
+def test_the_report_refuses_a_changed_result_and_names_it(project):
+    stats = project.root / "results/sharing/multi_turn_stats.json"
+    stat = stats.stat()
+    body = stats.read_bytes()
+    stats.write_bytes(body.replace(b"1", b"2", 1))
+    os.utime(stats, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+    (project.root / "results/report/index.html").unlink()
+    done = project.snakemake("report", check=False)
+    assert done.returncode != 0
+    assert "results/sharing/multi_turn_stats.json: changed" in done.stdout
+    assert not (project.root / "results/report/index.html").exists()
+
+
+def test_a_wrong_key_ends_with_one_line_before_anything_runs(finished):
+    done = finished.snakemake("report", "--config", "speed=3", check=False)
+    assert done.returncode != 0
+    lines = [line for line in done.stdout.splitlines() if "config:" in line]
+    assert len(lines) == 1
+    assert lines[0].startswith("config: speed: no such key")
+
+
+# What triggers a rerun: every row of the table of triggers, with the rules that depend on the thing changed.
+
+SHARING = {"sharing", "sharing_figures"}
+
+
+def test_touching_every_source_reruns_nothing(project):
+    later = time.time() + 5
+    for part in ("scripts", "src", "envs", "workflow", "resources", "config.yaml", "Snakefile"):
+        base = project.root / part
+        for path in [base, *base.rglob("*")]:
+            os.utime(path, (later, later))
+    assert project.planned() == set()
+
+
+@pytest.mark.parametrize(
+    "kept", [("results", ".snakemake"), ("results",)], ids=["with .snakemake", "without .snakemake"]
+)
+def test_a_fresh_clone_beside_kept_results_reruns_nothing(finished, tmp_path, kept):
+    sources = shutil.ignore_patterns("results", ".snakemake")
+    clone = type(finished)(
+        shutil.copytree(finished.root, tmp_path / "clone", ignore=sources, copy_function=shutil.copyfile)
+    )
+    for part in kept:
+        shutil.copytree(finished.root / part, clone.root / part)
+    later = time.time() + 5
+    for path in (clone.root / "scripts").iterdir():
+        os.utime(path, (later, later))
+    assert clone.planned() == set()
+
+
+def test_without_snakemakes_memory_a_changed_source_is_still_seen(project):
+    shutil.rmtree(project.root / ".snakemake")
+    append(project.root / "scripts/sweep_table.py")
+    assert "sweep_table" in project.planned()
+    assert "trace" not in project.planned()
+
+
+def append(path: Path) -> None:
+    path.write_text(path.read_text() + "\n# changed\n")
+
+
+@pytest.mark.parametrize(
+    ("changed", "rules", "spared"),
+    [
+        ("scripts/sweep.py", {"sweep"}, {"sharing", "trace", "tokens", "model"}),
+        ("scripts/tokens.py", {"tokens"}, {"conversations", "sharegpt", "model", "import_trace"}),
+        ("src/vllm_lab/sharing/tables.py", {"sharing"}, {"trace", "tokens", "model", "conversations"}),
+        ("src/vllm_lab/data/reader.py", {"conversations"}, {"model", "import_trace"}),
+        ("src/vllm_lab/report/html.py", {"render"}, {"sharing", "sweep", "sharing_figures", "tokens"}),
+        ("workflow/schemas/sweep.schema.yaml", {"sweep", "sweep_table"}, {"sharing", "trace"}),
+        ("envs/core.lock", {"sharegpt", "conversations", "model", "tokens", "trace", "sharing", "render"}, set()),
+        ("envs/cpu.lock", set(), {"sharegpt", "conversations", "model", "tokens", "trace", "sharing", "render"}),
+    ],
+)  # fmt: skip
+def test_an_edited_script_module_schema_or_lock_reruns_what_depends_on_it(project, changed, rules, spared):
+    append(project.root / changed)
+    planned = project.planned()
+    assert rules <= planned
+    assert not spared & planned
+
+
+@pytest.mark.parametrize(
+    ("setting", "rules", "spared"),
+    [
+        ("traces={rate: 3.0}", {"trace"}, {"tokens", "model", "conversations", "import_trace"}),
+        ("sharing={working_set_windows: [30]}", {"sharing"}, {"trace", "sweep", "tokens"}),
+        ("sweep={policies: [lru]}", {"sweep"}, {"sharing", "trace"}),
+        ("sharegpt={max_records: 90}", {"conversations"}, {"sharegpt", "model", "import_trace"}),
+    ],
+)  # fmt: skip
+def test_a_changed_setting_reruns_what_depends_on_it(project, setting, rules, spared):
+    planned = project.planned("--config", setting)
+    assert rules <= planned
+    assert not spared & planned
+
+
+def test_a_changed_command_reruns_its_rule(project):
+    rules = project.root / "workflow/rules/sharing.smk"
+    rules.write_text(rules.read_text().replace("scripts/sweep.py --trace", "scripts/sweep.py  --trace"))
+    planned = project.planned()
+    assert "sweep" in planned
+    assert "sharing" not in planned
+
+
+def test_an_edit_that_changes_no_output_ends_with_current_results(project):
+    append(project.root / "scripts/trace_summary.py")
+    done = project.snakemake("report")
+    assert re.search(r"trace_summary\s+1", done.stdout)
+    assert project.planned() == set()
+    assert verify(project.root) == []
