@@ -1,0 +1,50 @@
+"""Read the raw ShareGPT file and keep its conversations, mended or dropped by stated, counted rules.
+
+In: a JSON array, JSON Lines or one object, which may be cut off in the middle (--input).
+Out: conversations.parquet (one row a conversation) and rejects.json (every rule, how often, the first
+example).
+"""
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+from vllm_lab import console, files
+from vllm_lab.data import conversations
+from vllm_lab.data.ledger import DROPPED_MESSAGE, Ledger
+from vllm_lab.errors import LabError
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--input", type=Path, required=True, help="the raw file")
+    parser.add_argument("--output", type=Path, required=True, help="conversations.parquet")
+    parser.add_argument("--rejects", type=Path, required=True, help="rejects.json")
+    parser.add_argument(
+        "--merge-parts", action="store_true", help="join records that are parts of one conversation"
+    )
+    parser.add_argument("--max-records", type=int, help="read no more than this many records")
+    args = parser.parse_args(argv)
+
+    ledger = Ledger(merge_parts=args.merge_parts)
+    found = conversations.read(args.input, ledger, merge=args.merge_parts, max_records=args.max_records)
+    conversations.write(args.output, console.progress(found, desc="conversations", unit="conversation"))
+    report = ledger.report(args.input.stat().st_size)
+    files.write_json(args.rejects, report)
+    if not ledger.conversations_kept:
+        applied = ", ".join(f"{rule} {count}" for rule, count in sorted(ledger.counts.items()))
+        raise LabError(
+            f"{args.input}: no conversation is left of {ledger.records_read} records "
+            f"({applied or 'no record'}); a record looks like "
+            "{'id': …, 'conversations': [{'from': 'human', 'value': …}, …]}"
+        )
+    console.log(
+        f"{ledger.records_read} records: {ledger.conversations_kept} conversations with "
+        f"{ledger.messages_kept} messages kept, {report['records_dropped']} records dropped, "
+        f"{report['records_joined']} joined to an earlier part, "
+        f"{ledger.applied(DROPPED_MESSAGE)} messages dropped"
+    )
+
+
+if __name__ == "__main__":
+    console.run(main)

@@ -1,0 +1,150 @@
+"""The rules by which raw records become conversations, and the account of how often each was applied."""
+
+import re
+from collections import Counter
+from dataclasses import dataclass
+from typing import Any
+
+DROPPED_RECORD = "dropped record"
+JOINED_RECORD = "joined record"
+DROPPED_MESSAGE = "dropped message"
+MENDED = "mended"
+KEPT = "kept"
+
+RULES: dict[str, tuple[str, str]] = {
+    # The file
+    "array_not_closed": (
+        KEPT,
+        "The file ends before its array does; the whole records before that are read.",
+    ),
+    "invalid_json": (DROPPED_RECORD, "A stretch that is not valid JSON is skipped up to the next record."),
+    "truncated_record": (DROPPED_RECORD, "The file ends inside its last record."),
+    "invalid_utf8": (MENDED, "Bytes of a record that are not UTF-8 become U+FFFD."),
+    # The record
+    "record_not_object": (DROPPED_RECORD, "A record is not a JSON object."),
+    "id_missing": (MENDED, "A record without an id is called record-<number of the record, from 0>."),
+    "id_not_string": (MENDED, "An id that is not a string becomes its JSON text (the first 80 characters)."),
+    "id_duplicate": (
+        MENDED,
+        "A second conversation of the same id gets the suffix #2, a third #3, and so on.",
+    ),
+    "conversations_missing": (DROPPED_RECORD, "A record has neither 'conversations' nor 'messages'."),
+    "conversations_not_list": (DROPPED_RECORD, "The messages of a record are not a list."),
+    "conversations_json_string": (MENDED, "The messages stand in a string of JSON, which is read."),
+    "conversation_empty": (DROPPED_RECORD, "The list of messages is empty."),
+    "openai_shape": (
+        MENDED,
+        "A record in OpenAI's shape ('messages', or 'role' and 'content') is read alike.",
+    ),
+    # The message
+    "message_not_object": (DROPPED_MESSAGE, "A message is not a JSON object."),
+    "message_json_string": (MENDED, "A message stands in a string of JSON, which is read."),
+    "role_missing": (DROPPED_MESSAGE, "A message does not say who speaks."),
+    "role_unknown": (DROPPED_MESSAGE, "The speaker is none of the system, user and assistant names."),
+    "role_spelling": (MENDED, "The case of a speaker's name, or the space around it, is mended."),
+    "value_missing": (DROPPED_MESSAGE, "A message has no text, or null."),
+    "value_not_string": (MENDED, "A number, true or false in the place of the text becomes its JSON text."),
+    "value_not_text": (DROPPED_MESSAGE, "A list or an object stands in the place of the text."),
+    "value_empty": (KEPT, "The text of a message is the empty string."),
+    "lone_surrogate": (MENDED, "Half of a surrogate pair (text that UTF-8 cannot hold) becomes U+FFFD."),
+    # The conversation
+    "no_messages_left": (DROPPED_RECORD, "Every message of the record was dropped."),
+    "first_message_assistant": (KEPT, "The first message is the assistant's."),
+    "consecutive_same_role": (KEPT, "A message follows another one of the same role."),
+    "part_of_conversation": (
+        KEPT,
+        "The record is a later part of a conversation (id <conversation>_<n>, n > 0).",
+    ),
+    "part_overlap": (DROPPED_MESSAGE, "A message that ends one part and begins the next is kept once."),
+    "part_conflict": (KEPT, "A part contradicts the one before where they overlap, so it stands alone."),
+    "part_gap": (KEPT, "Messages are missing between a part and the one before, so it stands alone."),
+}
+MERGED_PARTS = (
+    JOINED_RECORD,
+    "A later part of a conversation (id <conversation>_<n>, n > 0) is joined to it.",
+)
+
+_MAX_ROLES = 50  # distinct spellings listed by name
+_MAX_DETAIL = 160  # characters
+_SURROGATES = re.compile("[\ud800-\udfff]")
+
+
+def without_surrogates(text: str) -> str:
+    """`text` with each lone surrogate, which UTF-8 cannot encode, replaced by U+FFFD."""
+    return _SURROGATES.sub("\ufffd", text)
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """Where a rule was first applied: conversation id (None if unknown), number of the record, what."""
+
+    id: str | None
+    record: int | None
+    detail: str
+
+
+class Ledger:
+    """Counts every application of every rule, with the first one as an example."""
+
+    def __init__(self, merge_parts: bool = False) -> None:
+        self.records_read = 0
+        self.conversations_kept = 0
+        self.messages_kept = 0
+        self.stopped_after_max_records = False
+        self.counts: Counter[str] = Counter()
+        self.rules = RULES | ({"part_of_conversation": MERGED_PARTS} if merge_parts else {})
+        self._examples: dict[str, Example] = {}
+        self._roles: Counter[str] = Counter()
+        self._first_roles: Counter[str] = Counter()
+
+    def count(self, rule: str, record: int | None = None, id: str | None = None, detail: str = "") -> None:
+        """Count one application of `rule`; the first is kept as its example."""
+        self.counts[rule] += 1
+        if rule not in self._examples:
+            shown = without_surrogates(detail if len(detail) <= _MAX_DETAIL else detail[:_MAX_DETAIL] + " …")
+            self._examples[rule] = Example(id, record, shown)
+
+    def count_role(self, spelling: str) -> None:
+        """Count a speaker's name as the file spells it; beyond fifty spellings they are counted together."""
+        listed = spelling in self._roles or len(self._roles) < _MAX_ROLES
+        self._roles[spelling if listed else "(further spellings)"] += 1
+
+    def count_kept(self, roles: list[str]) -> None:
+        """Count a conversation that is kept, by the roles of its messages in order."""
+        self.conversations_kept += 1
+        self.messages_kept += len(roles)
+        self._first_roles[roles[0]] += 1
+
+    def applied(self, action: str) -> int:
+        """How often rules with `action` were applied; a record meets at most one that drops or joins it."""
+        return sum(self.counts[rule] for rule, (its_action, _) in self.rules.items() if its_action == action)
+
+    def report(self, input_bytes: int) -> dict[str, Any]:
+        """The account as JSON: every rule, those never applied too.
+
+        records_read = conversations_kept + records dropped + records joined to an earlier part.
+        """
+        return {
+            "input_bytes": input_bytes,
+            "records_read": self.records_read,
+            "records_dropped": self.applied(DROPPED_RECORD),
+            "records_joined": self.applied(JOINED_RECORD),
+            "conversations_kept": self.conversations_kept,
+            "messages_kept": self.messages_kept,
+            "roles": dict(self._roles),
+            "first_roles": dict(self._first_roles),
+            "stopped_after_max_records": self.stopped_after_max_records,
+            "rules": {
+                rule: {
+                    "action": action,
+                    "statement": statement,
+                    "count": self.counts[rule],
+                    "example": self._example(rule),
+                }
+                for rule, (action, statement) in self.rules.items()
+            },
+        }
+
+    def _example(self, rule: str) -> dict[str, Any] | None:
+        example = self._examples.get(rule)
+        return example and {"id": example.id, "record": example.record, "detail": example.detail}

@@ -1,0 +1,132 @@
+"""A model's checkpoint as files in one folder, always of the same names, and what is to say about it."""
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from vllm_lab.errors import LabError
+from vllm_lab.files import canonical_json, read_json, sha256_file, write_json, write_text
+from vllm_lab.model.shape import shape_of
+
+REQUIRED = ("config.json", "tokenizer.json")
+OPTIONAL = ("tokenizer_config.json", "generation_config.json", "chat_template.jinja")
+WEIGHTS = ("*.safetensors", "*.safetensors.index.json")
+PATTERNS = (*REQUIRED, *OPTIONAL, *WEIGHTS)
+
+
+def lay_down(source: str | os.PathLike, outdir: str | os.PathLike, weights: Sequence[str]) -> None:
+    """Bring the checkpoint in `source` to `outdir`: configs, tokenizer, template and the weight files.
+
+    A template that stands in tokenizer_config.json (as older checkpoints have it) is written out to
+    chat_template.jinja; a model without one gets an empty file, one without the optional configs empty ones.
+    Weights are hard-linked where that is possible, the rest is copied; those of an earlier model in `outdir`
+    go. Raises LabError naming every file that is missing, and where the checkpoint's weight files (shards and
+    their index) are others than `weights`.
+    """
+    source, outdir = Path(source), Path(outdir)
+    if source.resolve() == outdir.resolve():
+        raise LabError(f"{source}: the model's own output folder; give the folder the checkpoint comes from")
+    found = _weights(source)
+    _check_complete(source, found)
+    names = [path.name for path in found]
+    if sorted(names) != sorted(weights):
+        raise LabError(
+            f"{source}: its weight files are {', '.join(names)}, not {', '.join(weights)}; "
+            f"set model.weights in the configuration to [{', '.join(names)}]"
+        )
+    outdir.mkdir(parents=True, exist_ok=True)
+    stale = {path.name for path in _weights(outdir)} - set(names)
+    for name in (*stale, *OPTIONAL):
+        (outdir / name).unlink(missing_ok=True)
+    for path in found:
+        _link_or_copy(path, outdir / path.name)
+    for name in (*REQUIRED, *OPTIONAL):
+        if (source / name).is_file():
+            shutil.copyfile(source / name, outdir / name)
+    for name in ("tokenizer_config.json", "generation_config.json"):
+        if not (outdir / name).exists():
+            write_json(outdir / name, {})
+    if not (outdir / "chat_template.jinja").exists():
+        write_text(outdir / "chat_template.jinja", _template_of(read_json(outdir / "tokenizer_config.json")))
+
+
+def summarise(outdir: str | os.PathLike) -> dict[str, Any]:
+    """Shape, parameters and KV bytes per token of the checkpoint in `outdir`, and a digest of its files.
+
+    `checkpoint_sha256` is the sha256 of the canonical JSON {file name: sha256}.
+    """
+    outdir = Path(outdir)
+    shape = shape_of(read_json(outdir / "config.json"))
+    weights = [path.name for path in _weights(outdir)]
+    digests = {name: sha256_file(outdir / name) for name in (*REQUIRED, *OPTIONAL, *weights)}
+    return asdict(shape) | {
+        "weights": "real",
+        "parameters": sum(parameters(outdir / name) for name in weights if name.endswith(".safetensors")),
+        "kv_bytes_per_token": shape.kv_bytes_per_token,
+        "checkpoint_sha256": hashlib.sha256(canonical_json(digests).encode()).hexdigest(),
+    }
+
+
+def parameters(path: str | os.PathLike) -> int:
+    """How many numbers a safetensors file holds, from its header: 8 bytes of length, then JSON.
+
+    Source: https://huggingface.co/docs/safetensors#format. Tied weights stand there once.
+    """
+    with Path(path).open("rb") as file:
+        length = int.from_bytes(file.read(8), "little")
+        if not 0 < length <= Path(path).stat().st_size - 8:
+            raise LabError(f"{path}: not a safetensors file, or cut off; fetch the model again")
+        header = json.loads(file.read(length))
+    total = 0
+    for name, tensor in header.items():
+        if name != "__metadata__":
+            size = 1
+            for extent in tensor["shape"]:
+                size *= extent
+            total += size
+    return total
+
+
+def _weights(folder: Path) -> list[Path]:
+    return sorted(path for pattern in WEIGHTS for path in folder.glob(pattern))
+
+
+def _check_complete(source: Path, weights: list[Path]) -> None:
+    if not source.is_dir():
+        raise LabError(
+            f"{source}: no such folder; give that of a checkpoint with config.json and tokenizer.json"
+        )
+    missing = [name for name in REQUIRED if not (source / name).is_file()]
+    names = {path.name for path in weights}
+    indices = [path for path in weights if path.name.endswith(".index.json")]
+    needed = {shard for index in indices for shard in read_json(index).get("weight_map", {}).values()}
+    missing += sorted(needed - names)
+    if not names - {index.name for index in indices} and not needed:
+        missing.append("model.safetensors")
+    if missing:
+        raise LabError(
+            f"{source}: {', '.join(missing)} missing; save model and tokenizer there with transformers' "
+            "save_pretrained(), which writes all of them"
+        )
+
+
+def _link_or_copy(source: Path, target: Path) -> None:
+    source = source.resolve()  # in a hub's cache files are symbolic links, which would be linked themselves
+    target.unlink(missing_ok=True)
+    try:
+        os.link(source, target)
+    except OSError:  # another file system, or one without links
+        shutil.copyfile(source, target)
+
+
+def _template_of(tokenizer_config: dict[str, Any]) -> str:
+    """The chat template in tokenizer_config.json: a text, or the one named default of a list."""
+    template = tokenizer_config.get("chat_template")
+    if isinstance(template, list):
+        template = next((entry["template"] for entry in template if entry.get("name") == "default"), None)
+    return template or ""

@@ -1,0 +1,77 @@
+"""What a model's config.json says about its KV cache."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from vllm_lab.errors import LabError
+
+DTYPE_BYTES = {"float32": 4, "float16": 2, "bfloat16": 2, "float64": 8}
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """The figures of a decoder that decide how much memory a token's keys and values take."""
+
+    layers: int
+    kv_heads: int
+    head_dim: int
+    dtype: str
+    context_length: int  # tokens
+    vocab_size: int
+
+    @property
+    def kv_bytes_per_token(self) -> int:
+        """Bytes of KV cache a token takes: a key and a value of head_dim for each KV head of each layer."""
+        return 2 * self.layers * self.kv_heads * self.head_dim * DTYPE_BYTES[self.dtype]
+
+
+def shape_of(config: dict[str, Any]) -> Shape:
+    """The shape in a config.json of transformers (its text_config, for a model that sees or hears as well).
+
+    Defaults are those of transformers: as many KV heads as attention heads, head_dim = hidden_size /
+    attention heads, dtype float32. Raises LabError for a key that is missing or of which no KV size follows.
+    """
+    text = config.get("text_config") or config
+    if "kv_lora_rank" in text:
+        raise LabError(
+            "config.json: kv_lora_rank: latent attention (MLA) keeps no keys and values per head; take "
+            "another model"
+        )
+    heads = _whole_number(text, "num_attention_heads")
+    dtype = _dtype(
+        text.get("dtype") or text.get("torch_dtype") or config.get("dtype") or config.get("torch_dtype")
+    )
+    head_dim = text.get("head_dim")
+    return Shape(
+        layers=_whole_number(text, "num_hidden_layers"),
+        kv_heads=heads
+        if text.get("num_key_value_heads") is None
+        else _whole_number(text, "num_key_value_heads"),
+        head_dim=_whole_number(text, "hidden_size") // heads
+        if head_dim is None
+        else _whole_number(text, "head_dim"),
+        dtype=dtype,
+        context_length=_whole_number(text, "max_position_embeddings"),
+        vocab_size=_whole_number(text, "vocab_size"),
+    )
+
+
+def kv_bytes_per_token(config: dict[str, Any]) -> int:
+    """Bytes of KV cache that one token takes in the model of this config.json."""
+    return shape_of(config).kv_bytes_per_token
+
+
+def _whole_number(config: dict[str, Any], key: str) -> int:
+    value = config.get(key)
+    if not isinstance(value, int) or isinstance(value, bool) or value <= 0:
+        raise LabError(
+            f"config.json: {key} is {value!r}, expected a whole number above 0; take a decoder model"
+        )
+    return value
+
+
+def _dtype(given: str | None) -> str:
+    dtype = (given or "float32").removeprefix("torch.")
+    if dtype not in DTYPE_BYTES:
+        raise LabError(f"config.json: dtype is {given!r}, expected one of {', '.join(DTYPE_BYTES)}")
+    return dtype
