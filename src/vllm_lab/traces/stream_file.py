@@ -1,0 +1,120 @@
+"""All conversations to streams.parquet, in as many processes as the job may use; the same bytes for any
+number."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+from collections import deque
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Future, ProcessPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from vllm_lab import console
+from vllm_lab.errors import LabError
+from vllm_lab.files import atomic_path
+from vllm_lab.traces.streams import SCHEMA, StreamMaker, Tally
+
+CONVERSATIONS_PER_BATCH = (
+    256  # also a row group of the output: fixed, so that bytes do not depend on processes
+)
+Batch = tuple[int, pa.RecordBatch]
+Result = tuple[pa.RecordBatch, Tally]
+Settings = tuple[Path, str, str]  # the arguments of StreamMaker
+
+COUNTS = (
+    "conversations",
+    "streams",
+    "explicit_streams",
+    "turns",
+    "tokens",
+    "unanswered_turns",
+    "without_user_turn",
+    "special_text_conversations",
+)
+
+
+def write_streams(conversations: Path, output: Path, settings: Settings, processes: int) -> dict[str, Any]:
+    """Write the streams of `conversations` (Parquet) to `output` and return the summary.
+
+    `settings` are model directory, chat template and default system prompt policy. Memory: one batch and its
+    streams a process, and two batches waiting for each.
+    """
+    os.environ["TOKENIZERS_PARALLELISM"] = "false"  # here and in the workers: a thread for each process
+    tally = Tally()
+    with open_conversations(conversations) as source, atomic_path(output) as partial:
+        batches = _batches(source)
+        results = _in_processes(batches, settings, processes) if processes > 1 else _here(batches, settings)
+        total = -(-source.metadata.num_rows // CONVERSATIONS_PER_BATCH)
+        with pq.ParquetWriter(partial, SCHEMA, compression="zstd") as writer:
+            for streams, later in console.progress(results, desc="tokenise", total=total, unit="batch"):
+                writer.write_batch(streams)
+                tally.add(later)
+        if not tally.counts["streams"]:
+            raise LabError(
+                f"{conversations}: none of {tally.counts['conversations']} conversations gives a request: "
+                f"{tally.counts['without_user_turn']} have no user turn, the template refused "
+                f"{tally.counts['template_refused']} (first: {tally.refused_example})"
+            )
+    refused = {"count": tally.counts["template_refused"], "example": tally.refused_example}
+    counts = {name: tally.counts[name] for name in COUNTS}
+    return counts | {"template_refused": refused} | StreamMaker(*settings).describe()
+
+
+def open_conversations(path: Path) -> pq.ParquetFile:
+    """conversations.parquet, with the columns that are needed. LabError if it is not that."""
+    try:
+        source = pq.ParquetFile(path)
+    except FileNotFoundError as error:
+        raise LabError(f"{path}: no such file; run the rule `conversations`") from error
+    except pa.ArrowInvalid as error:
+        raise LabError(f"{path}: not a Parquet file ({error}); run the rule `conversations` again") from error
+    missing = {"conversation_id", "messages"} - set(source.schema_arrow.names)
+    if missing:
+        raise LabError(f"{path}: no column {', '.join(sorted(missing))}; run the rule `conversations` again")
+    return source
+
+
+def _batches(source: pq.ParquetFile) -> Iterator[Batch]:
+    first = 0
+    for batch in source.iter_batches(CONVERSATIONS_PER_BATCH, columns=["conversation_id", "messages"]):
+        yield first, batch
+        first += batch.num_rows
+
+
+def _here(batches: Iterable[Batch], settings: Settings) -> Iterator[Result]:
+    maker = StreamMaker(*settings)
+    for batch in batches:
+        yield maker.batch(*batch)
+
+
+def _in_processes(batches: Iterable[Batch], settings: Settings, processes: int) -> Iterator[Result]:
+    """Results in the order of the batches, with no more than two batches a process under way."""
+    spawn = multiprocessing.get_context(
+        "spawn"
+    )  # a fork would copy Arrow's threads in whatever state they are
+    with ProcessPoolExecutor(processes, spawn, _start_worker, (settings,)) as pool:
+        waiting: deque[Future[Result]] = deque()
+        for batch in batches:
+            waiting.append(pool.submit(_work, batch))
+            if len(waiting) > 2 * processes:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+
+
+_worker: StreamMaker
+
+
+def _start_worker(settings: Settings) -> None:
+    """Load the tokenizer once a process."""
+    global _worker
+    _worker = StreamMaker(*settings)
+
+
+def _work(batch: Batch) -> Result:
+    return _worker.batch(*batch)

@@ -1,0 +1,132 @@
+"""The chat template: what a conversation looks like as the text that a model reads."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import jinja2
+from jinja2.ext import Extension, loopcontrols
+from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+from vllm_lab.errors import LabError
+from vllm_lab.files import read_json
+
+Message = dict[str, str]  # {"role": system|user|assistant, "content": text}, as templates want it
+PLAIN = Path(__file__).with_name("plain.jinja")
+
+# Templates may ask for today's date. A trace must not change overnight: this is the date that Llama 3's own
+# template falls back to.
+TEMPLATE_DATE = datetime(2024, 7, 26)
+
+
+class TemplateRefusedError(Exception):
+    """The template will not render this conversation (order of roles, say); carries the template's words."""
+
+
+@dataclass(frozen=True)
+class ChatTemplate:
+    """A compiled template with the tokenizer's special tokens in reach, as transformers renders it.
+
+    `name` says which one it is: "tokenizer", "plain", or the file's name. `injected` is text that the
+    template puts before a conversation that begins without a system message and that is to be cut out; it
+    stands after `bos`, which stays.
+    """
+
+    name: str
+    template: jinja2.Template
+    special_tokens: dict[str, str]
+    bos: str = ""
+    injected: str = ""
+
+    def render(self, messages: Sequence[Message], *, prompt: bool) -> str:
+        """The conversation's text; with `prompt`, ending where the assistant's reply begins.
+
+        Raises TemplateRefusedError with the template's message.
+        """
+        try:
+            text = self.template.render(
+                messages=messages,
+                tools=None,
+                documents=None,
+                add_generation_prompt=prompt,
+                **self.special_tokens,
+            )
+        except (jinja2.TemplateError, TypeError) as error:  # TypeError: an operation the template cannot do
+            raise TemplateRefusedError(str(error)) from error
+        head = self.bos + self.injected
+        if self.injected and messages[0]["role"] != "system" and text.startswith(head):
+            return self.bos + text.removeprefix(head)
+        return text
+
+    def without(self, bos: str, injected: str) -> ChatTemplate:
+        """The same template with `injected`, which follows `bos`, cut out of conversations without a system
+        message."""
+        return replace(self, bos=bos, injected=injected)
+
+
+def load_template(choice: str, model_dir: Path, special_tokens: dict[str, str]) -> ChatTemplate:
+    """The template `choice`: "tokenizer" (chat_template.jinja, or the key of that name in
+    tokenizer_config.json; the plain one where both are empty), "plain", or a Jinja file."""
+    if choice == "tokenizer":
+        source = _tokenizer_template(model_dir)
+        if source:
+            return ChatTemplate("tokenizer", _compile(source, model_dir), special_tokens)
+        return load_template("plain", model_dir, special_tokens)
+    path = PLAIN if choice == "plain" else Path(choice)
+    try:
+        source = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise LabError(
+            f"chat template {choice!r}: {error.strerror}; give tokenizer, plain or a .jinja file"
+        ) from error
+    return ChatTemplate("plain" if choice == "plain" else path.name, _compile(source, path), special_tokens)
+
+
+def _tokenizer_template(model_dir: Path) -> str:
+    path = model_dir / "chat_template.jinja"
+    source = path.read_text(encoding="utf-8") if path.exists() else ""
+    if source.strip():
+        return source
+    source = read_json(model_dir / "tokenizer_config.json").get("chat_template") or ""
+    if isinstance(source, list):  # several, by name
+        source = next((entry["template"] for entry in source if entry["name"] == "default"), "")
+    return source
+
+
+def _compile(source: str, path: Path) -> jinja2.Template:
+    """Compile in the environment of transformers 5.19 (utils/chat_template_utils.py), but for the date."""
+    environment = ImmutableSandboxedEnvironment(
+        trim_blocks=True, lstrip_blocks=True, extensions=[_GenerationTag, loopcontrols]
+    )
+    environment.filters["tojson"] = _tojson
+    environment.globals["raise_exception"] = _raise_exception
+    environment.globals["strftime_now"] = TEMPLATE_DATE.strftime
+    try:
+        return environment.from_string(source)
+    except jinja2.TemplateSyntaxError as error:
+        raise LabError(f"{path}: line {error.lineno}: not a chat template: {error.message}") from error
+
+
+class _GenerationTag(Extension):
+    """{% generation %} marks the assistant's text for training masks; here it only has to be passed
+    through."""
+
+    tags = {"generation"}  # noqa: RUF012  (Jinja's own declaration)
+
+    def parse(self, parser: Any) -> Any:
+        next(parser.stream)
+        return parser.parse_statements(["name:endgeneration"], drop_needle=True)
+
+
+def _raise_exception(message: str) -> None:
+    raise jinja2.TemplateError(message)
+
+
+def _tojson(value: Any, ensure_ascii: bool = False, **options: Any) -> str:
+    """Jinja's own filter escapes HTML characters; chat templates want plain JSON."""
+    return json.dumps(value, ensure_ascii=ensure_ascii, **options)
