@@ -9,7 +9,8 @@ from vllm_lab.files import sha256_file
 from vllm_lab.provenance import documents
 from vllm_lab.provenance.documents import Document, identity_digest
 
-# Logs and timings record a run; they are not results. The README is the map of results/.
+# Logs and timings record a run; they are not results. The README is the map of results/. Hidden files are
+# downloads that were broken off and will be resumed.
 UNCOVERED = ("logs", "benchmarks", "README.md")
 
 MEANING = {
@@ -120,7 +121,9 @@ def _files_below(root: Path, results: str) -> list[str]:
     return [
         f"{results}/{path.as_posix()}"
         for path in paths
-        if path.parts[0] not in UNCOVERED and not path.name.endswith(documents.SUFFIX)
+        if path.parts[0] not in UNCOVERED
+        and not path.name.endswith(documents.SUFFIX)
+        and not any(part.startswith(".") for part in path.parts)
     ]
 
 
