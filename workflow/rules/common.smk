@@ -23,7 +23,8 @@ try:
 except LabError as error:
     raise SystemExit(str(error)) from None
 
-if not Path(".snakemake/metadata").exists():
+# Snakemake's memory is gone, or was never here.
+if not any(Path(".snakemake/metadata").glob("*")):
     adopt(Path())
 
 # The lock that the rules without vLLM depend on. Rules with vLLM will name theirs beside it.
@@ -149,6 +150,12 @@ SHARING_FIGURES = [
     "working_set",
 ]
 SWEEP_FIGURES = ["hit_rate_curves", "hit_rate_heatmap"]
+
+
+def sharing_tables(trace):
+    """The statistics and tables of one trace, in the order in which the figures' script takes them."""
+    tables = ("stats.json", "request_metrics.csv", "block_metrics.csv", "reuse_gaps.csv", "working_set.csv")
+    return [f"results/sharing/{trace}_{table}" for table in tables]
 
 
 def report_inputs():

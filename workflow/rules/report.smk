@@ -4,7 +4,22 @@
 rule render:
     input:
         results=report_inputs(),
-        documents=report_documents(),
+        documents=[
+            rules.sharegpt.output.prov,
+            rules.conversations.output.prov,
+            rules.model.output.prov,
+            rules.tokens.output.prov,
+            *expand(rules.trace.output.prov, mode=MODES),
+            *expand(rules.import_trace.output.prov, imported=IMPORTED),
+            rules.trace_summary.output.prov,
+            *expand(rules.sharing.output.prov, trace=TRACES),
+            rules.sharing_figures.output.prov,
+            rules.reference.output.prov,
+            *expand(rules.sweep.output.prov, trace=TRACES),
+            rules.sweep_table.output.prov,
+            rules.sweep_figures.output.prov,
+            *([rules.mooncake_published.output.prov] if "mooncake_conversation" in IMPORTED else []),
+        ],
         code=code("render"),
         lock=LOCK,
         summary_schema=schema("report_summary"),

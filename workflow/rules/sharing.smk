@@ -13,7 +13,9 @@ rule sharing:
         gaps_schema=schema("reuse_gaps"),
         working_set_schema=schema("working_set"),
     output:
-        stats="results/sharing/{trace}_stats.json",
+        stats=report(
+            "results/sharing/{trace}_stats.json", caption="../report/stats.rst", category="Prefix sharing"
+        ),
         requests="results/sharing/{trace}_request_metrics.csv",
         blocks="results/sharing/{trace}_block_metrics.csv",
         gaps="results/sharing/{trace}_reuse_gaps.csv",
@@ -42,6 +44,68 @@ rule sharing:
             " --reuse-gaps {output.gaps:q} --working-set {output.working_set:q}",
             wildcards=["trace"],
             checked=["stats", "requests", "blocks", "gaps", "working_set"],
+        )
+
+
+rule sharing_figures:
+    input:
+        tables=[table for trace in TRACES for table in sharing_tables(trace)],
+        code=code("sharing_figures"),
+        lock=LOCK,
+    output:
+        report(
+            expand("results/sharing/figures/{name}.png", name=SHARING_FIGURES),
+            caption="../report/figures.rst",
+            category="Prefix sharing",
+        ),
+        expand("results/sharing/figures/{name}.svg", name=SHARING_FIGURES),
+        prov="results/sharing/sharing_figures.prov.json",
+    log:
+        "results/logs/sharing_figures.log",
+    benchmark:
+        "results/benchmarks/sharing_figures.tsv"
+    conda:
+        ENVIRONMENT
+    params:
+        traces=[word for trace in TRACES for word in ("--trace", trace, *sharing_tables(trace))],
+    message:
+        "Drawing the figures of prefix sharing"
+    shell:
+        traced(
+            "sharing_figures",
+            "scripts/sharing_figures.py {params.traces:q} --outdir results/sharing/figures",
+        )
+
+
+rule reference:
+    input:
+        streams="results/tokens/streams.parquet",
+        tokens="results/tokens/summary.json",
+        code=code("reference"),
+        lock=LOCK,
+        reference_schema=schema("reference"),
+        table_schema=schema("reference_table"),
+    output:
+        reference="results/sharing/reference.json",
+        table="results/sharing/reference.csv",
+        prov="results/sharing/reference.prov.json",
+    log:
+        "results/logs/reference.log",
+    benchmark:
+        "results/benchmarks/reference.tsv"
+    conda:
+        ENVIRONMENT
+    params:
+        samples=config["sharing"]["reference_samples"],
+        seed=config["traces"]["seed"],
+    message:
+        "Setting the published run beside ours"
+    shell:
+        traced(
+            "reference",
+            "scripts/reference.py --streams {input.streams:q} --tokens-summary {input.tokens:q}"
+            " --samples {params.samples} --seed {params.seed} --output {output.reference:q} --csv {output.table:q}",
+            checked=["reference", "table"],
         )
 
 
@@ -84,7 +148,7 @@ rule sweep_table:
         lock=LOCK,
         table_schema=schema("sweep"),
     output:
-        table="results/sweeps/hit_rates.csv",
+        table=report("results/sweeps/hit_rates.csv", caption="../report/sweep.rst", category="Cache sweeps"),
         prov="results/sweeps/sweep_table.prov.json",
     log:
         "results/logs/sweep_table.log",
@@ -100,4 +164,63 @@ rule sweep_table:
             "sweep_table",
             "scripts/sweep_table.py --sweep {input.parts:q} --output {output.table:q}",
             checked=["table"],
+        )
+
+
+rule sweep_figures:
+    input:
+        table="results/sweeps/hit_rates.csv",
+        code=code("sweep_figures"),
+        lock=LOCK,
+    output:
+        report(
+            expand("results/sweeps/figures/{name}.png", name=SWEEP_FIGURES),
+            caption="../report/sweep_figures.rst",
+            category="Cache sweeps",
+        ),
+        expand("results/sweeps/figures/{name}.svg", name=SWEEP_FIGURES),
+        prov="results/sweeps/sweep_figures.prov.json",
+    log:
+        "results/logs/sweep_figures.log",
+    benchmark:
+        "results/benchmarks/sweep_figures.tsv"
+    conda:
+        ENVIRONMENT
+    params:
+        block_size=config["sharing"]["block_size"],
+    message:
+        "Drawing the figures of the sweeps"
+    shell:
+        traced(
+            "sweep_figures",
+            "scripts/sweep_figures.py --table {input.table:q} --block-size {params.block_size}"
+            " --outdir results/sweeps/figures",
+        )
+
+
+rule mooncake_published:
+    input:
+        sweep="results/sweeps/mooncake_conversation.csv",
+        stats="results/sharing/mooncake_conversation_stats.json",
+        code=code("mooncake_published"),
+        lock=LOCK,
+        comparison_schema=schema("mooncake_published"),
+    output:
+        comparison="results/sweeps/mooncake_published.json",
+        prov="results/sweeps/mooncake_published.prov.json",
+    log:
+        "results/logs/mooncake_published.log",
+    benchmark:
+        "results/benchmarks/mooncake_published.tsv"
+    localrule: True
+    conda:
+        ENVIRONMENT
+    message:
+        "Setting Mooncake's published hit rates beside ours"
+    shell:
+        traced(
+            "mooncake_published",
+            "scripts/mooncake_published.py --sweep {input.sweep:q} --stats {input.stats:q}"
+            " --output {output.comparison:q}",
+            checked=["comparison"],
         )

@@ -15,29 +15,32 @@ from vllm_lab.provenance.verify import Hashes, load
 
 
 def adopt(root: Path, results: str = "results") -> list[str]:
-    """Touch the outputs of every job whose sources and outputs all fit; the touched paths, sorted.
+    """Touch what every job made whose sources and outputs all fit; the touched paths, sorted.
 
-    Nothing is hashed or touched unless some source is newer than an output made from it.
+    Nothing is hashed or touched unless some source is newer than a file made from it.
     """
     found, _ = load(root, results)
-    if not any(_outdated(root, document) for document in found):
+    if not any(_outdated(root, document, results) for document in found):
         return []
     hashes = Hashes(root)
     intact = [document for document in found if _fits(document, hashes)]
     now = time.time_ns()
-    touched = sorted(path for document in intact for path in (*document.outputs, document.path))
+    touched = sorted(path for document in intact for path in _made(root, document, results))
     for path in touched:
         os.utime(root / path, ns=(now, now))
     return touched
 
 
-def _outdated(root: Path, document: Document) -> bool:
-    sources = [root / path for path in document.sources]
-    outputs = [root / path for path in document.outputs]
-    if not all(path.exists() for path in (*sources, *outputs)):
-        return False
-    oldest = min(path.stat().st_mtime_ns for path in outputs)
-    return any(path.stat().st_mtime_ns > oldest for path in sources)
+def _made(root: Path, document: Document, results: str) -> list[str]:
+    """What the job wrote: its outputs, its document and its timing, whose time Snakemake looks at too."""
+    timing = f"{results}/benchmarks/{Path(document.path).name.removesuffix(documents.SUFFIX)}.tsv"
+    return [path for path in (*document.outputs, document.path, timing) if (root / path).exists()]
+
+
+def _outdated(root: Path, document: Document, results: str) -> bool:
+    oldest = min((root / path).stat().st_mtime_ns for path in _made(root, document, results))
+    sources = (root / path for path in document.sources)
+    return any(path.stat().st_mtime_ns > oldest for path in sources if path.exists())
 
 
 def _fits(document: Document, hashes: Hashes) -> bool:

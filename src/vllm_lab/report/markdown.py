@@ -1,0 +1,125 @@
+"""The report as Markdown: the same blocks without anything that differs from run to run."""
+
+import posixpath
+import re
+
+from vllm_lab.report.blocks import (
+    Block,
+    Cell,
+    Code,
+    Figure,
+    Heading,
+    Inline,
+    Note,
+    Number,
+    Section,
+    Table,
+    Text,
+)
+from vllm_lab.report.report import Report, sources
+
+_MARKER = re.compile(r"^(\d*)([-+=.)])")
+_SPECIAL = re.compile(r"([\\`*_{}\[\]<>|#~!&$])")
+
+
+def render(report: Report, folder: str = "results/report") -> str:
+    """The report as GitHub-flavoured Markdown; `folder` is where it will lie, for links to the figures."""
+    lines = [f"# {escape(report.title)}", ""]
+    if report.answers:
+        lines += ["## In plain words", ""]
+    for answer in report.answers:
+        lines += [f"**{escape(answer.question)}**", ""]
+        for paragraph in answer.paragraphs:
+            lines += [_prose(paragraph), ""]
+    for section in report.sections:
+        lines += [f"## {escape(section.title)}", ""]
+        for block in section.blocks:
+            lines += [*_block(block, folder), ""]
+        lines += _sources(section, report)
+    return "\n".join(lines).rstrip("\n") + "\n"
+
+
+def escape(words: str) -> str:
+    """Text that Markdown shows as it is, on one line; no HTML, no link, no table cell can come of it."""
+    return _SPECIAL.sub(r"\\\1", " ".join(words.split()))
+
+
+def _inline(part: Inline) -> str:
+    if isinstance(part, Number):
+        return escape(part.display)
+    if isinstance(part, Code):
+        return _code(part.text)
+    leading = " " if part[:1].isspace() else ""
+    trailing = " " if part[-1:].isspace() and part.strip() else ""
+    return f"{leading}{escape(part)}{trailing}"
+
+
+def _code(words: str) -> str:
+    """A code span that its own text cannot leave."""
+    line = " ".join(words.split()) or " "
+    fence = "`" * (1 + max((len(run) for run in re.findall("`+", line)), default=0))
+    pad = " " if line.startswith("`") or line.endswith("`") else ""
+    return f"{fence}{pad}{line}{pad}{fence}"
+
+
+def _prose(body: Text) -> str:
+    """A paragraph on one line, which must not begin as a list or an underlined title would."""
+    line = "".join(_inline(part) for part in body.parts).strip()
+    return _MARKER.sub(r"\1\\\2", line)
+
+
+def _block(block: Block, folder: str) -> list[str]:
+    match block:
+        case Text():
+            return [_prose(block)]
+        case Note(body):
+            return [f"> {_prose(body)}"]
+        case Heading(title):
+            return [f"### {escape(title)}"]
+        case Table():
+            return _table(block)
+        case Figure(image=image, caption=caption, alt=alt):
+            link = posixpath.relpath(image.png or image.file, folder)
+            return [f"![{escape(alt)}]({link})", "", f"*Figure.* {_prose(caption)}"]
+
+
+def _table(table: Table) -> list[str]:
+    shown = [index for index, column in enumerate(table.columns) if not column.varies]
+    columns = [table.columns[index] for index in shown]
+    lines = [
+        f"*Table.* {_prose(table.caption)}",
+        "",
+        _row([escape(column.title) for column in columns]),
+        _row(["---:" if column.numeric else "---" for column in columns]),
+    ]
+    for row in table.rows:
+        cells = [row[index] for index in shown]
+        lines.append(_row([_cell(cell) for cell in cells]))
+    return lines
+
+
+def _cell(cell: Cell) -> str:
+    """A cell's text. A bar ends a cell even inside a code span, and is escaped there too."""
+    parts = () if cell is None else cell.parts if isinstance(cell, Text) else (cell,)
+    shown = (_inline(part) for part in parts)
+    return "".join(
+        words.replace("|", "\\|") if isinstance(part, Code) else words
+        for part, words in zip(parts, shown, strict=True)
+    ).strip()
+
+
+def _row(cells: list[str]) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
+def _sources(section: Section, report: Report) -> list[str]:
+    """Where the section's numbers come from: file, first digits of its sha256, rule and kind."""
+    files = sources(section.blocks, section.answers)
+    if not files:
+        return []
+    lines = []
+    for file in files:
+        document = report.jobs.of(file).document
+        rule, kind = document.identity["rule"], document.identity["kind"]
+        lines.append(f"{_code(file)} (sha256 {document.outputs[file][:12]}, rule {_code(rule)}, {kind})")
+    return ["Sources: " + "; ".join(lines) + ".", ""]

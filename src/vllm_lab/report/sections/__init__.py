@@ -1,0 +1,18 @@
+"""One module for each part of the laboratory, in the pipeline's order.
+
+Each offers `build(results: Results) -> Section | None`: its section, or None when its results were not made.
+The list is spelt out, not discovered, so that the workflow sees the imports and reruns the report when one
+of these modules changes.
+"""
+
+from vllm_lab.report.sections import data, imported, model, reference, sharing, sweeps, traces
+
+SECTIONS = (
+    data.build,
+    model.build,
+    traces.build,
+    sharing.build,
+    sweeps.build,
+    reference.build,
+    imported.build,
+)

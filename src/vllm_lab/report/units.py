@@ -1,0 +1,76 @@
+"""How a value is shown to a person: 0.4059 as "40.6 %", 1073741824 as "1.00 GiB"."""
+
+from vllm_lab.errors import LabError
+
+COUNTS = ("blocks", "conversations", "messages", "records", "requests", "streams", "tokens", "")
+UNITS = (*COUNTS, "fraction", "points", "bytes", "GiB", "s", "1/s", "accesses/block", "x")
+
+
+def display(value: float | int | str | None, unit: str, decimals: int | None = None) -> str:
+    """The text of `value` in `unit`; `decimals` overrides the digits after the point.
+
+    "fraction" is 0..1 and shown in per cent, "points" a difference of two fractions shown with its sign.
+    A value of None is an en dash: the quantity is undefined here (no second access, so no reuse gap).
+    """
+    if unit not in UNITS:
+        raise LabError(f"unit {unit!r} cannot be shown; add it to vllm_lab/report/units.py")
+    if value is None:
+        return "–"
+    if isinstance(value, str):
+        return value
+    if unit == "fraction":
+        return f"{_percent(100 * value, decimals)} %"
+    if unit == "points":
+        return f"{_fixed(100 * value, decimals, 2, sign=True)} points"
+    if unit == "bytes":
+        return _bytes(value, decimals)
+    if unit == "GiB":
+        return _bytes(value * 2**30, decimals)
+    if unit == "s":
+        return _seconds(value, decimals)
+    if unit == "1/s":
+        return f"{_fixed(value, decimals, 2)}/s"
+    if unit == "x":
+        return f"{_fixed(value, decimals, 1)}×"
+    return _plain(value, decimals)
+
+
+def _plain(value: float | int, decimals: int | None) -> str:
+    if decimals is None and float(value).is_integer():
+        return f"{int(value):,}".replace("-", "−")
+    return _fixed(value, decimals, 0 if abs(value) >= 1000 else 1 if abs(value) >= 100 else 2)
+
+
+def _percent(percent: float, decimals: int | None) -> str:
+    """Three significant digits: 5.11, 40.6; 0 and 100 only where exact, so 99.99 is not 100."""
+    if decimals is None and percent in (0, 100):
+        return f"{percent:.0f}"
+    return _fixed(percent, decimals, 1 if 10 <= abs(percent) < 99.9 else 2)
+
+
+def _fixed(value: float, decimals: int | None, default: int, sign: bool = False) -> str:
+    digits = default if decimals is None else decimals
+    text = f"{value:{'+' if sign else ''},.{digits}f}"
+    if not text.strip("+-0.,"):
+        return text.lstrip("+-")
+    return text.replace("-", "−")
+
+
+def _bytes(value: float, decimals: int | None) -> str:
+    """Binary multiples, three significant digits: 1.50 KiB, 22.5 KiB, 512 MiB."""
+    size = float(value)
+    for name in ("bytes", "KiB", "MiB", "GiB", "TiB", "PiB"):
+        if abs(size) < 1024 or name == "PiB":
+            break
+        size /= 1024
+    default = 0 if name == "bytes" or abs(size) >= 100 else 1 if abs(size) >= 10 else 2
+    return f"{_fixed(size, decimals, default)} {name}"
+
+
+def _seconds(value: float, decimals: int | None) -> str:
+    """Seconds below ten minutes, so that a column of gaps keeps one unit; then minutes, then hours."""
+    scale, name = (1, "s") if abs(value) < 600 else (60, "min") if abs(value) < 7200 else (3600, "h")
+    shown = value / scale
+    if decimals is None and shown == 0:
+        return "0 s"
+    return f"{_fixed(shown, decimals, 2 if abs(shown) < 10 else 1 if abs(shown) < 100 else 0)} {name}"

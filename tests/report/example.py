@@ -1,0 +1,243 @@
+"""A small project with results of every part, as its jobs would have left them."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import render as script
+
+from tests.report.project import Project
+
+HOSTILE = '<script>alert("x")</script></style>`|*_0'
+PIXEL = '<svg xmlns="http://www.w3.org/2000/svg" width="9" height="9"><path d="M0 0h9v9z"/></svg>'
+POLICIES = ("lru", "fifo", "belady")
+
+
+def example(root: Path, *, host: str = "testhost", started: str = "2026-01-02T03:04:05+00:00") -> list[str]:
+    """Write every part's results below `root`; the paths to give to the report."""
+    project = Project(root, host=host, started=started)
+    raw = project.job("sharegpt", {"results/data/sharegpt.json": "[]"})
+    conversations = project.job("conversations", {"results/data/rejects.json": rejects()}, inputs=raw)
+    model = project.job("model", {"results/model/summary.json": model_summary()})
+    tokens = project.job(
+        "tokens", {"results/tokens/summary.json": tokens_summary()}, inputs=[*conversations, *model]
+    )
+    traces = project.job("trace_summary", {"results/traces/summary.json": traces_summary()}, inputs=tokens)
+    stats = [
+        path
+        for trace in ("single_turn", "multi_turn", "mooncake_conversation")
+        for path in project.job(
+            "sharing",
+            {f"results/sharing/{trace}_stats.json": trace_stats(trace)},
+            inputs=tokens,
+            wildcards={"trace": trace},
+        )
+    ]
+    figures = project.job(
+        "sharing_figures", {"results/sharing/figures/sharing_fraction_cdf.svg": PIXEL}, inputs=stats
+    )
+    sweep = project.job("sweep_table", {"results/sweeps/hit_rates.csv": hit_rates()}, inputs=tokens)
+    mooncake = project.job(
+        "mooncake_published", {"results/sweeps/mooncake_published.json": mooncake_published()}, inputs=sweep
+    )
+    compared = project.job("reference", {"results/sharing/reference.json": reference()}, inputs=tokens)
+    return [*conversations, *model, *tokens, *traces, *stats, *figures, *sweep, *mooncake, *compared]
+
+
+def write_report(root: Path, files: list[str]) -> Path:
+    """Run the script in `root`; the folder that it wrote to."""
+    folder = "results/report"
+    outputs = ["--html", f"{folder}/index.html", "--markdown", f"{folder}/report.md"]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(root)
+        script.main(["--inputs", *files, *outputs, "--summary", f"{folder}/summary.json"])
+    return root / folder
+
+
+def rejects() -> dict[str, Any]:
+    rule = {"action": "kept", "statement": "A message follows another one of the same role."}
+    return {
+        "input_bytes": 125509632,
+        "records_read": 12,
+        "records_dropped": 1,
+        "conversations_kept": 11,
+        "messages_kept": 40,
+        "roles": {"human": 21, "gpt": 18, HOSTILE: 1},
+        "first_roles": {"user": 10, "assistant": 1},
+        "stopped_after_max_records": False,
+        "rules": {
+            "consecutive_same_role": {
+                **rule,
+                "count": 2,
+                "example": {"id": HOSTILE, "record": 3, "detail": HOSTILE},
+            },
+            "id_missing": {**rule, "count": 0, "example": None},
+        },
+    }
+
+
+def model_summary() -> dict[str, Any]:
+    return {
+        "source": "package",
+        "name": "Tiny",
+        "revision_or_version": "0.1.2",
+        "sha256": "b" * 64,
+        "weights": "real",
+        "dtype": "bfloat16",
+        "parameters": 134515008,
+        "layers": 30,
+        "kv_heads": 3,
+        "head_dim": 64,
+        "context_length": 8192,
+        "vocab_size": 49152,
+        "kv_bytes_per_token": 23040,
+        "licence": "Apache-2.0",
+    }
+
+
+def tokens_summary() -> dict[str, Any]:
+    return {
+        "conversations": 11,
+        "streams": 12,
+        "explicit_streams": 1,
+        "tokens": 30000,
+        "template": "tokenizer",
+        "special_text_conversations": 0,
+        "template_refused": {"count": 0, "example": None},
+        "unanswered_turns": 1,
+        "default_system_prompt": {
+            "policy": "drop",
+            "text": "<|im_start|>system\n<|im_end|>",
+            "token_ids": [1],
+        },
+        "end_of_turn_token_id": 2,
+    }
+
+
+def traces_summary() -> dict[str, Any]:
+    points = {"mean": 767.4, "p50": 614.0, "p90": 1739.0, "p95": 1931.8, "p99": 2231.3, "max": 5925}
+    trace = {
+        "requests": 30,
+        "conversations": 11,
+        "prompt_tokens": 20000,
+        "output_tokens": 9000,
+        "lengths": {"prompt_tokens": points, "output_tokens": points},
+        "duration_s": 495.7,
+        "measured_rate": 2.017,
+        "over_context": {"limit": 8192, "policy": "drop", "requests": 3, "outputs": 0, "example": None},
+        "selection": {"chosen": 11, "eligible": 11, "order": "first", "begins_with": "user"},
+        "unanswered": 2,
+    }
+    return {"traces": {"multi_turn": trace, "single_turn": trace}}
+
+
+def trace_stats(trace: str) -> dict[str, Any]:
+    imported = trace == "mooncake_conversation"
+    shared = {"mean": 0.3858, "median": 0.4052, "p10": 0.0, "p25": 0.0, "p75": 0.7, "p90": 0.85, "p95": 0.9,
+              "p99": 0.97, "max": 1.0}  # fmt: skip
+    metrics = {
+        "sharing_fraction": shared,
+        "token_sharing_fraction": None if imported else shared,
+        "requests_with_hit_fraction": 0.68,
+        "block_accesses": 149701,
+        "distinct_blocks": 64524,
+        "block_reuse_rate": 0.569,
+        "block_hits": {"mean": 2.32, "median": 2.0, "p90": 5.0, "p99": 8.0, "max": 28.0},
+        "reuse_gap_s": {"count": 0, "mean": None, "median": None, "p90": None, "p99": None, "max": None},
+        "saved_prefill_tokens": 1362832,
+        "saved_prefill_fraction": 0.5634382320328695,
+        "saved_prefill_fraction_with_generated": None if imported else 0.8467,
+        "kv_bytes_per_token": None if imported else 23040,
+        "saved_kv_bytes": None if imported else 31399649280,
+        "distinct_kv_bytes": None if imported else 23786127360,
+        "working_set": {
+            window: {
+                "mean_blocks": 5335.67,
+                "peak_blocks": 13378,
+                "peak_kv_bytes": None if imported else 4931665920,
+            }
+            for window in ("60", "inf")
+        },
+    }
+    return {
+        "trace": trace,
+        "unit": "block" if imported else "token",
+        "block_size": 512 if imported else 16,
+        "requests": 3188,
+        "conversations": 1000,
+        "prompt_tokens": 2418778,
+        "output_tokens": 908471,
+        "metrics": metrics,
+        "by_block_size": {"512": metrics} if imported else {"8": metrics, "16": metrics, "32": metrics},
+    }
+
+
+def reference() -> dict[str, Any]:
+    """Two definitions of each figure; the second one fits."""
+    units = {"sharing_mean": "fraction", "block_reuse_rate": "fraction", "block_hits_mean": "accesses"}
+    rows = [
+        {"mode": mode, "metric": metric, "unit": unit, "level": level, "opening": "bare",
+         "short_prompts": "included" if metric == "sharing_mean" else "", "definition": f"{level} level",
+         "published": 0.5, "ours": ours, "difference": ours - 0.5, "band_min": 0.4, "band_p10": 0.41,
+         "band_median": 0.5, "band_p90": 0.59, "band_max": 0.6, "within_band": level == "token",
+         "fits": level == "token"}
+        for mode in ("multi_turn", "single_turn")
+        for metric, unit in units.items()
+        for level, ours in (("block", 0.7), ("token", 0.51))
+    ]  # fmt: skip
+    return {
+        "conversations": {
+            "asked": 1000,
+            "eligible": 11146,
+            "used": 1000,
+            "statement": "the first 1000 of 11146",
+        },
+        "block_size": 16,
+        "rate": 2.0,
+        "samples": 20,
+        "closest": {"definition": "token level", "mean_relative_difference": 0.02},
+        "notes": ["Prompts longer than a model's context are kept."],
+        "rows": rows,
+    }
+
+
+def mooncake_published() -> dict[str, Any]:
+    """One reading and two capacities, the second of which was not swept."""
+    rows = [
+        {"policy": "lru", "capacity_blocks": "inf", "published": 0.51, "ours": 0.37, "difference": -0.14},
+        {"policy": "lru", "capacity_blocks": "1000", "published": 0.3, "ours": None, "difference": None},
+    ]
+    return {
+        "cache_ratio": {
+            "source": "FAST'25, table 2",
+            "published": 0.4,
+            "readings": [{"reading": "block hits / block accesses", "ours": 0.37, "difference": -0.03}],
+            "closest": "block hits / block accesses",
+            "note": "The paper does not say what is divided by what.",
+        },
+        "table_1": {"source": "arXiv", "note": "Another trace.", "rows": rows},
+    }
+
+
+def hit_rates() -> str:
+    """Two capacities and unbounded for each policy; lru reaches half of the unbounded rate at the first."""
+    header = (
+        "trace,block_size,policy,capacity_tokens,capacity_blocks,capacity_gib,requests,block_accesses,"
+        "block_hits,hit_rate,token_hit_rate"
+    )
+    rates = {
+        "lru": (0.30, 0.45, 0.5634),
+        "fifo": (0.20, 0.40, 0.5634),
+        "belady": (0.40, 0.5634, 0.5634),
+    }
+    lines = [
+        f"multi_turn,{size},{policy},{tokens},{blocks},{gib},3188,149701,70000,{rate},{rate}"
+        for size in (16, 32)
+        for policy in POLICIES
+        for (tokens, blocks, gib), rate in zip(
+            (("65536", "4096", "1.40625"), ("262144", "16384", "5.625"), ("inf", "inf", "inf")),
+            rates[policy],
+            strict=True,
+        )
+    ]
+    return "\n".join((header, *lines, ""))

@@ -1,0 +1,257 @@
+"""The whole report, from result files to the three renderings."""
+
+import json
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+
+from tests.report.example import HOSTILE, example, write_report
+from tests.report.page import Page
+from vllm_lab.errors import LabError
+from vllm_lab.report import html
+from vllm_lab.report.blocks import Number, Section, text
+from vllm_lab.report.report import compose, numbers
+from vllm_lab.report.results import Results
+
+SECTIONS = {
+    "data/rejects.json": "Conversations",
+    "model/summary.json": "Model",
+    "tokens/summary.json": "Token streams and traces",
+    "sharing/multi_turn_stats.json": "Prefix sharing",
+    "sweeps/hit_rates.csv": "Cache capacity and eviction policy",
+    "sharing/reference.json": "The published run beside ours",
+    "sharing/mooncake_conversation_stats.json": "Other people's traces",
+}
+
+
+@pytest.fixture(scope="module")
+def page(written: Path) -> Page:
+    return Page((written / "index.html").read_text(encoding="utf-8"))
+
+
+@pytest.fixture(scope="module")
+def summary(written: Path) -> dict:
+    return json.loads((written / "summary.json").read_text(encoding="utf-8"))
+
+
+def test_every_number_opens_the_job_that_wrote_its_file_with_the_hash_recorded(written, page, summary):
+    body = (written / "index.html").read_text(encoding="utf-8")
+    panels = dict(re.findall(r'<section popover id="(job-\d+)"(.*?)</section>', body, flags=re.S))
+    documents = [json.loads(path.read_text())["identity"] for path in written.parent.rglob("*.prov.json")]
+    hashes = {file: digest for identity in documents for file, digest in identity["outputs"].items()}
+    assert len(page.with_class("n")) > 200
+    for number in page.with_class("n"):
+        file = summary[number["data-id"]]["file"]
+        assert f"sha256 {hashes[file]}" in panels[number["popovertarget"]]
+
+
+def test_the_summary_holds_exactly_the_numbers_of_the_page_with_their_values(page, summary):
+    shown = {number["data-id"]: number["data-exact"] for number in page.with_class("n")}
+    assert shown.keys() == summary.keys()
+    for id, entry in summary.items():
+        value = "no value" if entry["value"] is None else str(entry["value"])
+        assert shown[id] == f"{value} {entry['unit']}".strip()
+        assert entry.keys() >= {"value", "unit", "status", "file", "key", "rule", "label"}
+
+
+def test_a_value_in_the_summary_is_the_value_in_the_result_file(written, summary):
+    entry = summary["sharing.multi_turn.saved_prefill_fraction"]
+    assert entry["key"] == "metrics.saved_prefill_fraction"
+    stats = json.loads((written.parents[1] / entry["file"]).read_text())
+    assert entry["value"] == stats["metrics"]["saved_prefill_fraction"]
+
+
+def test_the_first_answer_stands_before_every_table(written):
+    for name in ("index.html", "report.md"):
+        body = (written / name).read_text(encoding="utf-8")
+        question = body.index("What fraction of prefill can prefix caching save")
+        assert question < body.index("Each part of this report, the kind of its numbers")
+
+
+@pytest.mark.parametrize("name", SECTIONS)
+def test_a_section_whose_files_are_absent_is_absent(tmp_path, name):
+    without = [
+        file
+        for file in example(tmp_path)
+        if not file.endswith(name) and not (name.startswith("sharing/mu") and "single_turn" in file)
+        and not (name.startswith("sharing/mo") and "mooncake" in file)
+        and not (name.startswith("tokens") and "traces/" in file)
+    ]  # fmt: skip
+    folder = write_report(tmp_path, without)
+    for rendering in ("index.html", "report.md"):
+        body = (folder / rendering).read_text(encoding="utf-8")
+        headings = re.findall(r"(?:<h2[^>]*>|^## )([^<\n]+)", body, flags=re.M)
+        titles = [heading.replace("&#39;", "'") for heading in headings]
+        assert SECTIONS[name] not in titles
+        assert set(SECTIONS.values()) - {SECTIONS[name]} <= set(titles)
+
+
+def test_each_part_alone_makes_a_report(tmp_path):
+    for index, file in enumerate(example(tmp_path / "all")):
+        if file.endswith(".svg"):
+            continue
+        root = tmp_path / str(index)
+        shutil.copytree(tmp_path / "all", root)
+        assert (write_report(root, [file]) / "index.html").stat().st_size > 10_000
+
+
+def test_text_from_the_data_is_never_markup(written, page):
+    body = (written / "index.html").read_text(encoding="utf-8")
+    assert HOSTILE not in body
+    assert HOSTILE in page.text
+    assert body.count("<script>") == body.count("</style>") == 1
+    markdown = (written / "report.md").read_text(encoding="utf-8")
+    rows = [line for line in markdown.splitlines() if "alert" in line]
+    assert rows
+    for row in rows:
+        outside_code = re.sub(r"(`+)(?!`).*?(?<!`)\1(?!`)", "", row)
+        assert not re.search(r"(?<!\\)<script", outside_code)
+        cells = re.split(r"(?<!\\)\|", row.strip().strip("|"))
+        assert len(cells) in (2, 5)
+
+
+def test_the_same_results_give_the_same_bytes(tmp_path):
+    for name in ("a", "b"):
+        write_report(tmp_path / name, example(tmp_path / name))
+    for file in ("index.html", "report.md", "summary.json"):
+        first, second = ((tmp_path / name / "results/report" / file).read_bytes() for name in ("a", "b"))
+        assert first == second
+
+
+def test_only_the_page_says_when_and_where_it_ran(tmp_path):
+    one = write_report(tmp_path / "a", example(tmp_path / "a"))
+    other = write_report(
+        tmp_path / "b", example(tmp_path / "b", host="elsewhere", started="2026-05-06T07:08:09+00:00")
+    )
+    assert "elsewhere" in (other / "index.html").read_text(encoding="utf-8")
+    for file in ("report.md", "summary.json"):
+        assert (one / file).read_bytes() == (other / file).read_bytes()
+
+
+def test_the_order_of_the_inputs_does_not_matter(tmp_path, written):
+    files = example(tmp_path)
+    folder = write_report(tmp_path, [*reversed(files), *files])
+    assert (folder / "index.html").read_bytes() == (written / "index.html").read_bytes()
+
+
+def test_a_changed_byte_is_refused_and_named(tmp_path):
+    files = example(tmp_path)
+    changed = tmp_path / "results/sharing/multi_turn_stats.json"
+    changed.write_bytes(changed.read_bytes().replace(b"0.5634382320328695", b"0.6634382320328695"))
+    with pytest.raises(LabError, match=r"results/sharing/multi_turn_stats\.json: changed") as refused:
+        write_report(tmp_path, files)
+    assert "snakemake --cores 1" in str(refused.value)
+    assert not (tmp_path / "results/report").exists()
+
+
+def test_a_changed_byte_upstream_of_the_inputs_is_refused_too(tmp_path):
+    files = example(tmp_path)
+    (tmp_path / "results/data/sharegpt.json").write_text("[1]")
+    with pytest.raises(LabError, match=r"results/data/sharegpt\.json: changed"):
+        write_report(tmp_path, files)
+
+
+def test_a_result_without_a_document_is_refused(tmp_path):
+    files = example(tmp_path)
+    (tmp_path / "results/model/model.prov.json").unlink()
+    with pytest.raises(LabError, match=r"results/model/summary\.json: uncovered"):
+        write_report(tmp_path, files)
+
+
+def test_a_missing_key_is_named_with_its_file(tmp_path):
+    files = example(tmp_path)
+    results = Results(tmp_path, files)
+    with pytest.raises(LabError, match=r"results/model/summary\.json: no key wings"):
+        results.json("model/summary.json").value("wings")
+
+
+def test_inputs_of_no_known_part_are_refused(tmp_path):
+    files = example(tmp_path)
+    figure = [file for file in files if file.endswith(".svg")]
+    with pytest.raises(LabError, match="none of the --inputs"):
+        write_report(tmp_path, figure)
+
+
+def test_one_id_for_two_numbers_is_a_mistake(tmp_path, monkeypatch):
+    results = Results(tmp_path, example(tmp_path))
+    file = "results/model/summary.json"
+    one, two = (Number("x", value, "tokens", "deterministic", file, "k", "l") for value in (1, 2))
+    section = Section("s", "S", (text("{one} {two}", one=one, two=two),))
+    monkeypatch.setattr("vllm_lab.report.report.SECTIONS", (lambda results: section,))
+    with pytest.raises(ValueError, match="x is two numbers"):
+        numbers(compose(results, "T"))
+
+
+def test_what_was_not_run_is_listed_with_its_reason(tmp_path, monkeypatch):
+    results = Results(tmp_path, example(tmp_path))
+    absent = Number(
+        "gpu", None, "s", "not_run", "results/model/summary.json", "k", "Time", reason="no GPU here"
+    )
+    section = Section("s", "S", (text("{absent}", absent=absent),))
+    monkeypatch.setattr("vllm_lab.report.report.SECTIONS", (lambda results: section,))
+    page = Page(html.render(compose(results, "T")))
+    assert "What was not run, and why." in page.text
+    assert "no GPU here" in page.text
+
+
+def test_the_page_asks_for_nothing_from_outside(written, page):
+    fetched = [
+        value
+        for tag, attributes in page.tags
+        for name, value in attributes.items()
+        if name in ("src", "href", "srcset", "data", "poster", "action")
+    ]
+    assert fetched
+    assert all(value.startswith(("data:", "#")) for value in fetched)
+    assert "url(" not in (written / "index.html").read_text(encoding="utf-8")
+
+
+def test_images_have_alternative_texts_and_tables_have_captions_and_headers(page):
+    images = [attributes for tag, attributes in page.tags if tag == "img"]
+    assert images
+    assert all(len(image["alt"]) > 20 for image in images)
+    tables = [attributes for tag, attributes in page.tags if tag == "table"]
+    assert all(table["aria-labelledby"] in page.by_id() for table in tables)
+    assert all(attributes.get("scope") for tag, attributes in page.tags if tag == "th")
+
+
+def test_every_reference_inside_the_page_has_its_target(page):
+    ids = page.by_id()
+    links = [a["href"][1:] for tag, a in page.tags if tag == "a"]
+    targets = [a["popovertarget"] for _, a in page.tags if "popovertarget" in a]
+    assert links
+    assert set(links) | set(targets) <= ids.keys()
+    all_ids = [a["id"] for _, a in page.tags if "id" in a]
+    assert len(all_ids) == len(set(all_ids))
+
+
+def test_a_panel_links_each_input_to_the_job_that_made_it(written):
+    body = (written / "index.html").read_text(encoding="utf-8")
+    panels = re.findall(r'<section popover id="(job-\d+)".*?</h3>(.*?)</section>', body, flags=re.S)
+    tokens = next(
+        panel
+        for _, panel in panels
+        if "results/tokens/summary.json</code>" in panel and "<code>tokens</code>" in panel
+    )
+    assert re.search(
+        r"results/data/rejects\.json</code>.*?from <button[^>]*>\[\d+\] conversations<", tokens, flags=re.S
+    )
+    assert re.search(
+        r"results/model/summary\.json</code>.*?from <button[^>]*>\[\d+\] model<", tokens, flags=re.S
+    )
+
+
+def test_the_markdown_names_the_source_of_each_section(written):
+    markdown = (written / "report.md").read_text(encoding="utf-8")
+    for block in markdown.split("\n## ")[2:]:
+        title = block.splitlines()[0]
+        if title != "What is measured, simulated or not run":
+            assert re.search(r"^Sources: `results/.*sha256 [0-9a-f]{12}, rule `", block, flags=re.M), title
+
+
+def test_figures_in_the_markdown_are_links_that_lead_to_the_files(written):
+    links = re.findall(r"!\[[^\]]+\]\(([^)]+)\)", (written / "report.md").read_text(encoding="utf-8"))
+    assert links
+    assert all((written / link).resolve().is_file() for link in links)

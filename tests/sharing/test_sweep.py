@@ -1,0 +1,180 @@
+"""Cache sweeps: the policies against plain simulations, bounds and a library."""
+
+import itertools
+import math
+
+import libcachesim
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.sharing.small_traces import block_traces, leading_run, make_trace, paths_of, token_traces
+from vllm_lab.errors import LabError
+from vllm_lab.sharing.analysis import Sharing
+from vllm_lab.sharing.library_policies import LEAST_BLOCKS, LIBRARY, replay
+from vllm_lab.sharing.paths import BlockPaths
+from vllm_lab.sharing.policies import simulate
+from vllm_lab.sharing.stream_order import StreamOrder
+from vllm_lab.sharing.sweep import COLUMNS, POLICIES, Workload, sweep_rows
+
+capacities = st.integers(1, 30)
+
+
+def workload_of(trace, block_size=1):
+    return Workload(Sharing.of(trace, StreamOrder.of(trace), block_size))
+
+
+def plain_hits(paths, policy, capacity):
+    """Hits of each request, with a dictionary and a sort for every eviction."""
+    cache = {}  # block -> [count, last access, insertion]
+    rank = {
+        "lru": lambda block: (cache[block][1],),
+        "fifo": lambda block: (cache[block][2],),
+        "lfu": lambda block: (cache[block][0], cache[block][1]),
+        "length_aware": lambda block: (-len(block), cache[block][1]),
+    }[policy]
+    hits = []
+    for row, path in enumerate(paths):
+        hits.append(leading_run(path, cache.keys()))
+        kept = path[:capacity]
+        for block in kept:
+            entry = cache.setdefault(block, [0, row, row])
+            entry[:2] = entry[0] + 1, row
+        others = sorted(
+            (block for block in cache if block not in kept), key=lambda block: (*rank(block), -len(block))
+        )
+        for block in others[: max(0, len(cache) - capacity)]:
+            del cache[block]
+    return hits
+
+
+@given(token_traces(), st.integers(1, 3))
+def test_paths_expand_to_each_prompts_blocks_numbered_by_first_access(trace, block_size):
+    number = {}
+    expected = [
+        [number.setdefault(block, len(number)) for block in path] for path in paths_of(trace, block_size)
+    ]
+    paths = workload_of(trace, block_size).blocks
+    assert [paths.block[a:b].tolist() for a, b in itertools.pairwise(paths.offsets)] == expected
+    assert paths.distinct == len(number)
+
+
+@given(token_traces(), capacities, st.sampled_from(["lru", "fifo", "lfu", "length_aware"]))
+def test_each_policy_equals_its_plain_simulation(trace, capacity, policy):
+    found = simulate(workload_of(trace).blocks, policy, capacity)
+    assert found.tolist() == plain_hits(paths_of(trace, 1), policy, capacity)
+
+
+@given(token_traces(), st.integers(1, 3))
+def test_the_lru_curve_equals_direct_simulation_at_every_capacity(trace, block_size):
+    workload = workload_of(trace, block_size)
+    for capacity in range(1, workload.paths.distinct + 1):
+        assert workload.lru_curve.hits[capacity] == simulate(workload.blocks, "lru", capacity).sum()
+
+
+@given(block_traces(), capacities)
+def test_lru_token_hits_weigh_a_partial_block_by_its_tokens(trace, capacity):
+    workload = workload_of(trace, trace.block_tokens)
+    hits = simulate(workload.blocks, "lru", capacity)
+    tokens = np.minimum(hits * trace.block_tokens, trace.prompt_tokens).sum()
+    assert workload.hits("lru", capacity) == (hits.sum(), tokens)
+
+
+@given(token_traces(), capacities)
+def test_belady_bounds_every_policy(trace, capacity):
+    workload = workload_of(trace)
+    bound, _ = workload.hits("belady", capacity)
+    able = [policy for policy in POLICIES if capacity >= LEAST_BLOCKS.get(policy, 1)]
+    assert all(workload.hits(policy, capacity)[0] <= bound for policy in able)
+
+
+@settings(max_examples=60, deadline=None)
+@given(token_traces(longest=5, most_streams=3, most_requests=6), st.integers(1, 3))
+def test_belady_is_the_best_of_all_choices(trace, capacity):
+    paths = [frozenset(path) for path in paths_of(trace, 1)]
+    ordered = paths_of(trace, 1)
+    best = {frozenset(): 0}  # contents -> most hits so far
+    for path, order in zip(paths, ordered, strict=True):
+        following = {}
+        for contents, hits in best.items():
+            hits += leading_run(order, contents)
+            pool = contents | path
+            for kept in itertools.combinations(sorted(pool), min(capacity, len(pool))):
+                following[frozenset(kept)] = max(hits, following.get(frozenset(kept), 0))
+        best = following
+    assert simulate(workload_of(trace).blocks, "belady", capacity).sum() == max(best.values())
+
+
+@given(token_traces(), st.sampled_from(POLICIES))
+def test_a_cache_that_holds_everything_hits_what_is_shared(trace, policy):
+    workload = workload_of(trace)
+    run = replay if policy in LIBRARY else simulate
+    found = run(workload.blocks, policy, max(20, workload.paths.distinct))
+    assert found.tolist() == workload.sharing.shared_blocks.tolist()
+
+
+@given(token_traces(), capacities)
+def test_lru_never_hits_less_in_a_larger_cache(trace, capacity):
+    workload = workload_of(trace)
+    assert workload.hits("lru", capacity)[0] <= workload.hits("lru", capacity + 1)[0]
+
+
+@given(token_traces(), capacities)
+def test_the_library_replay_of_lru_equals_ours(trace, capacity):
+    paths = workload_of(trace).blocks
+    LIBRARY["library_lru"] = libcachesim.LRU
+    try:
+        assert replay(paths, "library_lru", capacity).tolist() == simulate(paths, "lru", capacity).tolist()
+    finally:
+        del LIBRARY["library_lru"]
+
+
+@given(st.lists(st.integers(0, 9), min_size=1, max_size=60), st.integers(1, 8))
+def test_fifo_of_single_blocks_equals_the_librarys(blocks, capacity):
+    paths = BlockPaths(np.array(blocks), np.arange(len(blocks) + 1), 10)
+    LIBRARY["library_fifo"] = libcachesim.FIFO
+    try:
+        assert replay(paths, "library_fifo", capacity).tolist() == simulate(paths, "fifo", capacity).tolist()
+    finally:
+        del LIBRARY["library_fifo"]
+
+
+def test_an_evicted_parent_makes_its_children_unreachable():
+    # FIFO keeps x's child 1, inserted after x was; then x itself is evicted and returns as a miss.
+    trace = make_trace(
+        [[5, 6, 0], [7, 0], [8, 0], [5, 6, 9, 0]],
+        [(0, 1, 1, 0.0), (1, 1, 1, 1.0), (0, 2, 1, 2.0), (2, 1, 1, 3.0), (0, 2, 1, 4.0)],
+    )
+    hits = simulate(workload_of(trace).blocks, "fifo", 3)
+    assert hits.tolist() == [0, 0, 1, 0, 0]  # the last finds its second block cached, but not its first
+
+
+def test_a_prompt_longer_than_the_cache_leaves_its_leading_blocks():
+    trace = make_trace([[1, 2, 3, 4, 5, 0]], [(0, 5, 1, 0.0), (0, 5, 1, 1.0)])
+    for policy in sorted({*POLICIES} - {*LEAST_BLOCKS}):
+        assert workload_of(trace).hits(policy, 2)[0] == 2, policy
+
+
+def test_a_library_policy_is_refused_a_cache_that_it_would_abort_on():
+    trace = make_trace([list(range(20))], [(0, 19, 1, 0.0)])
+    with pytest.raises(LabError, match="s3fifo needs a cache of 20 blocks"):
+        workload_of(trace).hits("s3fifo", 15)
+
+
+def test_rows_are_tidy_and_capacities_alike_for_every_block_size():
+    trace = make_trace([[1, 2, 3, 4, 5, 0]], [(0, 5, 1, 0.0), (0, 5, 1, 1.0)])
+    rows = [
+        dict(zip(COLUMNS, row, strict=True))
+        for row in sweep_rows(trace, "t", [2, 1], [2, 4], ["lru", "belady"], kv_bytes=2**29)
+    ]
+    assert [row["capacity_blocks"] for row in rows] == [2, 4, math.inf] * 2 + [1, 2, math.inf] * 2
+    assert [row["capacity_gib"] for row in rows] == [1.0, 2.0, math.inf] * 4
+    assert [row["block_hits"] for row in rows] == [2, 4, 5] * 2 + [1, 2, 2] * 2
+    assert rows[-1]["hit_rate"] == 0.5 and rows[-1]["token_hit_rate"] == 0.4
+
+
+def test_a_capacity_below_a_block_is_refused():
+    trace = make_trace([[1, 2]], [(0, 1, 1, 0.0)])
+    with pytest.raises(LabError, match="must hold a block"):
+        list(sweep_rows(trace, "t", [16], [8], ["lru"], None))
