@@ -138,6 +138,7 @@ rule sweep:
             " --output {output.table:q}",
             wildcards=["trace"],
             checked=["table"],
+            kind="simulated",
         )
 
 
@@ -164,6 +165,7 @@ rule sweep_table:
             "sweep_table",
             "scripts/sweep_table.py --sweep {input.parts:q} --output {output.table:q}",
             checked=["table"],
+            kind="simulated",
         )
 
 
@@ -195,6 +197,7 @@ rule sweep_figures:
             "sweep_figures",
             "scripts/sweep_figures.py --table {input.table:q} --block-size {params.block_size}"
             " --outdir results/sweeps/figures",
+            kind="simulated",
         )
 
 
@@ -223,4 +226,5 @@ rule mooncake_published:
             "scripts/mooncake_published.py --sweep {input.sweep:q} --stats {input.stats:q}"
             " --output {output.comparison:q}",
             checked=["comparison"],
+            kind="simulated",
         )

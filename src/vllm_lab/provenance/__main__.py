@@ -7,7 +7,7 @@ from pathlib import Path
 from vllm_lab import console
 from vllm_lab.errors import LabError
 from vllm_lab.provenance import chain, record
-from vllm_lab.provenance.documents import SUFFIX
+from vllm_lab.provenance.documents import KINDS, SUFFIX
 from vllm_lab.provenance.sources import code_of
 from vllm_lab.provenance.verify import verify
 
@@ -20,7 +20,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     run = commands.add_parser("run", help="run one job and write its document (what every rule does)")
     run.add_argument("--rule", required=True)
     run.add_argument("--wildcard", action="append", default=[], metavar="NAME=VALUE")
-    run.add_argument("--kind", choices=("deterministic", "measured"), default="deterministic")
+    run.add_argument("--kind", choices=KINDS, default="deterministic")
     run.add_argument(
         "--inputs", nargs="*", default=[], help="all inputs; code and environment may be among them"
     )

@@ -17,6 +17,8 @@ from vllm_lab.files import canonical_json, read_json, write_json
 
 SCHEMA = "vllm-lab/provenance/1"
 SUFFIX = ".prov.json"
+# Outputs of the first two are byte-identical from run to run; simulated ones stand for no real engine.
+KINDS = ("deterministic", "simulated", "measured")
 _IDENTITY_KEYS = {
     "rule", "wildcards", "command", "params", "seed", "kind", "inputs", "code", "environment", "outputs"
 }  # fmt: skip

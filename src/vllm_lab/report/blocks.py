@@ -9,7 +9,7 @@ from vllm_lab.report.units import display
 STATUSES = {
     "deterministic": "the same bytes on any machine, from the same inputs and settings",
     "measured": "wall clock or hardware, repeats differ within a stated tolerance",
-    "simulated": "in virtual time, no model ran",
+    "simulated": "replayed against a model of a cache or scheduler, no engine ran; the same bytes anywhere",
     "derived": "computed here from other numbers of this report",
     "not_run": "not run, for the reason given",
 }

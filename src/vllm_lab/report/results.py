@@ -60,7 +60,7 @@ class Results:
         return Image(svg and f"{FOLDER}/{svg}", png and f"{FOLDER}/{png}")
 
     def kind(self, file: str) -> str:
-        """deterministic or measured, as the job that wrote `file` declared."""
+        """deterministic, simulated or measured, as the job that wrote `file` declared."""
         return self.documents[file].identity["kind"]
 
     def _given(self, name: str) -> str:

@@ -47,9 +47,7 @@ def _opening(statuses: Counter[str]) -> Text:
     present = [status for status in STATUSES if statuses[status]]
     meanings = ", ".join(f"{_words(status)} ({STATUSES[status]})" for status in present)
     timing = (
-        "No number here is a wall-clock measurement, and none needs a GPU."
-        if not statuses["measured"] and not statuses["simulated"]
-        else ""
+        "" if statuses["measured"] else "No number here is a wall-clock measurement, and none needs a GPU."
     )
     return text(" ".join(filter(None, (f"Every number is of a stated kind: {meanings}.", timing))))
 

@@ -36,7 +36,7 @@ def simulate(paths: BlockPaths, policy: str, capacity: int) -> np.ndarray:
     return _simulate(paths.block, paths.offsets, later, paths.distinct, code, capacity)
 
 
-@njit
+@njit(cache=True)
 def _simulate(block, offsets, later, distinct, policy, capacity):  # pragma: no cover (compiled)
     requests = len(offsets) - 1
     longest = np.diff(offsets).max() + 1 if requests else 1
@@ -79,7 +79,7 @@ def _simulate(block, offsets, later, distinct, policy, capacity):  # pragma: no 
     return hits
 
 
-@njit
+@njit(cache=True)
 def _evict(heap, cached, key, excess):  # pragma: no cover (compiled)
     evicted = 0
     while evicted < excess:
@@ -90,7 +90,7 @@ def _evict(heap, cached, key, excess):  # pragma: no cover (compiled)
     return evicted
 
 
-@njit
+@njit(cache=True)
 def _next_request(block, offsets, distinct):  # pragma: no cover (compiled)
     """int64 [A]: the next request that accesses the same block; R where none does."""
     requests = len(offsets) - 1

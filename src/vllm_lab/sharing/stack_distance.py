@@ -32,7 +32,7 @@ class LruCurve:
         return cls(np.cumsum(np.cumsum(accesses))[: paths.distinct + 1], last_needs)
 
 
-@njit
+@njit(cache=True)
 def _needed_capacities(segment, offsets, blocks, distinct):  # pragma: no cover (compiled)
     """Accesses that need a capacity to hit, differences int64 [distinct + 2] over it; and last_needs."""
     requests = len(offsets) - 1
@@ -65,7 +65,7 @@ def _needed_capacities(segment, offsets, blocks, distinct):  # pragma: no cover 
     return accesses, last_needs
 
 
-@njit
+@njit(cache=True)
 def _sum_to(tree, index):  # pragma: no cover (compiled)
     """Sum of the values at 0 … index."""
     total, at = 0, index + 1
@@ -75,7 +75,7 @@ def _sum_to(tree, index):  # pragma: no cover (compiled)
     return total
 
 
-@njit
+@njit(cache=True)
 def _add(tree, index, value):  # pragma: no cover (compiled)
     at = index + 1
     while at < len(tree):
