@@ -11,6 +11,7 @@ import pytest
 import yaml
 from jsonschema import Draft202012Validator
 
+from tests.browser.chromium import installed, visit
 from vllm_lab.provenance import documents
 from vllm_lab.provenance.verify import verify
 
@@ -60,6 +61,41 @@ def test_another_run_elsewhere_gives_the_same_bytes_and_identities(finished, tmp
     one, two = documents.collect(finished.root), documents.collect(other)
     differing = {path for path in one if one[path].digest != two[path].digest}
     assert differing <= {*TELLS_THE_RUN, "results/report/report.md", "results/report/summary.json"}
+
+
+@pytest.mark.browser
+@pytest.mark.skipif(installed() is None, reason="chromium is not installed: apt-get install chromium")
+def test_the_page_opens_in_a_browser_without_a_console_line_and_asks_for_nothing(finished, tmp_path):
+    seen = visit(finished.root / "results/report/index.html", tmp_path)
+    assert (seen.console, seen.requests) == ([], [])
+    assert "What fraction of prefill can prefix caching save" in seen.dom
+
+
+def test_the_summary_s_numbers_stand_in_the_files_they_name(finished):
+    summary = json.loads((finished.root / "results/report/summary.json").read_text())
+    saved = summary["sharing.multi_turn.saved_prefill_fraction"]
+    stats = json.loads((finished.root / saved["file"]).read_text())
+    assert saved["value"] == stats["metrics"]["saved_prefill_fraction"]
+    assert {entry["status"] for entry in summary.values()} == {"deterministic", "simulated", "derived"}
+
+
+def test_snakemakes_own_report_can_be_made(finished, tmp_path):
+    finished.snakemake("--report", str(tmp_path / "snakemake.html"))
+    page = (tmp_path / "snakemake.html").read_text()
+    assert "Cache sweeps" in page
+    assert "Prefix sharing" in page
+
+
+def test_a_file_of_your_own_runs_through_the_pipeline(project, tmp_path):
+    """Source `path`: other conversations, the same model."""
+    own = tmp_path / "mine.jsonl"
+    turns = [{"from": "human", "value": "Say it again. " * 20}, {"from": "gpt", "value": "It again."}] * 3
+    own.write_text("".join(json.dumps({"id": f"c{n}_0", "conversations": turns}) + "\n" for n in range(5)))
+    settings = json.dumps({"sharegpt": {"source": "path", "path": str(own)}})
+    project.snakemake("results/sharing/multi_turn_stats.json", settings=settings)
+    stats = json.loads((project.root / "results/sharing/multi_turn_stats.json").read_text())
+    assert stats["requests"] == 15
+    assert stats["metrics"]["saved_prefill_fraction"] > 0.8
 
 
 def test_every_output_can_be_asked_for_by_its_path(finished):
