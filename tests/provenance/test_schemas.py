@@ -47,9 +47,10 @@ def test_json_lines_are_checked_line_by_line(tmp_path, schema):
     [
         ("name,n,x\na,1,0.5\nb,2,\n", None),
         ("name,n\na,1\n", "its columns are name, n, not name, n, x"),
-        ("name,n,x\na,1\n", "line 2 has 2 values, not 3"),
-        ("name,n,x\na,1,1\nb,one,1\n", "line 3, n: 'one' is no int"),
-        ("name,n,x\na,,1\n", "line 2, n: '' is no int"),
+        ("name,n,x\na,1\n", "Expected 3 columns, got 2"),
+        ("name,n,x\na,1,1\nb,one,1\n", "invalid value 'one'"),
+        ("name,n,x\na,1,1\na,,1\n", "row 2, n: empty"),
+        ("name,n,x\na,1,inf\n,1,1e-05\n", None),
         ("", "its columns are"),
     ],
 )

@@ -56,23 +56,25 @@ def _first_error(validator: Draft202012Validator, value: Any) -> str | None:
 
 
 def _csv(file: Path, schema: dict[str, Any]) -> str | None:
+    import pyarrow as pa
+    from pyarrow import csv as arrow_csv
+
     columns = schema["columns"]
-    parsers = {"int": int, "float": float, "string": str}
-    parse = [(parsers[kind.removesuffix("?")], kind.endswith("?")) for kind in columns.values()]
     with file.open(encoding="utf-8", newline="") as lines:
-        rows = csv.reader(lines)
-        header = next(rows, [])
-        if header != list(columns):
-            return f"its columns are {', '.join(header)}, not {', '.join(columns)}"
-        for number, row in enumerate(rows, 2):
-            if len(row) != len(columns):
-                return f"line {number} has {len(row)} values, not {len(columns)}"
-            for name, value, (parser, optional) in zip(columns, row, parse, strict=True):
-                try:
-                    if value or not optional:
-                        parser(value)
-                except ValueError:
-                    return f"line {number}, {name}: {value!r} is no {columns[name]}"
+        header = next(csv.reader(lines), [])
+    if header != list(columns):
+        return f"its columns are {', '.join(header)}, not {', '.join(columns)}"
+    kinds = {"int": pa.int64(), "float": pa.float64(), "string": pa.string()}
+    types = {name: kinds[kind.removesuffix("?")] for name, kind in columns.items()}
+    try:
+        table = arrow_csv.read_csv(
+            file, convert_options=arrow_csv.ConvertOptions(column_types=types, null_values=[""])
+        )
+    except pa.ArrowInvalid as error:
+        return str(error)
+    for name, kind in columns.items():
+        if not kind.endswith("?") and table[name].null_count:
+            return f"row {table[name].to_pylist().index(None) + 1}, {name}: empty"
     return None
 
 
