@@ -4,7 +4,10 @@ import json
 import os
 import re
 import shutil
+import threading
 import time
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -12,12 +15,15 @@ import yaml
 from jsonschema import Draft202012Validator
 
 from tests.browser.chromium import installed, visit
+from vllm_lab.files import sha256_file
 from vllm_lab.provenance import documents
 from vllm_lab.provenance.verify import verify
 
 pytestmark = pytest.mark.pipeline
 
 ROOT = Path(__file__).parents[2]
+EXCERPT = "tests/fixtures/sharegpt_excerpt.json"
+HUB = {"repo": "me/mine", "revision": "0" * 40, "file": "data.json"}
 # The page shows when and where things ran; all else under results/ is the same on every run.
 TELLS_THE_RUN = {"results/report/index.html"}
 
@@ -96,6 +102,30 @@ def test_a_file_of_your_own_runs_through_the_pipeline(project, tmp_path):
     stats = json.loads((project.root / "results/sharing/multi_turn_stats.json").read_text())
     assert stats["requests"] == 15
     assert stats["metrics"]["saved_prefill_fraction"] > 0.8
+
+
+def test_data_from_a_hub_and_a_model_from_a_folder_run_through_the_pipeline(finished, project, tmp_path):
+    """Source `hub` of the data against a local server, source `path` of the model."""
+    hub = {**HUB, "sha256": sha256_file(ROOT / EXCERPT)}
+    served = tmp_path / "hub/datasets" / hub["repo"] / "resolve" / hub["revision"] / hub["file"]
+    served.parent.mkdir(parents=True)
+    shutil.copyfile(ROOT / EXCERPT, served)
+    handler = partial(SimpleHTTPRequestHandler, directory=tmp_path / "hub")
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        hub["endpoint"] = f"http://127.0.0.1:{server.server_port}"
+        checkpoint = tmp_path / "checkpoint"
+        shutil.copytree(finished.root / "results/model", checkpoint)
+        settings = {
+            "sharegpt": {"source": "hub", "hub": hub},
+            "model": {"source": "path", "path": str(checkpoint)},
+        }
+        project.snakemake("results/tokens/summary.json", settings=json.dumps(settings))
+        server.shutdown()
+    assert (project.root / "results/data/sharegpt.json").read_bytes() == served.read_bytes()
+    assert json.loads((project.root / "results/model/summary.json").read_text())["source"] == "path"
+    rejects = json.loads((project.root / "results/data/rejects.json").read_text())
+    assert rejects["rules"]["truncated_record"]["count"] == 1
 
 
 def test_every_output_can_be_asked_for_by_its_path(finished):
