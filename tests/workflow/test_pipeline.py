@@ -155,6 +155,27 @@ def test_a_wrong_key_ends_with_one_line_before_anything_runs(finished):
     assert lines[0].startswith("config: speed: no such key")
 
 
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ("sharegpt: {source: path, path: nowhere.json}", "config: sharegpt.path: nowhere.json: no such file"),
+        ("model: {source: path, path: nowhere}", "config: model.path: nowhere: no such file"),
+        (
+            "traces: {chat_template: nowhere.jinja}",
+            "config: traces.chat_template: nowhere.jinja: no such file",
+        ),
+        (
+            "traces: {imported: {mooncake_conversation: {path: nowhere.jsonl}}}",
+            "config: traces.imported.mooncake_conversation.path: nowhere.jsonl: no such file",
+        ),
+    ],
+)
+def test_a_path_that_is_not_there_is_named_and_kept_results_are_not_taken_for_it(finished, settings, message):
+    done = finished.snakemake("report", "--dry-run", settings=settings, check=False)
+    assert done.returncode != 0
+    assert message in done.stdout
+
+
 # What triggers a rerun: every row of the table of triggers, with the rules that depend on the thing changed.
 
 EVERY_RULE = {"sharegpt", "conversations", "model", "tokens", "trace", "sharing", "sweep", "render"}

@@ -86,18 +86,26 @@ def source_flags(section):
     return flags({"source": source, **(given if isinstance(given, dict) else {"path": given})})
 
 
+def existing(key, path):
+    """A path that the configuration gives under `key`. It must be there: without its input, Snakemake would take
+    a rule's kept outputs for given files and silently go on with them."""
+    if not Path(path).exists():
+        raise SystemExit(f"config: {key}: {path}: no such file or folder")
+    return path
+
+
 def given_files(section):
     """The user's own file, or the files of the user's own folder, where the section's source is `path`."""
     if config[section]["source"] != "path":
         return []
-    own = Path(config[section]["path"])
+    own = Path(existing(f"{section}.path", config[section]["path"]))
     return [str(file) for file in sorted(own.iterdir()) if file.is_file()] if own.is_dir() else [str(own)]
 
 
 def template_file():
     """The user's own chat template, where the configuration names a file."""
     given = config["traces"]["chat_template"]
-    return [given] if given.endswith(".jinja") else []
+    return [existing("traces.chat_template", given)] if given.endswith(".jinja") else []
 
 
 TEMPLATE_FLAGS = flags({key: config["traces"][key] for key in ("chat_template", "default_system_prompt")})
@@ -121,6 +129,12 @@ def trace_flags():
             "priorities": [f"{priority}:{share}" for priority, share in traces["priorities"].items()],
         }
     )
+
+
+def imported_file(wildcards):
+    """The file of a trace of somebody else's."""
+    name = wildcards.imported
+    return existing(f"traces.imported.{name}.path", config["traces"]["imported"][name]["path"])
 
 
 def imported_flags(wildcards):

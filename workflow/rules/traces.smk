@@ -104,7 +104,7 @@ rule trace_jsonl:
 
 rule import_trace:
     input:
-        lambda wildcards: config["traces"]["imported"][wildcards.imported]["path"],
+        imported_file,
         code=code("import_trace"),
         lock=LOCK,
         trace_schema=schema("trace"),
