@@ -171,6 +171,7 @@ def _environment(job: Job) -> dict[str, str]:
         **os.environ,
         "PYTHONPATH": os.pathsep.join(filter(None, ["src", os.environ.get("PYTHONPATH")])),
         "PYTHONHASHSEED": "0",
+        "PYTHONSAFEPATH": "1",  # scripts/ is not searched for modules: it has a trace.py, as Python has
         "PYTHONUNBUFFERED": "1",
         "TZ": "UTC",
         "LC_ALL": "C.UTF-8",
