@@ -1,0 +1,122 @@
+"""`python -m mini_vllm run`: a trace in, steps (JSON Lines) and requests (CSV) out. `explain`: one request's
+life. The flags are those of `python -m vllm_lab.oracle`."""
+
+import argparse
+import importlib
+import sys
+from collections.abc import Sequence
+
+from mini_vllm import VERSIONS
+from mini_vllm.errors import MiniError, OutOfBlocks
+from mini_vllm.explain import explain
+from mini_vllm.limits import DEFAULT_CLOCK, Clock, Limits
+from mini_vllm.records import whole_file, write_requests
+from mini_vllm.request import Request
+from mini_vllm.trace import read_trace
+from mini_vllm.v1_naive.engine import Engine
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Parse and run; a MiniError ends the process with status 1 and one line."""
+    args = parser().parse_args(argv)
+    try:
+        args.command(args)
+    except MiniError as error:
+        print(f"error: {error}", file=sys.stderr)
+        raise SystemExit(1) from None
+
+
+def parser() -> argparse.ArgumentParser:
+    """All flags."""
+    top = argparse.ArgumentParser(prog="python -m mini_vllm", description=__doc__)
+    commands = top.add_subparsers(required=True, metavar="run|explain")
+    run = commands.add_parser("run", help="replay a trace")
+    run.set_defaults(command=run_command)
+    run.add_argument("--steps", required=True, metavar="OUT", help="steps, JSON Lines")
+    run.add_argument("--requests", required=True, metavar="OUT", help="requests, CSV")
+    why = commands.add_parser("explain", help="tell one request's life")
+    why.set_defaults(command=explain_command)
+    why.add_argument("--request", required=True, metavar="ID")
+    for command in (run, why):
+        add_limits(command)
+    return top
+
+
+def add_limits(command: argparse.ArgumentParser) -> None:
+    """The flags that the oracle has, too."""
+    switch = argparse.BooleanOptionalAction
+    command.add_argument("--version", required=True, choices=VERSIONS)
+    command.add_argument("--trace", required=True, metavar="FILE", help=".jsonl or .parquet")
+    command.add_argument("--limit", type=int, metavar="N", help="only the trace's first N rows")
+    command.add_argument(
+        "--num-blocks", type=int, required=True, help="with the null block: N - 1 are usable"
+    )
+    command.add_argument("--block-size", type=int, default=16, help="tokens")
+    command.add_argument("--max-num-seqs", type=int, default=256)
+    command.add_argument("--max-num-batched-tokens", type=int, default=8192)
+    command.add_argument("--policy", choices=("fcfs", "priority"), default="fcfs", help="from v3 on")
+    command.add_argument("--prefix-caching", action=switch, default=True, help="v4")
+    command.add_argument("--chunked-prefill", action=switch, default=True, help="from v3 on")
+    command.add_argument("--clock", type=clock, default=DEFAULT_CLOCK, metavar="B,T,R",
+                         help="seconds: base,per_token,per_request")  # fmt: skip
+
+
+def clock(text: str) -> Clock:
+    """base,per_token,per_request (s)."""
+    try:
+        return Clock(*(float(part) for part in text.split(",")))
+    except (TypeError, ValueError):
+        raise argparse.ArgumentTypeError(
+            f"{text!r}: expected three numbers base,per_token,per_request"
+        ) from None
+
+
+def engine_class(version: str) -> type[Engine]:
+    """The version's Engine."""
+    return importlib.import_module(f"mini_vllm.{version}.engine").Engine
+
+
+def build(args: argparse.Namespace) -> tuple[Engine, list[Request]]:
+    """The engine that the flags ask for and all requests, the refused ones too."""
+    version = engine_class(args.version)
+    limits = Limits(
+        args.num_blocks,
+        args.block_size,
+        args.max_num_seqs,
+        args.max_num_batched_tokens,
+        args.policy,
+        args.prefix_caching,
+        args.chunked_prefill and version.has_chunked_prefill,
+        args.clock,
+    )
+    requests = read_trace(args.trace, args.limit)
+    return version(requests, limits), requests
+
+
+def run_command(args: argparse.Namespace) -> None:
+    """Write steps and requests. v1's OutOfBlocks ends the run, not the program: what there was is written."""
+    engine, requests = build(args)
+    for request, why in engine.refused:
+        print(f"refused: {request.request_id} {why}", file=sys.stderr)
+    with whole_file(args.steps) as file:
+        try:
+            file.writelines(step.line() + "\n" for step in engine.run())
+        except OutOfBlocks as error:
+            finished = sum(request.finished for request in requests)
+            print(
+                f"OutOfBlocks at step {engine.steps} ({engine.now} s): {error}; "
+                f"{finished} of {len(requests)} requests had finished",
+                file=sys.stderr,
+            )
+    write_requests(args.requests, requests)
+
+
+def explain_command(args: argparse.Namespace) -> None:
+    """Print one request's life."""
+    engine, _ = build(args)
+    for line in explain(engine, args.request):
+        print(line)
+
+
+if __name__ == "__main__":
+    main()

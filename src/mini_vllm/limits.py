@@ -1,0 +1,67 @@
+"""What a run is given: vLLM's limits by vLLM's names, and the clock."""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from mini_vllm.errors import MiniError
+from mini_vllm.request import Request
+
+
+class Clock(NamedTuple):
+    """Seconds that a step lasts: base + per_token × scheduled tokens + per_request × scheduled requests."""
+
+    base: float
+    per_token: float
+    per_request: float
+
+    def step_seconds(self, tokens: int, requests: int) -> float:
+        """Seconds of a step that schedules `tokens` tokens of `requests` requests."""
+        return self.base + self.per_token * tokens + self.per_request * requests
+
+
+DEFAULT_CLOCK = Clock(0.01, 0.00001, 0.0001)
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Mirrors vLLM's SchedulerConfig and CacheConfig. MiniError where vLLM would refuse."""
+
+    num_blocks: int  # as num_gpu_blocks: one is the null block, num_blocks - 1 are usable
+    block_size: int = 16  # tokens a block
+    max_num_seqs: int = 256  # requests running at once
+    max_num_batched_tokens: int = 8192  # tokens a step
+    policy: str = "fcfs"  # or priority (from v3 on)
+    prefix_caching: bool = True  # v4 only
+    chunked_prefill: bool = True  # from v3 on
+    clock: Clock = DEFAULT_CLOCK
+
+    def __post_init__(self) -> None:
+        for name, least in (("num_blocks", 2), ("block_size", 1), ("max_num_seqs", 1)):
+            if getattr(self, name) < least:
+                raise MiniError(f"{name} is {getattr(self, name)}, must be at least {least}")
+        if self.max_num_batched_tokens < self.max_num_seqs:
+            raise MiniError(
+                f"max_num_batched_tokens ({self.max_num_batched_tokens}) must be at least max_num_seqs "
+                f"({self.max_num_seqs}), as in vLLM's SchedulerConfig; raise the one or lower the other"
+            )
+        if self.policy not in ("fcfs", "priority"):
+            raise MiniError(f"policy is {self.policy!r}, must be fcfs or priority")
+        if min(self.clock) < 0:
+            raise MiniError(f"clock is {','.join(map(str, self.clock))}: a step cannot last less than 0 s")
+
+    def refusal(self, request: Request) -> str | None:
+        """Why `request` could never finish, or None if it can.
+
+        When its last token is sampled it holds all the others in blocks; preempted just then, it has to
+        compute them all again, in one step where prefill is not chunked.
+        """
+        held = request.total_tokens - 1
+        blocks = -(-held // self.block_size)
+        if blocks > self.num_blocks - 1:
+            return f"needs {blocks} blocks, {self.num_blocks - 1} are usable"
+        if not self.chunked_prefill and held > self.max_num_batched_tokens:
+            return (
+                f"needs {held} tokens in one step without chunked prefill, "
+                f"max_num_batched_tokens is {self.max_num_batched_tokens}"
+            )
+        return None

@@ -1,0 +1,77 @@
+"""The loop around the scheduler, in virtual time. Mirrors vLLM's EngineCore.step without the model."""
+
+from collections.abc import Iterator, Sequence
+
+from mini_vllm.limits import Limits
+from mini_vllm.ranges import nvtx_range
+from mini_vllm.records import Step
+from mini_vllm.request import Request
+from mini_vllm.v1_naive.block_manager import BlockManager
+from mini_vllm.v1_naive.scheduler import Scheduler, SchedulerOutput
+
+
+class Engine:
+    """One run: requests (sorted by arrival) enter at their times, steps last what the clock says.
+
+    `refused` holds (request, reason) for those that could never finish; they never enter.
+    """
+
+    has_chunked_prefill = False  # prompts run whole
+
+    def __init__(self, requests: Sequence[Request], limits: Limits) -> None:
+        self.limits = limits
+        self.refused = [(request, why) for request in requests if (why := limits.refusal(request))]
+        names = {request.request_id for request, _ in self.refused}
+        self.coming = [request for request in requests if request.request_id not in names]
+        self.coming.reverse()  # so that the next one is popped off the end
+        self.now = 0.0  # s
+        self.steps = 0  # written so far
+        self.blocks, self.scheduler = self.build()
+
+    def build(self) -> tuple[BlockManager, Scheduler]:
+        """This version's parts."""
+        blocks = BlockManager(self.limits.num_blocks, self.limits.block_size)
+        return blocks, Scheduler(self.limits, blocks)
+
+    def run(self) -> Iterator[Step]:
+        """All steps that schedule something, to the end."""
+        while self.enter():
+            step = self.step()
+            if step is not None:
+                yield step
+
+    def enter(self) -> bool:
+        """Queue all that has arrived, after a jump to the next arrival if idle; False when all is done."""
+        if not self.scheduler.has_requests():
+            if not self.coming:
+                return False
+            self.now = max(self.now, self.coming[-1].arrival_time)
+        while self.coming and self.coming[-1].arrival_time <= self.now:
+            self.scheduler.add(self.coming.pop())
+        return True
+
+    @nvtx_range("engine.step")
+    def step(self) -> Step | None:
+        """Schedule, let the time pass, book the tokens. None if nothing was scheduled: no time passes."""
+        output = self.scheduler.schedule()
+        return self.finish_step(output)
+
+    def finish_step(self, output: SchedulerOutput) -> Step | None:
+        """What `output` leads to: the tokens at the step's end and the record of it."""
+        evicted = self.blocks.take_evicted()
+        if not output.scheduled:
+            assert output.preempted, f"no progress at {self.now} s: {self.scheduler.blocked}"
+            return None
+        start, scheduled = self.now, output.scheduled
+        self.now = start + self.limits.clock.step_seconds(sum(scheduled.values()), len(scheduled))
+        finished = self.scheduler.update(output, self.now)
+        self.steps += 1
+        return Step(
+            self.steps - 1,
+            start,
+            {request.request_id: tokens for request, tokens in scheduled.items()},
+            [request.request_id for request in output.preempted],
+            [request.request_id for request in finished],
+            evicted,
+            self.blocks.num_free,
+        )

@@ -1,0 +1,29 @@
+"""v1's blocks, and who was scheduled least recently. A learner's guess at eviction: vLLM evicts blocks, not
+requests, and preempts by order of arrival or priority (see v3 and v4)."""
+
+from mini_vllm.request import Request
+from mini_vllm.v1_naive import block_manager as v1
+from mini_vllm.v2_lru.linked_list import LinkedList
+
+
+class BlockManager(v1.BlockManager):
+    """Remembers the order in which the holders of blocks were last scheduled."""
+
+    def __init__(self, num_blocks: int, block_size: int) -> None:
+        super().__init__(num_blocks, block_size)
+        self.holders = LinkedList()  # requests, the least recently scheduled first
+
+    def touch(self, request: Request) -> None:
+        """`request` is being scheduled: it becomes the most recent."""
+        if request in self.holders:
+            self.holders.remove(request)
+        self.holders.append(request)
+
+    def least_recent(self) -> Request:
+        """The holder that was scheduled longest ago."""
+        return next(iter(self.holders))
+
+    def release(self, request: Request) -> None:
+        """Take back all of a request's blocks and forget it."""
+        super().release(request)
+        self.holders.remove(request)

@@ -1,0 +1,52 @@
+"""v1's scheduler, but a decode that finds no free block takes the least recently scheduled request's."""
+
+from mini_vllm.ranges import nvtx_range
+from mini_vllm.request import Request
+from mini_vllm.v1_naive import scheduler as v1
+from mini_vllm.v1_naive.scheduler import SchedulerOutput
+
+
+class Scheduler(v1.Scheduler):
+    """Never OutOfBlocks: a request that could not fit alone is refused before it enters."""
+
+    victim_rule = "was scheduled least recently"
+
+    @nvtx_range("scheduler.schedule")
+    def schedule(self) -> SchedulerOutput:
+        """One token for every running request that keeps its blocks, then whole prompts while they fit."""
+        output = SchedulerOutput()
+        for request in list(self.running):
+            if request in output.preempted:
+                continue
+            self.blocks.touch(request)  # first, so that it never evicts itself
+            while not self.blocks.can_allocate(request, request.num_tokens):
+                self.preempt(self.blocks.least_recent(), output)
+            self.blocks.allocate(request, request.num_tokens)
+            output.scheduled[request] = 1
+        if not output.preempted:  # else the victim would come straight back
+            self.admit(output)
+        return output
+
+    def admit(self, output: SchedulerOutput) -> None:
+        """v1's admission; who starts is scheduled, so it is the most recent."""
+        before = len(self.running)
+        super().admit(output)
+        for request in self.running[before:]:
+            self.blocks.touch(request)
+
+    def preempt(self, request: Request, output: SchedulerOutput) -> None:
+        """Take a running request's blocks; it waits in front of all others and computes everything again.
+
+        Mirrors Scheduler._preempt_request: vLLM, too, recomputes and never swaps.
+        """
+        self.running.remove(request)
+        output.scheduled.pop(request, None)
+        output.preempted.append(request)
+        self.reset(request)
+        self.waiting.appendleft(request)
+
+    def reset(self, request: Request) -> None:
+        """Release the request's memory; the tokens it has generated stay, and become part of its prompt."""
+        self.blocks.release(request)
+        request.num_computed_tokens = 0
+        request.preemptions += 1

@@ -1,0 +1,52 @@
+"""The waiting requests as one heap. Mirrors vllm/v1/core/sched/request_queue.py, both of its queues."""
+
+import heapq
+from collections.abc import Iterator
+
+from mini_vllm.request import Request
+
+
+class RequestQueue:
+    """Waiting requests, the next one first: by order of arrival (fcfs), or by priority and then arrival.
+
+    Under fcfs the heap's key is a ticket: new requests draw the next higher number, preempted ones the next
+    lower, so that they stand in front of all. Under priority a preempted request has no such advantage: it
+    goes back to where its priority and arrival put it (PriorityRequestQueue.prepend_request says so).
+    """
+
+    def __init__(self, policy: str) -> None:
+        self.by_priority = policy == "priority"
+        self.heap: list[tuple[tuple, Request]] = []
+        self.last_ticket = 0
+        self.first_ticket = 0
+
+    def append(self, request: Request) -> None:
+        """A new request joins."""
+        self.last_ticket += 1
+        self._push(request, self.last_ticket)
+
+    def appendleft(self, request: Request) -> None:
+        """A preempted request comes back."""
+        self.first_ticket -= 1
+        self._push(request, self.first_ticket)
+
+    def peek(self) -> Request:
+        """The next request, left where it is."""
+        return self.heap[0][1]
+
+    def popleft(self) -> Request:
+        """Take out the next request."""
+        return heapq.heappop(self.heap)[1]
+
+    def _push(self, request: Request, ticket: int) -> None:
+        # Ties of priority and arrival are broken by the id's text, as in vllm/v1/request.py, Request.__lt__.
+        order = (
+            (request.priority, request.arrival_time, request.request_id) if self.by_priority else (ticket,)
+        )
+        heapq.heappush(self.heap, (order, request))
+
+    def __len__(self) -> int:
+        return len(self.heap)
+
+    def __iter__(self) -> Iterator[Request]:
+        return (request for _, request in sorted(self.heap, key=lambda entry: entry[0]))

@@ -1,0 +1,108 @@
+"""Blocks that outlive their request. Mirrors KVCacheManager, FullAttentionManager and BlockPool."""
+
+from mini_vllm.ranges import nvtx_range
+from mini_vllm.request import TOKEN_BYTES, Request
+from mini_vllm.v2_lru.linked_list import LinkedList
+from mini_vllm.v3_priority import block_manager as v3
+from mini_vllm.v4_prefix.prefix_cache import PrefixCache
+
+
+class BlockManager(v3.BlockManager):
+    """Reference counts say who uses a block; a block nobody uses is free, yet cached until it is handed out.
+
+    `free` holds the blocks with no reference in the order in which they will be handed out.
+    """
+
+    def __init__(self, num_blocks: int, block_size: int) -> None:
+        super().__init__(num_blocks, block_size)
+        self.free = LinkedList()
+        for block in range(1, num_blocks):
+            self.free.append(block)
+        self.references = [0] * num_blocks
+        self.cache = PrefixCache()
+        self.evicted: list[str] = []
+
+    def find_cached(self, request: Request) -> list[int]:
+        """The longest run of cached blocks that hold the beginning of `request`.
+
+        Never all of its tokens: the last must be computed to get the next one, so a prompt that fills its
+        blocks exactly and is all cached computes its last block again (kv_cache_manager.py,
+        get_computed_blocks, max_cache_hit_length).
+        """
+        found = []
+        node = self.cache.root
+        width = TOKEN_BYTES * self.block_size
+        tokens = request.token_bytes
+        for end in range(width, TOKEN_BYTES * request.num_tokens, width):  # ends before the last token
+            node = node.children.get(tokens[end - width : end])
+            if node is None or not node.blocks:
+                break
+            found.append(node.blocks[0])
+        return found
+
+    def can_admit(self, request: Request, cached: list[int]) -> bool:
+        """Whether all of the request's tokens fit. Cached blocks that nobody uses count as needed, too: they
+        are among the free ones and leave them (single_type_kv_cache_manager.py, num_evictable_blocks)."""
+        unused = sum(self.references[block] == 0 for block in cached)
+        return self.num_missing(request, request.num_tokens) - len(cached) + unused <= self.num_free
+
+    def reuse(self, request: Request, cached: list[int]) -> None:
+        """Make `cached` the beginning of the request's block table. Mirrors BlockPool.touch."""
+        for block in cached:
+            if self.references[block] == 0:
+                self.free.remove(block)
+            self.references[block] += 1
+        request.block_table = list(cached)
+        request.num_cached_blocks = len(cached)
+        request.last_node = self.cache.node_of[cached[-1]] if cached else self.cache.root
+
+    @nvtx_range("block_manager.allocate")
+    def allocate(self, request: Request, num_tokens: int) -> None:
+        """Give `request` room for its first `num_tokens` tokens and make the blocks they fill known.
+
+        At once, before they are computed: a request scheduled later in the same step already hits them, as
+        the model runs them in order (kv_cache_manager.py, allocate_slots, its last lines).
+        """
+        super().allocate(request, num_tokens)
+        for index in range(request.num_cached_blocks, num_tokens // self.block_size):
+            request.last_node = self.cache.insert(
+                request.last_node,
+                request.block_tokens(index, self.block_size),
+                request.block_table[index],
+            )
+            request.num_cached_blocks = index + 1
+
+    def take(self) -> int:
+        """The block at the front of the free ones. What it held is forgotten only now."""
+        block = self.free.popleft()
+        name = self.cache.evict(block)
+        if name is not None:
+            self.evicted.append(name)
+        self.references[block] = 1
+        return block
+
+    def release(self, request: Request) -> None:
+        """Drop the request's references, last block first, so that the beginning, which more requests share,
+        is evicted last. Mirrors BlockPool.free_blocks.
+
+        Cached blocks go to the back (least recently used first). The others hold nothing of use and go to
+        the front; the last of the table comes to stand first of all, as vLLM prepends them as one list.
+        """
+        unknown = []
+        for block in reversed(request.block_table):
+            self.references[block] -= 1
+            if self.references[block] == 0:
+                if block in self.cache.node_of:
+                    self.free.append(block)
+                else:
+                    unknown.append(block)
+        for block in reversed(unknown):
+            self.free.prepend(block)
+        request.block_table = []
+        request.num_slots = request.num_cached_blocks = 0
+        request.last_node = None
+
+    def take_evicted(self) -> list[str]:
+        """Names of the cached blocks given up since the last call, in order."""
+        evicted, self.evicted = self.evicted, []
+        return evicted

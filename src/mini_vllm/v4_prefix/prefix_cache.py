@@ -1,0 +1,68 @@
+"""A trie of blocks: a path from the root spells a prompt's beginning, block by block.
+
+vLLM has a hash map instead (block_pool.py, BlockHashToBlockMap), whose keys chain the parent's hash, so that
+a key stands for the whole beginning. The trie shows the same thing as what it is; a walk is a lookup.
+"""
+
+import hashlib
+
+NO_PARENT = bytes(32)  # stands for the hash of the parent of a first block
+
+
+class Node:
+    """One block's content after its parent's. `blocks` are the ids that hold it, the oldest first.
+
+    Two requests that compute the same content at once keep two blocks: vLLM does not merge them, as block
+    tables only grow (block_pool.py, BlockHashToBlockMap). A node whose blocks are all evicted stays as long
+    as something hangs on it: with a chained hash map, too, the blocks behind a hole stay cached, out of
+    reach until the hole is filled again.
+    """
+
+    __slots__ = ("blocks", "children", "digest", "parent", "tokens")
+
+    def __init__(self, parent: "Node | None", tokens: bytes) -> None:
+        self.parent = parent
+        self.tokens = tokens  # int32 little-endian, block_size of them
+        self.children: dict[bytes, Node] = {}
+        self.blocks: list[int] = []
+        self.digest: bytes | None = None if parent else NO_PARENT
+
+    def hash(self) -> bytes:
+        """sha256 of the parent's hash and the tokens, 32 bytes; only worked out for what is evicted."""
+        path = []
+        node = self
+        while node.digest is None:
+            path.append(node)
+            node = node.parent
+        for node in reversed(path):
+            node.digest = hashlib.sha256(node.parent.digest + node.tokens).digest()
+        return self.digest
+
+
+class PrefixCache:
+    """Which full blocks hold what."""
+
+    def __init__(self) -> None:
+        self.root = Node(None, b"")
+        self.node_of: dict[int, Node] = {}  # block id -> its node, for blocks that are cached
+
+    def insert(self, parent: Node, tokens: bytes, block: int) -> Node:
+        """`block` now holds `tokens` after all that leads to `parent`; return its node."""
+        node = parent.children.get(tokens)
+        if node is None:
+            node = parent.children[tokens] = Node(parent, tokens)
+        node.blocks.append(block)
+        self.node_of[block] = node
+        return node
+
+    def evict(self, block: int) -> str | None:
+        """Forget `block`; return its name (16 hexadecimal digits of its hash), None if it was not cached."""
+        node = self.node_of.pop(block, None)
+        if node is None:
+            return None
+        name = node.hash()[:8].hex()
+        node.blocks.remove(block)
+        while not node.blocks and not node.children and node.parent is not None:
+            del node.parent.children[node.tokens]
+            node = node.parent
+        return name

@@ -1,0 +1,119 @@
+"""python -m vllm_lab.oracle run | compare | fuzz: vLLM's decisions, and whether mini_vllm takes the same."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+from vllm_lab import console
+from vllm_lab.oracle import engine, fuzz, mini, records
+from vllm_lab.oracle.comparison import compare
+from vllm_lab.oracle.scheduler import vllm_version
+from vllm_lab.oracle.settings import Clock, Settings
+from vllm_lab.traces.trace import Trace
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Parse the command line and run one command; `compare` and `fuzz` exit with 1 on a difference."""
+    arguments = _parser().parse_args(argv)
+    arguments.command(arguments)
+
+
+def _run(arguments: argparse.Namespace) -> None:
+    result = engine.run(_requests(arguments), _settings(arguments))
+    for refusal in result.refused:
+        console.log(f"refused: {refusal.request_id} {refusal.reason}")
+    records.write_steps(arguments.steps, result.steps)
+    records.write_requests(arguments.requests, result.requests)
+    console.log(
+        f"vLLM {vllm_version()}: {len(result.requests)} requests ({len(result.refused)} refused), "
+        f"{len(result.steps)} steps, {sum(len(step.preempted) for step in result.steps)} preemptions"
+    )
+
+
+def _compare(arguments: argparse.Namespace) -> None:
+    requests, settings = _requests(arguments), _settings(arguments)
+    oracle = engine.run(requests, settings)
+    comparison = compare(oracle, mini.run(arguments.version, requests, settings))
+    print(f"{arguments.version} against vLLM {vllm_version()}: {comparison.report()}")
+    if not comparison.equal:
+        raise SystemExit(1)
+
+
+def _fuzz(arguments: argparse.Namespace) -> None:
+    failed = 0
+    for version in arguments.version or fuzz.MUST_BE_EQUAL:
+        verdicts = list(
+            console.progress(fuzz.fuzz(version, arguments.n, arguments.seed), desc=version, total=arguments.n)
+        )
+        failures = [verdict for verdict in verdicts if verdict.failure is not None]
+        print(fuzz.summary(version, verdicts))
+        if version not in fuzz.MUST_BE_EQUAL:
+            continue  # v1 and v2 are a learner's guesses: how often they part from vLLM is only counted
+        failed += len(failures)
+        for verdict in failures[: arguments.show]:
+            print(f"\ncase {verdict.number}: {verdict.failure}\n\n{fuzz.as_test(verdict, arguments.seed)}")
+    if failed:
+        raise SystemExit(1)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m vllm_lab.oracle", description=__doc__)
+    commands = parser.add_subparsers(required=True, metavar="run | compare | fuzz")
+    run = commands.add_parser("run", help="replay a trace through vLLM's scheduler")
+    _add_settings(run)
+    run.add_argument("--steps", type=Path, required=True, help="steps as JSON Lines to write")
+    run.add_argument("--requests", type=Path, required=True, help="requests as CSV to write")
+    run.set_defaults(command=_run)
+    side_by_side = commands.add_parser(
+        "compare", help="replay a trace through vLLM's scheduler and mini_vllm"
+    )
+    side_by_side.add_argument("--version", choices=mini.VERSIONS, required=True, help="of mini_vllm")
+    _add_settings(side_by_side)
+    side_by_side.set_defaults(command=_compare)
+    random = commands.add_parser("fuzz", help="compare on random workloads; failing ones become tests")
+    random.add_argument("--version", choices=mini.VERSIONS, action="append", help="(v3_priority, v4_prefix)")
+    random.add_argument("--n", type=int, default=500, help="workloads for each version (%(default)s)")
+    random.add_argument("--seed", type=int, default=0, help="of the workloads (%(default)s)")
+    random.add_argument("--show", type=int, default=3, help="failing cases to shrink and print (%(default)s)")
+    random.set_defaults(command=_fuzz)
+    return parser
+
+
+def _add_settings(parser: argparse.ArgumentParser) -> None:
+    default = Settings(num_blocks=2)
+    parser.add_argument("--trace", type=Path, required=True, help="trace, .parquet or .jsonl")
+    parser.add_argument("--limit", type=int, metavar="N", help="only the trace's first N rows")
+    parser.add_argument("--num-blocks", type=int, required=True, help="KV blocks, the null block among them")
+    parser.add_argument("--block-size", type=int, default=default.block_size, help="tokens (%(default)s)")
+    parser.add_argument("--max-num-seqs", type=int, default=default.max_num_seqs, help="(%(default)s)")
+    parser.add_argument(
+        "--max-num-batched-tokens", type=int, default=default.max_num_batched_tokens, help="(%(default)s)"
+    )
+    parser.add_argument("--policy", choices=("fcfs", "priority"), default=default.policy)
+    parser.add_argument("--prefix-caching", action=argparse.BooleanOptionalAction, default=True)
+    parser.add_argument("--chunked-prefill", action=argparse.BooleanOptionalAction, default=True)
+    parser.add_argument(
+        "--clock", type=_clock, default=default.clock, metavar="BASE,PER_TOKEN,PER_REQUEST", help="s"
+    )
+
+
+def _clock(text: str) -> Clock:
+    try:
+        return Clock(*map(float, text.split(",")))
+    except (TypeError, ValueError):
+        raise argparse.ArgumentTypeError(f"{text!r} is not base,per_token,per_request in seconds") from None
+
+
+def _requests(arguments: argparse.Namespace) -> list[engine.TracedRequest]:
+    return engine.requests_of(Trace.read(arguments.trace), arguments.limit)
+
+
+def _settings(arguments: argparse.Namespace) -> Settings:
+    names = Settings.__dataclass_fields__
+    return Settings(**{name: getattr(arguments, name) for name in names})
+
+
+if __name__ == "__main__":
+    console.run(main)

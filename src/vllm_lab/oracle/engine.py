@@ -1,0 +1,177 @@
+"""The replay: requests enter vLLM's scheduler at their times, steps last what the clock says.
+
+The model's part is played by the trace: a request's next output token is the one that the trace holds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from vllm_lab.errors import LabError
+from vllm_lab.oracle.records import Outcome, Refusal, Result, Step
+from vllm_lab.oracle.scheduler import WatchedScheduler
+from vllm_lab.oracle.settings import Settings
+from vllm_lab.traces.trace import Trace
+
+
+@dataclass(frozen=True)
+class TracedRequest:
+    """A request as the trace tells it: when it comes, what it asks, what it will be answered."""
+
+    request_id: str
+    arrival_time: float  # s
+    priority: int
+    prompt: list[int]  # token ids, >= 1
+    output: list[int]  # token ids, >= 1
+
+
+def requests_of(trace: Trace, limit: int | None = None) -> list[TracedRequest]:
+    """The trace's requests (its first `limit`) in its order. LabError if it holds hashes and no tokens."""
+    return [
+        TracedRequest(
+            trace.request_id[row],
+            float(trace.arrival_time[row]),
+            int(trace.priority[row]),
+            trace.prompt(row).tolist(),
+            trace.output(row).tolist(),
+        )
+        for row in range(len(trace))[:limit]
+    ]
+
+
+def run(requests: Sequence[TracedRequest], settings: Settings) -> Result:
+    """Replay `requests` (any order; ties of arrival keep theirs) through vLLM's scheduler.
+
+    The same requests and settings always give the same result. LabError where the scheduler stops making
+    progress, which it must not with requests that fit.
+    """
+    ordered = sorted(requests, key=lambda request: request.arrival_time)
+    refused = [
+        Refusal(request.request_id, reason) for request in ordered if (reason := _reason(request, settings))
+    ]
+    names = {refusal.request_id for refusal in refused}
+    replay = _Replay([request for request in ordered if request.request_id not in names], settings)
+    steps = list(replay.steps())
+    outcomes = [
+        Outcome(request.request_id, request.arrival_time, None, None, None, None, None, 0)
+        if request.request_id in names
+        else replay.outcome(request)
+        for request in ordered
+    ]
+    return Result(steps, outcomes, refused)
+
+
+def _reason(request: TracedRequest, settings: Settings) -> str | None:
+    return settings.refusal(len(request.prompt), len(request.output))
+
+
+class _Replay:
+    """One run's state: the clock, the requests still to come, and when each token appeared."""
+
+    def __init__(self, requests: Sequence[TracedRequest], settings: Settings) -> None:
+        longest = max((len(request.prompt) + len(request.output) for request in requests), default=1)
+        self.scheduler = WatchedScheduler(settings, longest)
+        self.clock = settings.clock
+        self.now = 0.0
+        self.coming = requests
+        self.arrived = 0
+        self.traced = {request.request_id: request for request in requests}
+        self.vllm: dict[str, Any] = {}  # request id -> vLLM's Request
+        self.cached: dict[str, int] = {}  # request id -> tokens found in the cache at first admission
+        self.first_token: dict[str, float] = {}
+        self.last_token: dict[str, float] = {}
+
+    def steps(self) -> Iterator[Step]:
+        """Run to the end, step by step."""
+        number = 0
+        while self._admit():
+            start = self.now
+            output = self.scheduler.scheduler.schedule()
+            preempted, evicted = self.scheduler.take_events()
+            scheduled = output.num_scheduled_tokens
+            if not scheduled:
+                self._check_progress(preempted)
+                continue
+            self.now = start + self.clock.step_seconds(sum(scheduled.values()), len(scheduled))
+            finished = self._sample(output)
+            yield Step(
+                number, start, dict(scheduled), preempted, finished, evicted, self.scheduler.free_blocks
+            )
+            number += 1
+
+    def outcome(self, request: TracedRequest) -> Outcome:
+        """The finished request's row. TPOT has no meaning for one output token."""
+        name, count = request.request_id, len(request.output)
+        first, last = self.first_token[name], self.last_token[name]
+        return Outcome(
+            request_id=name,
+            arrival=request.arrival_time,
+            cached_tokens=self.cached[name],
+            preemptions=self.vllm[name].num_preemptions,
+            ttft=first - request.arrival_time,
+            tpot=(last - first) / (count - 1) if count > 1 else None,
+            e2e=last - request.arrival_time,
+            output_tokens=count,
+        )
+
+    def _admit(self) -> bool:
+        """Queue all that has arrived, after a jump to the next arrival if idle; False at the very end."""
+        if not self.scheduler.scheduler.has_unfinished_requests():
+            if self.arrived == len(self.coming):
+                return False
+            self.now = max(self.now, self.coming[self.arrived].arrival_time)
+        while self.arrived < len(self.coming) and self.coming[self.arrived].arrival_time <= self.now:
+            request = self.coming[self.arrived]
+            self.vllm[request.request_id] = self.scheduler.add(
+                request.request_id,
+                request.arrival_time,
+                request.priority,
+                request.prompt,
+                len(request.output),
+            )
+            self.arrived += 1
+        return True
+
+    def _sample(self, output: Any) -> list[str]:
+        """Give every request that has computed all it holds its next token; return those that finish."""
+        from vllm.v1.outputs import ModelRunnerOutput
+
+        names = list(output.num_scheduled_tokens)
+        result = ModelRunnerOutput(
+            req_ids=names,
+            req_id_to_index={name: index for index, name in enumerate(names)},
+            sampled_token_ids=[self._next_tokens(name) for name in names],
+        )
+        finished = []
+        for outputs in self.scheduler.scheduler.update_from_output(output, result).values():
+            for item in outputs.outputs:
+                if item.prefill_stats is not None:
+                    self.cached[item.request_id] = item.prefill_stats.num_cached_tokens
+                if item.finish_reason is not None:
+                    finished.append(item.request_id)
+        return finished
+
+    def _next_tokens(self, name: str) -> list[int]:
+        request = self.vllm[name]
+        if request.num_computed_tokens < request.num_tokens:
+            return []  # a chunk of a prompt, not its last
+        self.first_token.setdefault(name, self.now)
+        self.last_token[name] = self.now
+        return [self.traced[name].output[request.num_output_tokens]]
+
+    def _check_progress(self, preempted: list[str]) -> None:
+        """A step may schedule nothing once it has preempted; without that the next would be the same.
+
+        It happens under `priority`: the first to run is itself the victim, and vLLM admits nobody in a step
+        that preempted. Such a step takes no time and is not written; the requests' counters know of it.
+        """
+        if preempted:
+            return
+        running = [request.request_id for request in self.scheduler.scheduler.running]
+        waiting = [name for name, request in self.vllm.items() if not request.is_finished()]
+        raise LabError(
+            f"vLLM's scheduler makes no progress at {self.now} s: running {running[:5]}, unfinished "
+            f"{waiting[:5]}; more blocks (num_blocks) or a larger max_num_batched_tokens would free it"
+        )

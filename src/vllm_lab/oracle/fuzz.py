@@ -1,0 +1,87 @@
+"""Random workloads through vLLM's scheduler and mini_vllm: equal, or a small test that shows where not."""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from vllm_lab.errors import LabError
+from vllm_lab.oracle import engine, mini
+from vllm_lab.oracle.cases import Case, random_case
+from vllm_lab.oracle.comparison import compare
+from vllm_lab.oracle.shrink import shrink
+
+MUST_BE_EQUAL = ("v3_priority", "v4_prefix")
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What came of one case: how it ended, and how much of it was exercised."""
+
+    number: int
+    version: str
+    case: Case
+    failure: str | None  # the comparison's report, or mini_vllm's traceback; None if equal
+    steps: int
+    preemptions: int
+    evictions: int
+    refused: int
+
+
+def fuzz(version: str, count: int, seed: int) -> Iterator[Verdict]:
+    """Yield the verdict of cases 0 to count - 1 of `seed`; caching is on for v4_prefix only."""
+    for number in range(count):
+        yield judge(version, number, random_case(f"{seed}/{number}", version == "v4_prefix"))
+
+
+def judge(version: str, number: int, case: Case) -> Verdict:
+    """Replay one case on both sides."""
+    requests = case.requests()
+    oracle = engine.run(requests, case.settings)
+    return Verdict(
+        number=number,
+        version=version,
+        case=case,
+        failure=_failure(version, oracle, requests, case),
+        steps=len(oracle.steps),
+        preemptions=sum(len(step.preempted) for step in oracle.steps),
+        evictions=sum(len(step.evicted) for step in oracle.steps),
+        refused=len(oracle.refused),
+    )
+
+
+def as_test(verdict: Verdict, seed: int) -> str:
+    """The failing case, shrunk, as a test function ready to be pasted under tests/oracle."""
+    small = shrink(verdict.case, lambda case: judge(verdict.version, 0, case).failure is not None)
+    asks = "".join(f"\n            {ask!r}," for ask in small.asks)
+    return (
+        f"def test_{verdict.version}_takes_vllms_decisions_in_case_{verdict.number}_of_seed_{seed}():\n"
+        f"    case = Case(\n        {small.settings!r},\n        ({asks}\n        ),\n    )\n"
+        f'    assert judge("{verdict.version}", 0, case).failure is None\n'
+    )
+
+
+def summary(version: str, verdicts: Sequence[Verdict]) -> str:
+    """One line: cases equal and not, and how many of them met what makes scheduling hard."""
+    unequal = sum(verdict.failure is not None for verdict in verdicts)
+    met = ", ".join(
+        f"{sum(getattr(verdict, name) > 0 for verdict in verdicts)} with {name}"
+        for name in ("preemptions", "evictions", "refused")
+    )
+    return (
+        f"{version}: {len(verdicts) - unequal} of {len(verdicts)} cases equal, {unequal} not "
+        f"({met}; {sum(verdict.steps for verdict in verdicts)} steps)"
+    )
+
+
+def _failure(version: str, oracle: Any, requests: list[engine.TracedRequest], case: Case) -> str | None:
+    try:
+        ours = mini.run(version, requests, case.settings)
+    except LabError:  # there is no such version: no finding about any
+        raise
+    except Exception:  # whatever mini_vllm dies of is a finding: it is reported in full
+        return traceback.format_exc()
+    comparison = compare(oracle, ours)
+    return None if comparison.equal else comparison.report()

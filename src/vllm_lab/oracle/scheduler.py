@@ -1,0 +1,204 @@
+"""vLLM's Scheduler, built without a model and watched: what it preempts and evicts, in order."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import json
+import logging
+import os
+import struct
+import tempfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from vllm_lab.errors import LabError
+from vllm_lab.oracle.settings import Settings
+
+NO_PARENT = bytes(32)  # stands for the parent of a first block
+
+
+def block_hash(parent: bytes, token_ids: Sequence[int]) -> bytes:
+    """sha256 of a block's parent hash [32 bytes] and its tokens (int32, little-endian): 32 bytes.
+
+    Takes the place of vLLM's own hash (a pickled tuple) so that mini_vllm can name the same block alike.
+    """
+    return hashlib.sha256(parent + struct.pack(f"<{len(token_ids)}i", *token_ids)).digest()
+
+
+def block_name(digest: bytes) -> str:
+    """How records name a block: its hash's first 8 bytes, hexadecimal."""
+    return digest[:8].hex()
+
+
+def vllm_version() -> str:
+    """The version of the installed vLLM; LabError where there is none."""
+    _quiet()
+    try:
+        import vllm
+    except ImportError as error:
+        raise LabError(f"vLLM is not installed ({error}); the oracle needs vllm==0.32") from error
+    return vllm.__version__
+
+
+class WatchedScheduler:
+    """vLLM's Scheduler for one run, with the order of preemptions and evictions written down.
+
+    `preempted` (request ids) and `evicted` (block names) hold what happened since `take_events`.
+    """
+
+    def __init__(self, settings: Settings, max_model_len: int) -> None:
+        vllm_version()
+        self.scheduler = _build(settings, max_model_len)
+        self._make_request = _request_maker(settings)
+        self._preempted: list[str] = []
+        self._evicted: list[str] = []
+        self._watch_preemptions()
+        self._watch_evictions()
+
+    @property
+    def free_blocks(self) -> int:
+        """Blocks that the pool could hand out now, the cached but unreferenced ones among them."""
+        return self.scheduler.kv_cache_manager.block_pool.get_num_free_blocks()
+
+    def add(
+        self, request_id: str, arrival_time: float, priority: int, prompt: list[int], outputs: int
+    ) -> Any:
+        """Queue a request of `outputs` output tokens; return vLLM's Request, whose counters it keeps."""
+        request = self._make_request(request_id, arrival_time, priority, prompt, outputs)
+        self.scheduler.add_request(request)
+        return request
+
+    def take_events(self) -> tuple[list[str], list[str]]:
+        """(preempted request ids, evicted block names) since the last call, in order."""
+        events = self._preempted, self._evicted
+        self._preempted, self._evicted = [], []
+        return events
+
+    def _watch_preemptions(self) -> None:
+        # SchedulerOutput.preempted_req_ids is a set: the order is to be had only here.
+        preempt = self.scheduler._preempt_request
+
+        @functools.wraps(preempt)
+        def watched(request: Any, *args: Any, **kwargs: Any) -> None:
+            self._preempted.append(request.request_id)
+            preempt(request, *args, **kwargs)
+
+        self.scheduler._preempt_request = watched
+
+    def _watch_evictions(self) -> None:
+        pool = self.scheduler.kv_cache_manager.block_pool
+        evict = pool._maybe_evict_cached_block
+
+        @functools.wraps(evict)
+        def watched(block: Any) -> bool:
+            key = block.block_hash  # block hash followed by 4 bytes of cache group; evict resets it
+            evicted = evict(block)
+            if evicted:
+                self._evicted.append(block_name(key))
+            return evicted
+
+        pool._maybe_evict_cached_block = watched
+
+
+def _quiet() -> None:
+    """Keep vLLM's log to errors: its advice is about kernels, and none runs here."""
+    os.environ["VLLM_CONFIGURE_LOGGING"] = "0"  # read at the first import; else it sets its own level
+    os.environ["VLLM_NO_USAGE_STATS"] = "1"
+    logging.getLogger("vllm").setLevel(logging.ERROR)
+
+
+@functools.cache
+def _model_config() -> Any:
+    """vLLM's ModelConfig of the smallest Llama: the scheduler asks it for little but its length."""
+    from vllm.config import ModelConfig
+
+    shape = {
+        "architectures": ["LlamaForCausalLM"],
+        "model_type": "llama",
+        "hidden_size": 64,
+        "intermediate_size": 64,
+        "num_attention_heads": 1,
+        "num_hidden_layers": 1,
+        "vocab_size": 128,
+        "max_position_embeddings": 2**31 - 1,
+        "torch_dtype": "float32",
+    }
+    with tempfile.TemporaryDirectory() as folder:
+        (Path(folder) / "config.json").write_text(json.dumps(shape), encoding="utf-8")
+        return ModelConfig(model=folder, tokenizer=folder, skip_tokenizer_init=True, dtype="float32")
+
+
+def _build(settings: Settings, max_model_len: int) -> Any:
+    """vLLM's Scheduler with its defaults for whatever Settings does not name."""
+    import torch
+    from vllm.config import CacheConfig, DeviceConfig, SchedulerConfig, VllmConfig
+    from vllm.v1.core.sched.scheduler import Scheduler
+    from vllm.v1.kv_cache_interface import FullAttentionSpec, KVCacheConfig, KVCacheGroupSpec
+    from vllm.v1.structured_output import StructuredOutputManager
+
+    model_config = _model_config()
+    model_config.max_model_len = max_model_len
+    scheduler_config = SchedulerConfig(
+        max_num_seqs=settings.max_num_seqs,
+        max_num_batched_tokens=settings.max_num_batched_tokens,
+        # Only checked, not kept: it must not pass the budget without chunked prefill. The last token that a
+        # request samples is never computed, so its length may pass it by one all the same.
+        max_model_len=min(max_model_len, settings.max_num_batched_tokens),
+        is_encoder_decoder=False,
+        enable_chunked_prefill=settings.chunked_prefill,
+        policy=settings.policy,
+        async_scheduling=False,
+    )
+    cache_config = CacheConfig(block_size=settings.block_size, enable_prefix_caching=settings.prefix_caching)
+    cache_config.num_gpu_blocks = settings.num_blocks
+    config = VllmConfig(
+        model_config=model_config,
+        scheduler_config=scheduler_config,
+        cache_config=cache_config,
+        device_config=DeviceConfig("cpu"),
+    )
+    spec = FullAttentionSpec(block_size=settings.block_size, num_kv_heads=1, head_size=1, dtype=torch.float32)
+    return Scheduler(
+        vllm_config=config,
+        kv_cache_config=KVCacheConfig(
+            num_blocks=settings.num_blocks,
+            kv_cache_tensors=[],
+            kv_cache_groups=[KVCacheGroupSpec(["layer"], spec)],
+        ),
+        structured_output_manager=StructuredOutputManager(config),
+        block_size=settings.block_size,
+        log_stats=False,
+    )
+
+
+def _request_maker(settings: Settings) -> Callable[[str, float, int, list[int], int], Any]:
+    from vllm import SamplingParams
+    from vllm.v1.core.kv_cache_utils import get_request_block_hasher, init_none_hash
+    from vllm.v1.request import Request
+
+    init_none_hash(_vllm_hash)
+    hasher = get_request_block_hasher(settings.block_size, _vllm_hash) if settings.prefix_caching else None
+
+    def make(request_id: str, arrival_time: float, priority: int, prompt: list[int], outputs: int) -> Any:
+        return Request(
+            request_id=request_id,
+            prompt_token_ids=prompt,
+            sampling_params=SamplingParams(max_tokens=outputs, ignore_eos=True),
+            pooling_params=None,
+            arrival_time=arrival_time,
+            priority=priority,
+            block_hasher=hasher,
+        )
+
+    return make
+
+
+def _vllm_hash(value: Any) -> bytes:
+    """What vLLM calls: with its seed (a string) for the parent of first blocks, else with a block."""
+    if isinstance(value, str):
+        return NO_PARENT
+    parent, token_ids, extra_keys = value
+    assert extra_keys is None, "requests here have no LoRA, image or cache salt"
+    return block_hash(parent, token_ids)

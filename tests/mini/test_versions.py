@@ -1,0 +1,90 @@
+"""What each version adds, on cases that can be followed by hand (docs/mini_vllm.md)."""
+
+import csv
+import json
+
+import pytest
+
+from mini_vllm.__main__ import main
+from mini_vllm.errors import OutOfBlocks
+from mini_vllm.explain import explain
+from mini_vllm.limits import Limits
+from mini_vllm.v2_lru.linked_list import LinkedList
+from tests.mini.workloads import CLOCK, Row, engine, steps
+
+# Three requests of 4 + 5 tokens in 5 usable blocks of 4 tokens: each needs 2 blocks to the end, 6 in all.
+ROWS = [
+    Row(name, 0.0, priority, [n] * 4, [9] * 5)
+    for n, (name, priority) in enumerate(zip("abc", (2, 0, 1), strict=True))
+]
+LIMITS = Limits(6, 4, 8, 64, clock=CLOCK)
+
+
+def test_v1_fails_at_the_first_decode_without_a_block():
+    run = engine("v1_naive", ROWS, LIMITS)
+    taken = []
+    with pytest.raises(OutOfBlocks, match="c needs 1 blocks, 0 are free"):
+        taken.extend(run.run())
+    assert [step.scheduled for step in taken] == [{"a": 4, "b": 4, "c": 4}]
+
+
+def test_v2_takes_the_least_recently_scheduled():
+    assert next(s for s in steps("v2_lru", ROWS, LIMITS) if s.preempted).preempted == ["a"]
+
+
+@pytest.mark.parametrize(("policy", "victim"), [("fcfs", "c"), ("priority", "a")])
+def test_v3_takes_the_last_or_the_lowest_priority(policy, victim):
+    limits = Limits(6, 4, 8, 64, policy, clock=CLOCK)
+    assert next(s for s in steps("v3_priority", ROWS, limits) if s.preempted).preempted == [victim]
+
+
+def test_v4_hits_blocks_scheduled_earlier_in_the_same_step():
+    rows = [Row(name, 0.0, 0, [1] * 9, [2]) for name in "ab"]
+    assert next(steps("v4_prefix", rows, LIMITS)).scheduled == {"a": 9, "b": 1}
+
+
+def test_explain_tells_the_hit_the_wait_and_the_preemption():
+    text = "\n".join(explain(engine("v3_priority", ROWS, LIMITS), "c"))
+    assert "admitted" in text and "preempted" in text and "finishes" in text
+    rows = [Row(name, 0.0, 0, [1] * 9, [2]) for name in "ab"]
+    assert "8 tokens from the cache" in "\n".join(explain(engine("v4_prefix", rows, LIMITS), "b"))
+    assert "waits: max_num_seqs" in "\n".join(
+        explain(engine("v4_prefix", rows, Limits(6, 4, 1, 64, clock=CLOCK)), "b")
+    )
+
+
+def test_the_linked_list_keeps_order_under_removal():
+    order = LinkedList()
+    for key in "abc":
+        order.append(key)
+    order.remove("b")
+    order.prepend("d")
+    assert list(order) == ["d", "a", "c"]
+    assert order.popleft() == "d" and len(order) == 2
+
+
+def write_trace(path, rows):
+    keys = ("request_id", "arrival_time", "priority", "prompt_token_ids", "output_token_ids")
+    path.write_text("".join(json.dumps(dict(zip(keys, row, strict=True))) + "\n" for row in rows))
+    return ["--trace", str(path), "--num-blocks", "6", "--block-size", "4", "--clock", "0.01,0.00001,0.0001"]
+
+
+@pytest.mark.parametrize("version", ["v1_naive", "v2_lru", "v3_priority", "v4_prefix"])
+def test_the_command_line_writes_a_row_for_every_request(version, tmp_path, capsys):
+    flags = write_trace(tmp_path / "t.jsonl", [*ROWS, Row("huge", 0.0, 0, [1] * 99, [1])])
+    outputs = tmp_path / "steps.jsonl", tmp_path / "requests.csv"
+    main(["run", "--version", version, *flags, "--steps", str(outputs[0]), "--requests", str(outputs[1])])
+    rows = list(csv.DictReader(outputs[1].open()))
+    assert [row["request_id"] for row in rows] == ["a", "b", "c", "huge"]
+    error = capsys.readouterr().err
+    assert "refused: huge needs 25 blocks, 5 are usable" in error
+    assert ("OutOfBlocks at step 1" in error) == (version == "v1_naive")
+    assert json.loads(outputs[0].read_text().splitlines()[0])["scheduled"]["a"] == 4
+
+
+def test_a_broken_line_is_named(tmp_path, capsys):
+    flags = write_trace(tmp_path / "t.jsonl", ROWS)
+    (tmp_path / "t.jsonl").write_text('{"request_id": "x"}\n')
+    with pytest.raises(SystemExit):
+        main(["explain", "--version", "v4_prefix", *flags, "--request", "x"])
+    assert "t.jsonl: line 1: arrival_time is missing" in capsys.readouterr().err
