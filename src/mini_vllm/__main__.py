@@ -2,24 +2,24 @@
 life. The flags are those of `python -m vllm_lab.oracle`."""
 
 import argparse
-import importlib
 import sys
 from collections.abc import Sequence
 
-from mini_vllm import VERSIONS
+from mini_vllm.clock import DEFAULT_CLOCK, parse_clock, read_cost_model
 from mini_vllm.errors import MiniError, OutOfBlocks
 from mini_vllm.explain import explain
-from mini_vllm.limits import DEFAULT_CLOCK, Clock, Limits
+from mini_vllm.limits import Limits
 from mini_vllm.records import whole_file, write_requests
 from mini_vllm.request import Request
 from mini_vllm.trace import read_trace
 from mini_vllm.v1_naive.engine import Engine
+from mini_vllm.versions import ENGINES, VERSIONS
 
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Parse and run; a MiniError ends the process with status 1 and one line."""
-    args = parser().parse_args(argv)
     try:
+        args = parser().parse_args(argv)
         args.command(args)
     except MiniError as error:
         print(f"error: {error}", file=sys.stderr)
@@ -57,28 +57,16 @@ def add_limits(command: argparse.ArgumentParser) -> None:
     command.add_argument("--policy", choices=("fcfs", "priority"), default="fcfs", help="from v3 on")
     command.add_argument("--prefix-caching", action=switch, default=True, help="v4")
     command.add_argument("--chunked-prefill", action=switch, default=True, help="from v3 on")
-    command.add_argument("--clock", type=clock, default=DEFAULT_CLOCK, metavar="B,T,R",
-                         help="seconds: base,per_token,per_request")  # fmt: skip
-
-
-def clock(text: str) -> Clock:
-    """base,per_token,per_request (s)."""
-    try:
-        return Clock(*(float(part) for part in text.split(",")))
-    except (TypeError, ValueError):
-        raise argparse.ArgumentTypeError(
-            f"{text!r}: expected three numbers base,per_token,per_request"
-        ) from None
-
-
-def engine_class(version: str) -> type[Engine]:
-    """The version's Engine."""
-    return importlib.import_module(f"mini_vllm.{version}.engine").Engine
+    time = command.add_mutually_exclusive_group()
+    time.add_argument("--clock", type=parse_clock, default=DEFAULT_CLOCK, metavar="B,T,R",
+                      help="seconds: base,per_token,per_request")  # fmt: skip
+    time.add_argument("--cost-model", type=read_cost_model, dest="clock", metavar="FILE",
+                      help="seconds by prefill, decode and context tokens, JSON")  # fmt: skip
 
 
 def build(args: argparse.Namespace) -> tuple[Engine, list[Request]]:
     """The engine that the flags ask for and all requests, the refused ones too."""
-    version = engine_class(args.version)
+    version = ENGINES[args.version]
     limits = Limits(
         args.num_blocks,
         args.block_size,

@@ -1,25 +1,9 @@
-"""What a run is given: vLLM's limits by vLLM's names, and the clock."""
+"""What a run is given: vLLM's limits by vLLM's names."""
 
 from dataclasses import dataclass
-from typing import NamedTuple
 
+from mini_vllm.clock import DEFAULT_CLOCK, Clock, CostModel
 from mini_vllm.errors import MiniError
-from mini_vllm.request import Request
-
-
-class Clock(NamedTuple):
-    """Seconds that a step lasts: base + per_token × scheduled tokens + per_request × scheduled requests."""
-
-    base: float
-    per_token: float
-    per_request: float
-
-    def step_seconds(self, tokens: int, requests: int) -> float:
-        """Seconds of a step that schedules `tokens` tokens of `requests` requests."""
-        return self.base + self.per_token * tokens + self.per_request * requests
-
-
-DEFAULT_CLOCK = Clock(0.01, 0.00001, 0.0001)
 
 
 @dataclass(frozen=True)
@@ -33,7 +17,7 @@ class Limits:
     policy: str = "fcfs"  # or priority (from v3 on)
     prefix_caching: bool = True  # v4 only
     chunked_prefill: bool = True  # from v3 on
-    clock: Clock = DEFAULT_CLOCK
+    clock: Clock | CostModel = DEFAULT_CLOCK
 
     def __post_init__(self) -> None:
         for name, least in (("num_blocks", 2), ("block_size", 1), ("max_num_seqs", 1)):
@@ -49,13 +33,13 @@ class Limits:
         if min(self.clock) < 0:
             raise MiniError(f"clock is {','.join(map(str, self.clock))}: a step cannot last less than 0 s")
 
-    def refusal(self, request: Request) -> str | None:
-        """Why `request` could never finish, or None if it can.
+    def refusal(self, total_tokens: int) -> str | None:
+        """Why a request of `total_tokens` (prompt and output) could never finish, or None if it can.
 
         When its last token is sampled it holds all the others in blocks; preempted just then, it has to
-        compute them all again, in one step where prefill is not chunked.
+        compute them all again, in one step where prefill is not chunked. vLLM would idle over it for ever.
         """
-        held = request.total_tokens - 1
+        held = total_tokens - 1
         blocks = -(-held // self.block_size)
         if blocks > self.num_blocks - 1:
             return f"needs {blocks} blocks, {self.num_blocks - 1} are usable"

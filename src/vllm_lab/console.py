@@ -7,16 +7,17 @@ from typing import TypeVar
 
 from tqdm import tqdm
 
+from mini_vllm.errors import MiniError
 from vllm_lab.errors import LabError
 
 Item = TypeVar("Item")
 
 
 def run(main: Callable[[], None]) -> None:
-    """Call `main`; a LabError ends the process with status 1 and one line instead of a traceback."""
+    """Call `main`; what the user can mend ends the process with status 1 and one line, no traceback."""
     try:
         main()
-    except LabError as error:
+    except (LabError, MiniError) as error:
         print(f"error: {error}", file=sys.stderr)
         raise SystemExit(1) from None
     except BrokenPipeError:  # the reader has seen enough (… | head); nothing is left to flush at exit

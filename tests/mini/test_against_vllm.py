@@ -5,12 +5,12 @@ import json
 import pytest
 from hypothesis import given, settings
 
+from mini_vllm.clock import Clock
 from mini_vllm.limits import Limits
 from mini_vllm.records import outcome
 from tests.mini.workloads import CLOCK, Row, engine, workloads
 from vllm_lab.oracle import records
 from vllm_lab.oracle.engine import TracedRequest, run
-from vllm_lab.oracle.settings import Clock, Settings
 
 pytest.importorskip("vllm")
 
@@ -19,11 +19,11 @@ def assert_equal(version: str, rows: list[Row], limits: Limits) -> list[str]:
     """Replay on both sides and compare the very lines; return them."""
     caching = version == "v4_prefix"
     given_limits = {**vars(limits), "prefix_caching": caching, "clock": Clock(*limits.clock)}
-    truth = run([TracedRequest(*row) for row in rows], Settings(**given_limits))
+    truth = run([TracedRequest(*row) for row in rows], Limits(**given_limits))
     mini = engine(version, rows, limits)
     requests = list(reversed(mini.coming))
     lines = [step.line() for step in mini.run()]
-    assert lines == [records.step_line(step) for step in truth.steps]
+    assert lines == [step.line() for step in truth.steps]
     assert [request.request_id for request, _ in mini.refused] == [r.request_id for r in truth.refused]
     kept = [r for r in truth.requests if r.cached_tokens is not None]
     assert [outcome(r) for r in requests] == [[getattr(r, name) for name in records.COLUMNS] for r in kept]

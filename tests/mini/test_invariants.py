@@ -5,8 +5,8 @@ from collections import Counter
 import pytest
 from hypothesis import given, settings
 
-from mini_vllm import VERSIONS
 from mini_vllm.errors import OutOfBlocks
+from mini_vllm.versions import VERSIONS
 from tests.mini.workloads import engine, steps, workloads
 
 LATER = VERSIONS[1:]

@@ -6,11 +6,12 @@ from typing import NamedTuple
 
 from hypothesis import strategies as st
 
-from mini_vllm.__main__ import engine_class
-from mini_vllm.limits import Clock, Limits
+from mini_vllm.clock import Clock
+from mini_vllm.limits import Limits
 from mini_vllm.records import Step
 from mini_vllm.request import Request
 from mini_vllm.v1_naive.engine import Engine
+from mini_vllm.versions import ENGINES
 
 CLOCK = Clock(0.01, 0.00001, 0.0001)
 
@@ -58,7 +59,7 @@ def workloads(draw: st.DrawFn) -> tuple[list[Row], Limits]:
 
 def engine(version: str, rows: list[Row], limits: Limits) -> Engine:
     """A fresh engine; v1 and v2 do not chunk."""
-    kind = engine_class(version)
+    kind = ENGINES[version]
     requests = sorted((Request(*row) for row in rows), key=lambda request: request.arrival_time)
     return kind(
         requests, replace(limits, chunked_prefill=limits.chunked_prefill and kind.has_chunked_prefill)

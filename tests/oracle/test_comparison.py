@@ -6,9 +6,11 @@ import pytest
 
 pytest.importorskip("vllm")
 
+from mini_vllm.clock import Clock, CostModel
+from mini_vllm.limits import Limits
 from vllm_lab.oracle import __main__ as command
 from vllm_lab.oracle import engine, fuzz, mini
-from vllm_lab.oracle.cases import random_case
+from vllm_lab.oracle.cases import Ask, Case, random_case
 from vllm_lab.oracle.comparison import compare
 from vllm_lab.oracle.shrink import shrink
 from vllm_lab.traces.trace import Trace
@@ -17,7 +19,7 @@ from vllm_lab.traces.trace import Trace
 @pytest.fixture
 def result():
     case = random_case("comparison/1", prefix_caching=True)
-    return engine.run(case.requests(), case.settings)
+    return engine.run(case.requests(), case.limits)
 
 
 def changed(result, at, **fields):
@@ -62,18 +64,15 @@ def test_a_difference_in_the_requests_alone_is_a_difference(result):
 def test_a_random_case_depends_on_its_seed_alone_and_prints_as_the_code_that_makes_it():
     assert random_case("0/7", True) == random_case("0/7", True)
     assert random_case("0/7", True) != random_case("0/8", True)
-    from vllm_lab.oracle.cases import Ask, Case
-    from vllm_lab.oracle.settings import Clock, Settings
-
-    names = {"Ask": Ask, "Case": Case, "Clock": Clock, "Settings": Settings}
+    names = {"Ask": Ask, "Case": Case, "Clock": Clock, "CostModel": CostModel, "Limits": Limits}
     assert eval(repr(random_case("0/7", True)), names) == random_case("0/7", True)
 
 
 def test_random_cases_reach_preemption_eviction_refusal_and_both_policies():
     cases = [random_case(f"reach/{number}", True) for number in range(60)]
-    results = [engine.run(case.requests(), case.settings) for case in cases]
-    assert {case.settings.policy for case in cases} == {"fcfs", "priority"}
-    assert {case.settings.chunked_prefill for case in cases} == {True, False}
+    results = [engine.run(case.requests(), case.limits) for case in cases]
+    assert {case.limits.policy for case in cases} == {"fcfs", "priority"}
+    assert {case.limits.chunked_prefill for case in cases} == {True, False}
     for name in ("preempted", "evicted"):
         assert sum(any(getattr(step, name) for step in one.steps) for one in results) >= 10
     assert sum(bool(one.refused) for one in results) >= 5
@@ -82,26 +81,30 @@ def test_random_cases_reach_preemption_eviction_refusal_and_both_policies():
 
 def test_shrinking_keeps_only_what_the_failure_needs():
     def fails(case):
-        return any(ask.output >= 3 for ask in case.asks) and case.settings.num_blocks >= 5
+        return any(ask.output >= 3 for ask in case.asks) and case.limits.num_blocks >= 5
 
     case = next(case for case in (random_case(f"s/{i}", True) for i in range(100)) if fails(case))
     small = shrink(case, fails)
     assert [(ask.output, ask.prompt_tokens) for ask in small.asks] == [(3, 1)]
-    assert small.settings.num_blocks == 5
+    assert small.limits.num_blocks == 5
 
 
 def test_a_version_that_errs_is_caught_shrunk_and_printed_as_a_test_that_runs(monkeypatch):
-    def forgetful(version, requests, settings):
+    def forgetful(version, requests, limits):
         """Never hits the cache."""
-        return engine.run(requests, replace(settings, prefix_caching=False))
+        return engine.run(requests, replace(limits, prefix_caching=False))
 
     monkeypatch.setattr(mini, "run", forgetful)
     failing = next(verdict for verdict in fuzz.fuzz("v4_prefix", 50, 0) if verdict.failure is not None)
     source = fuzz.as_test(failing, 0)
-    from vllm_lab.oracle.cases import Ask, Case
-    from vllm_lab.oracle.settings import Clock, Settings
-
-    names = {"Ask": Ask, "Case": Case, "Clock": Clock, "Settings": Settings, "judge": fuzz.judge}
+    names = {
+        "Ask": Ask,
+        "Case": Case,
+        "Clock": Clock,
+        "CostModel": CostModel,
+        "Limits": Limits,
+        "judge": fuzz.judge,
+    }
     exec(source, names)
     assert source.count("Ask(") <= 2
     with pytest.raises(AssertionError):

@@ -4,10 +4,11 @@ import pytest
 
 pytest.importorskip("vllm")
 
+from mini_vllm.clock import Clock
+from mini_vllm.limits import Limits
 from vllm_lab.oracle import fuzz
 from vllm_lab.oracle.cases import Ask, Case
 from vllm_lab.oracle.fuzz import judge
-from vllm_lab.oracle.settings import Clock, Settings
 
 VERSIONS = (("v3_priority", False), ("v4_prefix", True))
 POLICIES = ("fcfs", "priority")
@@ -49,7 +50,7 @@ CORNERS = {
 @pytest.mark.parametrize("corner", CORNERS)
 def test_corner_cases_are_decided_as_vllm_decides_them(corner, policy, version):
     num_blocks, budget, asks = CORNERS[corner]
-    settings = Settings(
+    limits = Limits(
         num_blocks,
         BLOCK,
         max_num_seqs=1 if corner.startswith("one sequence") else 8,
@@ -58,7 +59,7 @@ def test_corner_cases_are_decided_as_vllm_decides_them(corner, policy, version):
         prefix_caching=version == "v4_prefix",
         clock=Clock(1.0, 0.0, 0.0),
     )
-    assert judge(version, 0, Case(settings, asks)).failure is None
+    assert judge(version, 0, Case(limits, asks)).failure is None
 
 
 @pytest.mark.parametrize(("version", "prefix_caching"), VERSIONS)

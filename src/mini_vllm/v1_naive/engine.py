@@ -20,7 +20,9 @@ class Engine:
 
     def __init__(self, requests: Sequence[Request], limits: Limits) -> None:
         self.limits = limits
-        self.refused = [(request, why) for request in requests if (why := limits.refusal(request))]
+        self.refused = [
+            (request, why) for request in requests if (why := limits.refusal(request.total_tokens))
+        ]
         names = {request.request_id for request, _ in self.refused}
         self.coming = [request for request in requests if request.request_id not in names]
         self.coming.reverse()  # so that the next one is popped off the end
@@ -63,7 +65,8 @@ class Engine:
             assert output.preempted, f"no progress at {self.now} s: {self.scheduler.blocked}"
             return None
         start, scheduled = self.now, output.scheduled
-        self.now = start + self.limits.clock.step_seconds(sum(scheduled.values()), len(scheduled))
+        computed = (request.num_computed_tokens + new for request, new in scheduled.items())
+        self.now = start + self.limits.clock.step_seconds(scheduled.values(), computed)
         finished = self.scheduler.update(output, self.now)
         self.steps += 1
         return Step(

@@ -6,11 +6,13 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
+from mini_vllm.clock import parse_clock, read_cost_model
+from mini_vllm.limits import Limits
+from mini_vllm.versions import VERSIONS
 from vllm_lab import console
 from vllm_lab.oracle import engine, fuzz, mini, records
 from vllm_lab.oracle.comparison import compare
 from vllm_lab.oracle.scheduler import vllm_version
-from vllm_lab.oracle.settings import Clock, Settings
 from vllm_lab.traces.trace import Trace
 
 
@@ -21,7 +23,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 def _run(arguments: argparse.Namespace) -> None:
-    result = engine.run(_requests(arguments), _settings(arguments))
+    result = engine.run(_requests(arguments), _limits(arguments))
     for refusal in result.refused:
         console.log(f"refused: {refusal.request_id} {refusal.reason}")
     records.write_steps(arguments.steps, result.steps)
@@ -33,9 +35,9 @@ def _run(arguments: argparse.Namespace) -> None:
 
 
 def _compare(arguments: argparse.Namespace) -> None:
-    requests, settings = _requests(arguments), _settings(arguments)
-    oracle = engine.run(requests, settings)
-    comparison = compare(oracle, mini.run(arguments.version, requests, settings))
+    requests, limits = _requests(arguments), _limits(arguments)
+    oracle = engine.run(requests, limits)
+    comparison = compare(oracle, mini.run(arguments.version, requests, limits))
     print(f"{arguments.version} against vLLM {vllm_version()}: {comparison.report()}")
     if not comparison.equal:
         raise SystemExit(1)
@@ -62,18 +64,18 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m vllm_lab.oracle", description=__doc__)
     commands = parser.add_subparsers(required=True, metavar="run | compare | fuzz")
     run = commands.add_parser("run", help="replay a trace through vLLM's scheduler")
-    _add_settings(run)
+    _add_limits(run)
     run.add_argument("--steps", type=Path, required=True, help="steps as JSON Lines to write")
     run.add_argument("--requests", type=Path, required=True, help="requests as CSV to write")
     run.set_defaults(command=_run)
     side_by_side = commands.add_parser(
         "compare", help="replay a trace through vLLM's scheduler and mini_vllm"
     )
-    side_by_side.add_argument("--version", choices=mini.VERSIONS, required=True, help="of mini_vllm")
-    _add_settings(side_by_side)
+    side_by_side.add_argument("--version", choices=VERSIONS, required=True, help="of mini_vllm")
+    _add_limits(side_by_side)
     side_by_side.set_defaults(command=_compare)
     random = commands.add_parser("fuzz", help="compare on random workloads; failing ones become tests")
-    random.add_argument("--version", choices=mini.VERSIONS, action="append", help="(v3_priority, v4_prefix)")
+    random.add_argument("--version", choices=VERSIONS, action="append", help="(v3_priority, v4_prefix)")
     random.add_argument("--n", type=int, default=500, help="workloads for each version (%(default)s)")
     random.add_argument("--seed", type=int, default=0, help="of the workloads (%(default)s)")
     random.add_argument("--show", type=int, default=3, help="failing cases to shrink and print (%(default)s)")
@@ -81,8 +83,8 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _add_settings(parser: argparse.ArgumentParser) -> None:
-    default = Settings(num_blocks=2)
+def _add_limits(parser: argparse.ArgumentParser) -> None:
+    default = Limits(num_blocks=2)
     parser.add_argument("--trace", type=Path, required=True, help="trace, .parquet or .jsonl")
     parser.add_argument("--limit", type=int, metavar="N", help="only the trace's first N rows")
     parser.add_argument("--num-blocks", type=int, required=True, help="KV blocks, the null block among them")
@@ -94,25 +96,22 @@ def _add_settings(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--policy", choices=("fcfs", "priority"), default=default.policy)
     parser.add_argument("--prefix-caching", action=argparse.BooleanOptionalAction, default=True)
     parser.add_argument("--chunked-prefill", action=argparse.BooleanOptionalAction, default=True)
-    parser.add_argument(
-        "--clock", type=_clock, default=default.clock, metavar="BASE,PER_TOKEN,PER_REQUEST", help="s"
+    time = parser.add_mutually_exclusive_group()
+    time.add_argument(
+        "--clock", type=parse_clock, default=default.clock, metavar="BASE,PER_TOKEN,PER_REQUEST", help="s"
     )
-
-
-def _clock(text: str) -> Clock:
-    try:
-        return Clock(*map(float, text.split(",")))
-    except (TypeError, ValueError):
-        raise argparse.ArgumentTypeError(f"{text!r} is not base,per_token,per_request in seconds") from None
+    time.add_argument(
+        "--cost-model", type=read_cost_model, dest="clock", metavar="FILE", help="fitted step times, JSON"
+    )
 
 
 def _requests(arguments: argparse.Namespace) -> list[engine.TracedRequest]:
     return engine.requests_of(Trace.read(arguments.trace), arguments.limit)
 
 
-def _settings(arguments: argparse.Namespace) -> Settings:
-    names = Settings.__dataclass_fields__
-    return Settings(**{name: getattr(arguments, name) for name in names})
+def _limits(arguments: argparse.Namespace) -> Limits:
+    names = Limits.__dataclass_fields__
+    return Limits(**{name: getattr(arguments, name) for name in names})
 
 
 if __name__ == "__main__":

@@ -1,16 +1,23 @@
-"""Small workloads that can be drawn at random, shrunk and printed: settings and one line a request."""
+"""Small workloads that can be drawn at random, shrunk and printed: limits and one line a request."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from random import Random
 
+from mini_vllm.clock import Clock, CostModel
+from mini_vllm.limits import Limits
 from vllm_lab.oracle.engine import TracedRequest
-from vllm_lab.oracle.settings import Clock, Settings
 
 STREAM_IDS = 1_000_000  # token ids a stream may use: streams never share one
 MOST_STEPS = 400  # about; a budget of 1 token would make the longest workloads slow and show nothing new
-CLOCKS = (Clock(0.01, 0.00001, 0.0001), Clock(1.0, 0.0, 0.0), Clock(0.0, 0.001, 0.0), Clock(0.0, 0.0, 0.0))
+CLOCKS = (
+    Clock(0.01, 0.00001, 0.0001),
+    Clock(1.0, 0.0, 0.0),
+    Clock(0.0, 0.001, 0.0),
+    Clock(0.0, 0.0, 0.0),
+    CostModel(0.005, 0.0004, 0.003, 0.000002),
+)
 
 
 @dataclass(frozen=True)
@@ -46,7 +53,7 @@ class Ask:
 class Case:
     """One workload under one set of limits; its repr is the code that makes it."""
 
-    settings: Settings
+    limits: Limits
     asks: tuple[Ask, ...]
 
     def requests(self) -> list[TracedRequest]:
@@ -60,7 +67,7 @@ def random_case(seed: str, prefix_caching: bool) -> Case:
     rng = Random(seed)
     block_size = rng.choice([8, 8, 16, 16, 32, 64, 128, rng.randint(8, 128)])
     asks = _asks(rng, block_size)
-    return Case(_settings(rng, asks, block_size, prefix_caching), asks)
+    return Case(_limits(rng, asks, block_size, prefix_caching), asks)
 
 
 def _asks(rng: Random, block_size: int) -> tuple[Ask, ...]:
@@ -102,7 +109,7 @@ def _arrivals(rng: Random, count: int) -> list[float]:
     return times
 
 
-def _settings(rng: Random, asks: tuple[Ask, ...], block_size: int, prefix_caching: bool) -> Settings:
+def _limits(rng: Random, asks: tuple[Ask, ...], block_size: int, prefix_caching: bool) -> Limits:
     held = [ask.prompt_tokens + ask.output - 1 for ask in asks]
     needed = [-(-tokens // block_size) for tokens in held]
     usable = rng.choice(
@@ -121,7 +128,7 @@ def _settings(rng: Random, asks: tuple[Ask, ...], block_size: int, prefix_cachin
     budget = rng.choice([1, block_size, rng.randint(1, 4 * block_size), max(held), 2 * max(held), 8192])
     if not chunked and rng.random() < 0.7:
         budget = max(budget, max(held))
-    return Settings(
+    return Limits(
         num_blocks=usable + 1,
         block_size=block_size,
         max_num_seqs=max_num_seqs,

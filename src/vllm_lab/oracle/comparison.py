@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from itertools import zip_longest
 from typing import Any
 
-from vllm_lab.oracle.records import COLUMNS, Result, step_line
+from mini_vllm.records import COLUMNS
+from vllm_lab.oracle.records import Result
 
 STEP_FIELDS = ("step", "time", "scheduled", "preempted", "finished", "evicted", "free_blocks")
 
@@ -52,7 +53,7 @@ class Comparison:
 
 
 def compare(oracle: Result, mini: Any) -> Comparison:
-    """Compare vLLM's replay with mini_vllm's of the same requests and settings."""
+    """Compare vLLM's replay with mini_vllm's of the same requests and limits."""
     steps = _differences("step", oracle.steps, mini.steps, STEP_FIELDS)
     requests = _differences("request", oracle.requests, mini.requests, COLUMNS)
     refused = _differences("refusal", oracle.refused, mini.refused, ("request_id",))
@@ -91,4 +92,4 @@ def _same(ours: Any, theirs: Any, name: str) -> bool:
 
 
 def _text(record: Any) -> str:
-    return "nothing" if record is None else step_line(record)
+    return "nothing" if record is None else record.line()

@@ -9,10 +9,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from mini_vllm.limits import Limits
+from mini_vllm.records import Step
 from vllm_lab.errors import LabError
-from vllm_lab.oracle.records import Outcome, Refusal, Result, Step
+from vllm_lab.oracle.records import Outcome, Refusal, Result
 from vllm_lab.oracle.scheduler import WatchedScheduler
-from vllm_lab.oracle.settings import Settings
 from vllm_lab.traces.trace import Trace
 
 
@@ -41,18 +42,18 @@ def requests_of(trace: Trace, limit: int | None = None) -> list[TracedRequest]:
     ]
 
 
-def run(requests: Sequence[TracedRequest], settings: Settings) -> Result:
+def run(requests: Sequence[TracedRequest], limits: Limits) -> Result:
     """Replay `requests` (any order; ties of arrival keep theirs) through vLLM's scheduler.
 
-    The same requests and settings always give the same result. LabError where the scheduler stops making
+    The same requests and limits always give the same result. LabError where the scheduler stops making
     progress, which it must not with requests that fit.
     """
     ordered = sorted(requests, key=lambda request: request.arrival_time)
     refused = [
-        Refusal(request.request_id, reason) for request in ordered if (reason := _reason(request, settings))
+        Refusal(request.request_id, reason) for request in ordered if (reason := _reason(request, limits))
     ]
     names = {refusal.request_id for refusal in refused}
-    replay = _Replay([request for request in ordered if request.request_id not in names], settings)
+    replay = _Replay([request for request in ordered if request.request_id not in names], limits)
     steps = list(replay.steps())
     outcomes = [
         Outcome(request.request_id, request.arrival_time, None, None, None, None, None, 0)
@@ -63,17 +64,17 @@ def run(requests: Sequence[TracedRequest], settings: Settings) -> Result:
     return Result(steps, outcomes, refused)
 
 
-def _reason(request: TracedRequest, settings: Settings) -> str | None:
-    return settings.refusal(len(request.prompt), len(request.output))
+def _reason(request: TracedRequest, limits: Limits) -> str | None:
+    return limits.refusal(len(request.prompt) + len(request.output))
 
 
 class _Replay:
     """One run's state: the clock, the requests still to come, and when each token appeared."""
 
-    def __init__(self, requests: Sequence[TracedRequest], settings: Settings) -> None:
+    def __init__(self, requests: Sequence[TracedRequest], limits: Limits) -> None:
         longest = max((len(request.prompt) + len(request.output) for request in requests), default=1)
-        self.scheduler = WatchedScheduler(settings, longest)
-        self.clock = settings.clock
+        self.scheduler = WatchedScheduler(limits, longest)
+        self.clock = limits.clock
         self.now = 0.0
         self.coming = requests
         self.arrived = 0
@@ -94,7 +95,8 @@ class _Replay:
             if not scheduled:
                 self._check_progress(preempted)
                 continue
-            self.now = start + self.clock.step_seconds(sum(scheduled.values()), len(scheduled))
+            computed = (self.vllm[name].num_computed_tokens for name in scheduled)  # the new ones, too
+            self.now = start + self.clock.step_seconds(scheduled.values(), computed)
             finished = self._sample(output)
             yield Step(
                 number, start, dict(scheduled), preempted, finished, evicted, self.scheduler.free_blocks

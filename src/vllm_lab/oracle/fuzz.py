@@ -39,7 +39,7 @@ def fuzz(version: str, count: int, seed: int) -> Iterator[Verdict]:
 def judge(version: str, number: int, case: Case) -> Verdict:
     """Replay one case on both sides."""
     requests = case.requests()
-    oracle = engine.run(requests, case.settings)
+    oracle = engine.run(requests, case.limits)
     return Verdict(
         number=number,
         version=version,
@@ -58,7 +58,7 @@ def as_test(verdict: Verdict, seed: int) -> str:
     asks = "".join(f"\n            {ask!r}," for ask in small.asks)
     return (
         f"def test_{verdict.version}_takes_vllms_decisions_in_case_{verdict.number}_of_seed_{seed}():\n"
-        f"    case = Case(\n        {small.settings!r},\n        ({asks}\n        ),\n    )\n"
+        f"    case = Case(\n        {small.limits!r},\n        ({asks}\n        ),\n    )\n"
         f'    assert judge("{verdict.version}", 0, case).failure is None\n'
     )
 
@@ -78,7 +78,7 @@ def summary(version: str, verdicts: Sequence[Verdict]) -> str:
 
 def _failure(version: str, oracle: Any, requests: list[engine.TracedRequest], case: Case) -> str | None:
     try:
-        ours = mini.run(version, requests, case.settings)
+        ours = mini.run(version, requests, case.limits)
     except LabError:  # there is no such version: no finding about any
         raise
     except Exception:  # whatever mini_vllm dies of is a finding: it is reported in full

@@ -1,29 +1,13 @@
-"""What a replay leaves: one Step a scheduled step, one Outcome a request, and their files."""
+"""What a replay leaves: a Step for each scheduled step, an Outcome for each request, and their files."""
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
+from mini_vllm.records import COLUMNS, Step
 from vllm_lab import files
-
-COLUMNS = ("request_id", "arrival", "cached_tokens", "preemptions", "ttft", "tpot", "e2e", "output_tokens")
-
-
-@dataclass(frozen=True)
-class Step:
-    """One step that scheduled something; `time` (s) is its start, the rest is as it is at its end."""
-
-    step: int
-    time: float
-    scheduled: dict[str, int]  # request id -> tokens, in the order in which they were scheduled
-    preempted: list[str]
-    finished: list[str]
-    evicted: list[str]  # names of blocks
-    free_blocks: int
 
 
 @dataclass(frozen=True)
@@ -61,12 +45,7 @@ def write_steps(path: str | os.PathLike, steps: Iterable[Step]) -> None:
     """Write JSON Lines, a step a line, whole or not at all."""
     with files.atomic_path(path) as partial, partial.open("w", encoding="utf-8", newline="\n") as file:
         for step in steps:
-            file.write(step_line(step) + "\n")
-
-
-def step_line(step: Any) -> str:
-    """One JSON object; keys in the order of Step, as the order of `scheduled` has a meaning."""
-    return json.dumps(asdict(step), ensure_ascii=False, separators=(",", ":"))
+            file.write(step.line() + "\n")
 
 
 def write_requests(path: str | os.PathLike, requests: Iterable[Outcome]) -> None:

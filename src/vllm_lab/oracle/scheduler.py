@@ -13,8 +13,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from mini_vllm.limits import Limits
 from vllm_lab.errors import LabError
-from vllm_lab.oracle.settings import Settings
 
 NO_PARENT = bytes(32)  # stands for the parent of a first block
 
@@ -48,10 +48,10 @@ class WatchedScheduler:
     `preempted` (request ids) and `evicted` (block names) hold what happened since `take_events`.
     """
 
-    def __init__(self, settings: Settings, max_model_len: int) -> None:
+    def __init__(self, limits: Limits, max_model_len: int) -> None:
         vllm_version()
-        self.scheduler = _build(settings, max_model_len)
-        self._make_request = _request_maker(settings)
+        self.scheduler = _build(limits, max_model_len)
+        self._make_request = _request_maker(limits)
         self._preempted: list[str] = []
         self._evicted: list[str] = []
         self._watch_preemptions()
@@ -130,8 +130,8 @@ def _model_config() -> Any:
         return ModelConfig(model=folder, tokenizer=folder, skip_tokenizer_init=True, dtype="float32")
 
 
-def _build(settings: Settings, max_model_len: int) -> Any:
-    """vLLM's Scheduler with its defaults for whatever Settings does not name."""
+def _build(limits: Limits, max_model_len: int) -> Any:
+    """vLLM's Scheduler with its defaults for whatever Limits does not name."""
     import torch
     from vllm.config import CacheConfig, DeviceConfig, SchedulerConfig, VllmConfig
     from vllm.v1.core.sched.scheduler import Scheduler
@@ -141,45 +141,45 @@ def _build(settings: Settings, max_model_len: int) -> Any:
     model_config = _model_config()
     model_config.max_model_len = max_model_len
     scheduler_config = SchedulerConfig(
-        max_num_seqs=settings.max_num_seqs,
-        max_num_batched_tokens=settings.max_num_batched_tokens,
+        max_num_seqs=limits.max_num_seqs,
+        max_num_batched_tokens=limits.max_num_batched_tokens,
         # Only checked, not kept: it must not pass the budget without chunked prefill. The last token that a
         # request samples is never computed, so its length may pass it by one all the same.
-        max_model_len=min(max_model_len, settings.max_num_batched_tokens),
+        max_model_len=min(max_model_len, limits.max_num_batched_tokens),
         is_encoder_decoder=False,
-        enable_chunked_prefill=settings.chunked_prefill,
-        policy=settings.policy,
+        enable_chunked_prefill=limits.chunked_prefill,
+        policy=limits.policy,
         async_scheduling=False,
     )
-    cache_config = CacheConfig(block_size=settings.block_size, enable_prefix_caching=settings.prefix_caching)
-    cache_config.num_gpu_blocks = settings.num_blocks
+    cache_config = CacheConfig(block_size=limits.block_size, enable_prefix_caching=limits.prefix_caching)
+    cache_config.num_gpu_blocks = limits.num_blocks
     config = VllmConfig(
         model_config=model_config,
         scheduler_config=scheduler_config,
         cache_config=cache_config,
         device_config=DeviceConfig("cpu"),
     )
-    spec = FullAttentionSpec(block_size=settings.block_size, num_kv_heads=1, head_size=1, dtype=torch.float32)
+    spec = FullAttentionSpec(block_size=limits.block_size, num_kv_heads=1, head_size=1, dtype=torch.float32)
     return Scheduler(
         vllm_config=config,
         kv_cache_config=KVCacheConfig(
-            num_blocks=settings.num_blocks,
+            num_blocks=limits.num_blocks,
             kv_cache_tensors=[],
             kv_cache_groups=[KVCacheGroupSpec(["layer"], spec)],
         ),
         structured_output_manager=StructuredOutputManager(config),
-        block_size=settings.block_size,
+        block_size=limits.block_size,
         log_stats=False,
     )
 
 
-def _request_maker(settings: Settings) -> Callable[[str, float, int, list[int], int], Any]:
+def _request_maker(limits: Limits) -> Callable[[str, float, int, list[int], int], Any]:
     from vllm import SamplingParams
     from vllm.v1.core.kv_cache_utils import get_request_block_hasher, init_none_hash
     from vllm.v1.request import Request
 
     init_none_hash(_vllm_hash)
-    hasher = get_request_block_hasher(settings.block_size, _vllm_hash) if settings.prefix_caching else None
+    hasher = get_request_block_hasher(limits.block_size, _vllm_hash) if limits.prefix_caching else None
 
     def make(request_id: str, arrival_time: float, priority: int, prompt: list[int], outputs: int) -> Any:
         return Request(

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 
-from vllm_lab.errors import LabError
+from mini_vllm.clock import Clock
+from mini_vllm.errors import MiniError
+from mini_vllm.limits import Limits
 from vllm_lab.oracle.cases import Ask, Case
-from vllm_lab.oracle.settings import Clock, Settings
 
 
 def shrink(case: Case, fails: Callable[[Case], bool], tries: int = 2000) -> Case:
@@ -30,8 +31,8 @@ def _smaller(case: Case) -> Iterator[Case]:
     for index, ask in enumerate(case.asks):
         for simpler in _simpler_asks(ask):
             yield replace(case, asks=(*case.asks[:index], simpler, *case.asks[index + 1 :]))
-    for settings in _simpler_settings(case.settings):
-        yield replace(case, settings=settings)
+    for limits in _simpler_limits(case.limits):
+        yield replace(case, limits=limits)
 
 
 def _fewer_requests(case: Case) -> Iterator[Case]:
@@ -54,16 +55,16 @@ def _simpler_asks(ask: Ask) -> Iterator[Ask]:
                 yield simpler
 
 
-def _simpler_settings(settings: Settings) -> Iterator[Settings]:
+def _simpler_limits(limits: Limits) -> Iterator[Limits]:
     changes = [{"policy": "fcfs"}, {"chunked_prefill": True}, {"clock": Clock(1.0, 0.0, 0.0)}]
-    changes += [{"num_blocks": value} for value in _lower(settings.num_blocks, 2)]
-    changes += [{"max_num_seqs": value} for value in _lower(settings.max_num_seqs, 1)]
-    changes += [{"max_num_batched_tokens": value} for value in _lower(settings.max_num_batched_tokens, 1)]
+    changes += [{"num_blocks": value} for value in _lower(limits.num_blocks, 2)]
+    changes += [{"max_num_seqs": value} for value in _lower(limits.max_num_seqs, 1)]
+    changes += [{"max_num_batched_tokens": value} for value in _lower(limits.max_num_batched_tokens, 1)]
     for change in changes:
-        if any(getattr(settings, name) != value for name, value in change.items()):
+        if any(getattr(limits, name) != value for name, value in change.items()):
             try:
-                yield replace(settings, **change)
-            except LabError:
+                yield replace(limits, **change)
+            except MiniError:
                 continue  # not a set of limits that vLLM takes: nothing to try
 
 

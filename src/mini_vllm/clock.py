@@ -1,0 +1,79 @@
+"""How long a step lasts, in virtual time: three plain numbers, or a cost model fitted to real steps."""
+
+import json
+from collections.abc import Collection, Iterable
+from pathlib import Path
+from typing import NamedTuple
+
+from mini_vllm.errors import MiniError
+
+
+class Clock(NamedTuple):
+    """Seconds that a step lasts: base + per_token × scheduled tokens + per_request × scheduled requests."""
+
+    base: float
+    per_token: float
+    per_request: float
+
+    def step_seconds(self, new: Collection[int], computed: Iterable[int]) -> float:
+        """Seconds of a step. `new`: tokens scheduled for each request; `computed` is not looked at."""
+        return self.base + self.per_token * sum(new) + self.per_request * len(new)
+
+
+class CostModel(NamedTuple):
+    """Seconds that a step lasts, by what it works on (see StepLoad); the sum is taken in this order."""
+
+    base: float
+    per_prefill_token: float
+    per_decode_token: float
+    per_context_token: float
+
+    def step_seconds(self, new: Collection[int], computed: Iterable[int]) -> float:
+        """Seconds of a step. For each request: its `new` tokens, and the tokens `computed` with them."""
+        load = StepLoad.of(new, computed)
+        return (
+            self.base
+            + self.per_prefill_token * load.prefill_tokens
+            + self.per_decode_token * load.decode_tokens
+            + self.per_context_token * load.context_tokens
+        )
+
+
+class StepLoad(NamedTuple):
+    """What one step works on, told from its requests' token counts alone."""
+
+    prefill_tokens: int  # new tokens of requests with more than one
+    decode_tokens: int  # requests with one new token: what vLLM's attention backends call decodes
+    context_tokens: int  # tokens looked at: over all requests, those computed when the step ends
+
+    @classmethod
+    def of(cls, new: Collection[int], computed: Iterable[int]) -> "StepLoad":
+        """The load of a step, from each request's new tokens and its computed tokens, these included."""
+        decodes = sum(tokens == 1 for tokens in new)
+        return cls(sum(new) - decodes, decodes, sum(computed))
+
+
+DEFAULT_CLOCK = Clock(0.01, 0.00001, 0.0001)
+
+
+def parse_clock(text: str) -> Clock:
+    """base,per_token,per_request (s). MiniError where it is anything else."""
+    try:
+        return Clock(*(float(part) for part in text.split(",")))
+    except (TypeError, ValueError):
+        raise MiniError(f"clock is {text!r}, must be three numbers base,per_token,per_request") from None
+
+
+def read_cost_model(path: str) -> CostModel:
+    """A JSON object with CostModel's four names (s); others are left alone. MiniError names what is wrong."""
+    try:
+        given = json.loads(Path(path).read_text(encoding="utf-8"))
+        return CostModel(*(float(given[name]) for name in CostModel._fields))
+    except OSError as error:
+        raise MiniError(f"{path}: {error.strerror}") from error
+    except KeyError as error:
+        raise MiniError(
+            f"{path}: {error.args[0]} is missing; needed are {', '.join(CostModel._fields)}"
+        ) from None
+    except (TypeError, ValueError) as error:
+        raise MiniError(f"{path}: not a cost model ({error})") from error
