@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import replace
 
 from mini_vllm.errors import OutOfBlocks
@@ -12,7 +11,7 @@ from mini_vllm.records import Step, outcome
 from mini_vllm.request import Request
 from mini_vllm.versions import ENGINES
 from vllm_lab.oracle.engine import TracedRequest
-from vllm_lab.oracle.records import Outcome, Refusal, Result
+from vllm_lab.oracle.records import Crash, Outcome, Refusal, Result
 
 
 def run(version: str, requests: Sequence[TracedRequest], limits: Limits) -> Result:
@@ -26,7 +25,10 @@ def run(version: str, requests: Sequence[TracedRequest], limits: Limits) -> Resu
     ]
     engine = build(rows, limits)
     steps: list[Step] = []
-    with suppress(OutOfBlocks):  # how v1 ends; the steps it lacks are counted as differing
+    crash = None
+    try:
         steps.extend(engine.run())
+    except OutOfBlocks as error:  # how v1 ends; the steps it lacks are counted as differing
+        crash = Crash(engine.steps, engine.now, str(error))
     refused = [Refusal(request.request_id, why) for request, why in engine.refused]
-    return Result(steps, [Outcome(*outcome(request)) for request in rows], refused)
+    return Result(steps, [Outcome(*outcome(request)) for request in rows], refused, crash)

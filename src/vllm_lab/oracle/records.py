@@ -33,12 +33,22 @@ class Refusal:
 
 
 @dataclass(frozen=True)
+class Crash:
+    """How v1 ends when memory runs out: in which step, at what time (s), and why."""
+
+    step: int
+    time: float
+    reason: str
+
+
+@dataclass(frozen=True)
 class Result:
     """A whole replay: the steps in order, the requests and the refusals in order of arrival."""
 
     steps: list[Step]
     requests: list[Outcome]
     refused: list[Refusal]
+    crash: Crash | None = None  # the steps end before it
 
 
 def write_steps(path: str | os.PathLike, steps: Iterable[Step]) -> None:

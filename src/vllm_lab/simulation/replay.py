@@ -1,0 +1,21 @@
+"""One replay by name: a version of mini_vllm, or vLLM's own scheduler."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from mini_vllm.limits import Limits
+from mini_vllm.versions import VERSIONS
+from vllm_lab.oracle import engine, mini
+from vllm_lab.oracle.engine import TracedRequest
+from vllm_lab.oracle.records import Result
+
+VLLM = "vllm_scheduler"
+ENGINES = (*VERSIONS, VLLM)
+
+
+def replay(name: str, requests: Sequence[TracedRequest], limits: Limits) -> Result:
+    """Replay `requests` through the engine `name` of ENGINES. LabError where vLLM is asked for and missing."""
+    if name == VLLM:
+        return engine.run(requests, limits)
+    return mini.run(name, requests, limits)
