@@ -1,1 +1,1 @@
-"""Traces replayed in virtual time, by mini_vllm's versions and by vLLM's own scheduler, and what they show."""
+"""Traces replayed in virtual time, by mini_vllm and by vLLM's own scheduler, and what they show."""

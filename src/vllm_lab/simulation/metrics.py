@@ -56,7 +56,7 @@ RUN_METRICS = {
     "recomputed_tokens": Metric(
         "tokens",
         "computed again after preemptions: scheduled_tokens less what each finished request needs once",
-    ),  # fmt: skip
+    ),
     "peak_running": Metric("requests", "scheduled in one step, at most"),
     "peak_used_blocks": Metric("blocks", "not free at the end of a step, at most"),
     "request_throughput": Metric("requests/s", "finished / makespan"),
