@@ -12,18 +12,18 @@ from jsonschema.exceptions import ValidationError, best_match
 from vllm_lab.errors import LabError
 
 
-def check(config: Mapping[str, Any], schema_file: Path) -> None:
-    """Raise LabError when the configuration does not fit the schema.
+def check(config: Mapping[str, Any], schema_file: Path, source: str = "config") -> None:
+    """Raise LabError when the configuration (or another YAML file, `source`) does not fit the schema.
 
     The message names the key (dotted), what was found and what is allowed, in one line.
     """
     schema = yaml.safe_load(schema_file.read_text(encoding="utf-8"))
     error = best_match(Draft202012Validator(schema).iter_errors(config))
     if error is not None:
-        raise LabError(f"config: {_explain(error)}")
+        raise LabError(f"{source}: {_explain(error, source)}")
 
 
-def _explain(error: ValidationError) -> str:
+def _explain(error: ValidationError, source: str) -> str:
     key = ".".join(str(part) for part in error.absolute_path)
     if error.validator == "additionalProperties":
         allowed = list(error.schema.get("properties", {}))
@@ -33,7 +33,8 @@ def _explain(error: ValidationError) -> str:
         return f"{_join(key, unknown)}: no such key; {hint}allowed here: {', '.join(allowed)}"
     if error.validator == "required":
         absent = next(name for name in error.validator_value if name not in error.instance)
-        return f"{_join(key, absent)}: missing; it stands in config.yaml, look what was removed there"
+        hint = "; it stands in config.yaml, look what was removed there" if source == "config" else ""
+        return f"{_join(key, absent)}: missing{hint}"
     if error.validator == "minLength" and not error.instance:
         return f"{key}: found an empty text, allowed: a non-empty one"
     if "propertyNames" in error.absolute_schema_path:

@@ -62,6 +62,7 @@ RUN_METRICS = {
     "request_throughput": Metric("requests/s", "finished / makespan"),
     "output_throughput": Metric("tokens/s", "output tokens / makespan"),
     "total_throughput": Metric("tokens/s", "prompt and output tokens of finished requests / makespan"),
+    "first_preemption_step": Metric("step", "the first that lists a preemption"),
     "crash_step": Metric("step", "in which the run ended for want of a block"),
     "crash_time": Metric("s", "of that step"),
 }
@@ -157,6 +158,7 @@ def _run_metrics(rows: Sequence[_Row], result: Result, num_blocks: int) -> dict[
         "request_throughput": len(finished) / makespan if makespan else None,
         "output_throughput": output / makespan if makespan else None,
         "total_throughput": total / makespan if makespan else None,
+        "first_preemption_step": next((step.step for step in result.steps if step.preempted), None),
         "crash_step": result.crash.step if result.crash else None,
         "crash_time": result.crash.time if result.crash else None,
     }

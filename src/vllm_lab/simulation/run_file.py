@@ -1,4 +1,4 @@
-"""What one replay leaves behind: its steps, its requests, and a record of what was run and what it came to."""
+"""What one replay leaves behind: its steps, its requests, and a record of what was run and what came of it."""
 
 from __future__ import annotations
 

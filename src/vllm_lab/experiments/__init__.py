@@ -1,0 +1,1 @@
+"""Experiments: predictions written and pinned before a run, held against what happened."""

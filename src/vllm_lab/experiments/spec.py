@@ -1,0 +1,152 @@
+"""An experiment as its YAML file tells it: the runs, and what is predicted of them."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from vllm_lab.config import check
+from vllm_lab.errors import LabError
+from vllm_lab.experiments.references import Reference
+from vllm_lab.files import canonical_json
+from vllm_lab.simulation.metrics import METRICS, REQUEST_METRICS
+
+SCHEMA = Path(__file__).parents[3] / "workflow/schemas/experiment.schema.yaml"
+PARTS = ("mini", "vllm", "extension")  # the fourth part of every experiment is the comparison
+REAL = "vllm"  # the engine that runs a model; the others run in virtual time
+COMPARED = ("equal_steps", "differing_steps", "first_difference", "differing_requests")
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run: `settings` are the experiment's, overruled by the run's own."""
+
+    name: str
+    part: str  # of PARTS
+    engine: str  # of simulation.replay.ENGINES, or REAL
+    settings: Mapping[str, Any]
+
+    @property
+    def is_real(self) -> bool:
+        """Whether a model runs, in real time."""
+        return self.engine == REAL
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What is expected of `metric`: its `relation` to `times` × `value` (a number or another metric)."""
+
+    id: str
+    statement: str
+    why: str
+    metric: Reference
+    relation: str
+    value: float | Reference
+    times: float
+    tolerance: float  # of "within": |metric - value| <= tolerance × |value|
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """One file of experiments/. `comparisons`: name -> (mini's run, vLLM's run)."""
+
+    name: str
+    title: str
+    question: str
+    trace: str
+    runs: Mapping[str, Run]
+    comparisons: Mapping[str, tuple[str, str]]
+    predictions: tuple[Prediction, ...]
+    aha: str  # empty before the run
+    digest: str  # sha256 of all but the aha
+
+    @classmethod
+    def read(cls, path: str | os.PathLike) -> Experiment:
+        """LabError names the file and the key where something is missing, unknown or refers to nothing."""
+        try:
+            given = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+        except OSError as error:
+            raise LabError(f"{path}: {error.strerror}") from error
+        except yaml.YAMLError as error:
+            raise LabError(f"{path}: not valid YAML ({error})") from error
+        check(given, SCHEMA, str(path))
+        experiment = cls(
+            name=Path(path).stem,
+            title=given["title"],
+            question=given["question"].strip(),
+            trace=given["trace"],
+            runs=_runs(given),
+            comparisons={
+                name: (pair["mini"], pair["vllm"]) for name, pair in given.get("comparisons", {}).items()
+            },
+            predictions=tuple(_prediction(entry) for entry in given["predictions"]),
+            aha=given.get("aha", "").strip(),
+            digest=digest(given),
+        )
+        _check_references(experiment, str(path))
+        return experiment
+
+
+def digest(given: Mapping[str, Any]) -> str:
+    """sha256 over everything but `aha`: whoever moves a goalpost, by the runs' settings too, changes it."""
+    pinned = {key: value for key, value in given.items() if key != "aha"}
+    return hashlib.sha256(canonical_json(pinned).encode()).hexdigest()
+
+
+def _runs(given: Mapping[str, Any]) -> dict[str, Run]:
+    runs = {}
+    for part in PARTS:
+        for name, own in given["runs"].get(part, {}).items():
+            settings = {**given.get("settings", {}), **own}
+            runs[name] = Run(name, part, settings.pop("engine"), settings)
+    return runs
+
+
+def _prediction(entry: Mapping[str, Any]) -> Prediction:
+    value = entry["value"]
+    return Prediction(
+        id=entry["id"],
+        statement=entry["statement"].strip(),
+        why=entry["why"].strip(),
+        metric=Reference.parse(entry["metric"]),
+        relation=entry["relation"],
+        value=Reference.parse(value) if isinstance(value, str) else value,
+        times=entry.get("times", 1),
+        tolerance=entry.get("tolerance", 0),
+    )
+
+
+def _check_references(experiment: Experiment, path: str) -> None:
+    names = [name for part in (experiment.runs, experiment.comparisons) for name in part]
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice:
+        raise LabError(f"{path}: {twice} is the name of two runs or comparisons")
+    for name, pair in experiment.comparisons.items():
+        for run in pair:
+            if run not in experiment.runs:
+                raise LabError(f"{path}: comparisons.{name}: there is no run {run}")
+    ids = [prediction.id for prediction in experiment.predictions]
+    for prediction in experiment.predictions:
+        if ids.count(prediction.id) > 1:
+            raise LabError(f"{path}: predictions: the id {prediction.id} is given twice")
+        for reference in (prediction.metric, prediction.value):
+            if isinstance(reference, Reference):
+                for term in reference.terms:
+                    _check_term(experiment, term, f"{path}: predictions.{prediction.id}")
+
+
+def _check_term(experiment: Experiment, term: Any, where: str) -> None:
+    if term.source in experiment.comparisons:
+        known: Any = COMPARED
+    elif term.source in experiment.runs:
+        known = METRICS if term.priority is None else REQUEST_METRICS
+    else:
+        raise LabError(f"{where}: {term.source} is neither a run nor a comparison")
+    if term.metric not in known:
+        raise LabError(f"{where}: {term.source} has no metric {term.metric}; it has {', '.join(known)}")
