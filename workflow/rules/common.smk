@@ -9,6 +9,7 @@ sys.path.insert(0, str(ROOT / "src"))
 
 from vllm_lab import config as configuration
 from vllm_lab.errors import LabError
+from vllm_lab.experiments.spec import Experiment
 from vllm_lab.provenance.adopt import adopt
 from vllm_lab.provenance.sources import code_of
 
@@ -20,6 +21,7 @@ os.environ.update(
 
 try:
     configuration.check(config, ROOT / "workflow/schemas/config.schema.yaml")
+    EXPERIMENTS = {path.stem: Experiment.read(path) for path in sorted(Path("experiments").glob("*.yaml"))}
 except LabError as error:
     raise SystemExit(str(error)) from None
 
@@ -27,8 +29,9 @@ except LabError as error:
 if not any(Path(".snakemake/metadata").glob("*")):
     adopt(Path())
 
-# The lock that the rules without vLLM depend on. Rules with vLLM will name theirs beside it.
+# The lock that every rule depends on, and the one that those with vLLM depend on beside it.
 LOCK = "envs/core.lock"
+VLLM_LOCK = "envs/cpu.lock"
 ENVIRONMENT = "../../envs/core.yaml"
 
 TOKENIZER = [
@@ -156,6 +159,39 @@ def sweep_flags(wildcards):
     return flags({**sizes, "policies": sweep["policies"]})
 
 
+RUNS = {f"{name}.{run}": found for name, e in EXPERIMENTS.items() for run, found in e.runs.items()}
+REAL_RUNS = [name for name, run in RUNS.items() if run.is_real]
+SIMULATED_RUNS = [name for name in RUNS if name not in REAL_RUNS]
+
+
+def experiment_trace(wildcards):
+    """The trace that an experiment's run replays."""
+    return f"results/traces/{EXPERIMENTS[wildcards.run.split('.')[0]].trace}_trace.parquet"
+
+
+def experiment_flags(wildcards):
+    """Engine, workload and limits of an experiment's run."""
+    return RUNS[wildcards.run].flags
+
+
+def experiment_files(wildcards):
+    """What the runs of an experiment leave."""
+    endings = ("json", "steps.jsonl", "requests.csv", "events.txt")
+    runs = EXPERIMENTS[wildcards.experiment].runs
+    return [
+        f"results/experiments/{wildcards.experiment}.{run}.{ending}" for run in runs for ending in endings
+    ]
+
+
+def experiment_kind(wildcards):
+    """measured, if a run of the experiment is real."""
+    return (
+        "measured"
+        if any(run.is_real for run in EXPERIMENTS[wildcards.experiment].runs.values())
+        else "simulated"
+    )
+
+
 SHARING_FIGURES = [
     "sharing_fraction_cdf",
     "block_hit_distribution",
@@ -187,4 +223,7 @@ def report_inputs():
         "results/sweeps/hit_rates.csv",
         *(["results/sweeps/mooncake_published.json"] if "mooncake_conversation" in IMPORTED else []),
         *[f"{figure}.{kind}" for figure in figures for kind in ("png", "svg")],
+        *[f"results/experiments/{experiment}.verdict.json" for experiment in EXPERIMENTS],
+        *[f"results/experiments/{run}.json" for run in RUNS],
+        "results/report/PROGRESS.md",
     ]

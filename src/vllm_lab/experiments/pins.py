@@ -11,7 +11,7 @@ from vllm_lab.experiments.spec import Experiment
 from vllm_lab.files import write_text
 
 FILE = "pins.txt"  # beside the experiments
-_HEAD = "# experiment  sha256 of all but its aha  day of the pin. Lines are added, never changed; the last one counts.\n"
+_HEAD = "# experiment, sha256 of all but its aha, day. Lines are added, never changed; the last one counts.\n"
 
 
 @dataclass(frozen=True)

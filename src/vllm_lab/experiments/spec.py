@@ -37,6 +37,18 @@ class Run:
         """Whether a model runs, in real time."""
         return self.engine == REAL
 
+    @property
+    def flags(self) -> list[str]:
+        """The run as flags of scripts/experiment_run.py and scripts/experiment_real.py."""
+        words = [] if self.is_real else ["--engine", self.engine]
+        for name, value in self.settings.items():
+            flag = "limit" if name == "requests" else name.replace("_", "-")
+            if isinstance(value, bool):
+                words.append(f"--{flag}" if value else f"--no-{flag}")
+            else:
+                words += [f"--{flag}", str(value)]
+        return words
+
 
 @dataclass(frozen=True)
 class Prediction:

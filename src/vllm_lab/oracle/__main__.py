@@ -6,12 +6,11 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from mini_vllm.clock import parse_clock, read_cost_model
-from mini_vllm.limits import Limits
 from mini_vllm.versions import VERSIONS
 from vllm_lab import console
 from vllm_lab.oracle import engine, fuzz, mini, records
 from vllm_lab.oracle.comparison import compare
+from vllm_lab.oracle.flags import add_limits, limits_of
 from vllm_lab.oracle.scheduler import vllm_version
 from vllm_lab.traces.trace import Trace
 
@@ -23,7 +22,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 def _run(arguments: argparse.Namespace) -> None:
-    result = engine.run(_requests(arguments), _limits(arguments))
+    result = engine.run(_requests(arguments), limits_of(arguments))
     for refusal in result.refused:
         console.log(f"refused: {refusal.request_id} {refusal.reason}")
     records.write_steps(arguments.steps, result.steps)
@@ -35,7 +34,7 @@ def _run(arguments: argparse.Namespace) -> None:
 
 
 def _compare(arguments: argparse.Namespace) -> None:
-    requests, limits = _requests(arguments), _limits(arguments)
+    requests, limits = _requests(arguments), limits_of(arguments)
     oracle = engine.run(requests, limits)
     comparison = compare(oracle, mini.run(arguments.version, requests, limits))
     print(f"{arguments.version} against vLLM {vllm_version()}: {comparison.report()}")
@@ -64,7 +63,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m vllm_lab.oracle", description=__doc__)
     commands = parser.add_subparsers(required=True, metavar="run | compare | fuzz")
     run = commands.add_parser("run", help="replay a trace through vLLM's scheduler")
-    _add_limits(run)
+    add_limits(run)
     run.add_argument("--steps", type=Path, required=True, help="steps as JSON Lines to write")
     run.add_argument("--requests", type=Path, required=True, help="requests as CSV to write")
     run.set_defaults(command=_run)
@@ -72,7 +71,7 @@ def _parser() -> argparse.ArgumentParser:
         "compare", help="replay a trace through vLLM's scheduler and mini_vllm"
     )
     side_by_side.add_argument("--version", choices=VERSIONS, required=True, help="of mini_vllm")
-    _add_limits(side_by_side)
+    add_limits(side_by_side)
     side_by_side.set_defaults(command=_compare)
     random = commands.add_parser("fuzz", help="compare on random workloads; failing ones become tests")
     random.add_argument("--version", choices=VERSIONS, action="append", help="(v3_priority, v4_prefix)")
@@ -83,35 +82,8 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _add_limits(parser: argparse.ArgumentParser) -> None:
-    default = Limits(num_blocks=2)
-    parser.add_argument("--trace", type=Path, required=True, help="trace, .parquet or .jsonl")
-    parser.add_argument("--limit", type=int, metavar="N", help="only the trace's first N rows")
-    parser.add_argument("--num-blocks", type=int, required=True, help="KV blocks, the null block among them")
-    parser.add_argument("--block-size", type=int, default=default.block_size, help="tokens (%(default)s)")
-    parser.add_argument("--max-num-seqs", type=int, default=default.max_num_seqs, help="(%(default)s)")
-    parser.add_argument(
-        "--max-num-batched-tokens", type=int, default=default.max_num_batched_tokens, help="(%(default)s)"
-    )
-    parser.add_argument("--policy", choices=("fcfs", "priority"), default=default.policy)
-    parser.add_argument("--prefix-caching", action=argparse.BooleanOptionalAction, default=True)
-    parser.add_argument("--chunked-prefill", action=argparse.BooleanOptionalAction, default=True)
-    time = parser.add_mutually_exclusive_group()
-    time.add_argument(
-        "--clock", type=parse_clock, default=default.clock, metavar="BASE,PER_TOKEN,PER_REQUEST", help="s"
-    )
-    time.add_argument(
-        "--cost-model", type=read_cost_model, dest="clock", metavar="FILE", help="fitted step times, JSON"
-    )
-
-
 def _requests(arguments: argparse.Namespace) -> list[engine.TracedRequest]:
     return engine.requests_of(Trace.read(arguments.trace), arguments.limit)
-
-
-def _limits(arguments: argparse.Namespace) -> Limits:
-    names = Limits.__dataclass_fields__
-    return Limits(**{name: getattr(arguments, name) for name in names})
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ from typing import Any
 from mini_vllm.records import COLUMNS
 from vllm_lab.oracle.records import Result
 
+TIMES = ("arrival", "ttft", "tpot", "e2e")
 STEP_FIELDS = ("step", "time", "scheduled", "preempted", "finished", "evicted", "free_blocks")
 
 
@@ -29,6 +30,7 @@ class Comparison:
 
     equal_steps: int
     differing_steps: int
+    first_step: int | None  # number of the first that differs
     first: Difference | None  # of the steps; if they are all equal, of the requests
     before: Any | None  # the oracle's step before the first difference: the last common state
     differing_requests: int
@@ -52,10 +54,15 @@ class Comparison:
         return "\n".join([*lines, f"  vLLM: {_text(self.first.oracle)}", f"  mini: {_text(self.first.mini)}"])
 
 
-def compare(oracle: Result, mini: Any) -> Comparison:
-    """Compare vLLM's replay with mini_vllm's of the same requests and limits."""
-    steps = _differences("step", oracle.steps, mini.steps, STEP_FIELDS)
-    requests = _differences("request", oracle.requests, mini.requests, COLUMNS)
+def compare(oracle: Result, mini: Result, timed: bool = True) -> Comparison:
+    """Compare vLLM's replay with mini_vllm's of the same requests and limits.
+
+    Not `timed`, only decisions are compared, no seconds: for a run in real time.
+    """
+    step_fields = [name for name in STEP_FIELDS if timed or name != "time"]
+    columns = [name for name in COLUMNS if timed or name not in TIMES]
+    steps = _differences("step", oracle.steps, mini.steps, step_fields)
+    requests = _differences("request", oracle.requests, mini.requests, columns)
     refused = _differences("refusal", oracle.refused, mini.refused, ("request_id",))
     first = next(iter([*steps, *requests, *refused]), None)
     at = steps[0][0] if steps else 0
@@ -63,6 +70,7 @@ def compare(oracle: Result, mini: Any) -> Comparison:
     return Comparison(
         equal_steps=longest - len(steps),
         differing_steps=len(steps),
+        first_step=at if steps else None,
         first=first[1] if first else None,
         before=oracle.steps[at - 1] if at else None,
         differing_requests=len(requests),

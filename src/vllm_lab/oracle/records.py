@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import csv
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass
+from pathlib import Path
+
+import orjson
 
 from mini_vllm.records import COLUMNS, Step
 from vllm_lab import files
@@ -61,3 +65,18 @@ def write_steps(path: str | os.PathLike, steps: Iterable[Step]) -> None:
 def write_requests(path: str | os.PathLike, requests: Iterable[Outcome]) -> None:
     """Write CSV, a request a row, an empty field for None, whole or not at all."""
     files.write_csv(path, COLUMNS, ([getattr(request, name) for name in COLUMNS] for request in requests))
+
+
+def read_result(steps: str | os.PathLike, requests: str | os.PathLike) -> Result:
+    """A replay as its two files tell it; they do not hold why requests were refused, or a crash."""
+    with Path(steps).open("rb") as file:
+        read = [Step(**orjson.loads(line)) for line in file]
+    with Path(requests).open(encoding="utf-8", newline="") as file:
+        rows = [_outcome(row) for row in csv.DictReader(file)]
+    return Result(read, rows, [])
+
+
+def _outcome(row: dict[str, str]) -> Outcome:
+    kinds = {"request_id": str, "cached_tokens": int, "preemptions": int, "output_tokens": int}
+    values = {name: kinds.get(name, float)(row[name]) if row[name] else None for name in COLUMNS}
+    return Outcome(**values)

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from mini_vllm.limits import Limits
-from vllm_lab.errors import LabError
+from vllm_lab.errors import NotInstalled
 
 NO_PARENT = bytes(32)  # stands for the parent of a first block
 
@@ -33,12 +33,12 @@ def block_name(digest: bytes) -> str:
 
 
 def vllm_version() -> str:
-    """The version of the installed vLLM; LabError where there is none."""
+    """The version of the installed vLLM; NotInstalled where there is none."""
     _quiet()
     try:
         import vllm
     except ImportError as error:
-        raise LabError(f"vLLM is not installed ({error}); the oracle needs vllm==0.32") from error
+        raise NotInstalled(f"vLLM is not installed ({error}); the oracle needs vllm==0.32") from error
     return vllm.__version__
 
 

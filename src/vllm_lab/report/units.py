@@ -2,8 +2,21 @@
 
 from vllm_lab.errors import LabError
 
-COUNTS = ("blocks", "conversations", "messages", "records", "requests", "streams", "tokens", "")
-UNITS = (*COUNTS, "fraction", "points", "bytes", "GiB", "s", "1/s", "accesses/block", "x")
+COUNTS = (
+    "blocks",
+    "conversations",
+    "messages",
+    "preemptions",
+    "records",
+    "requests",
+    "step",
+    "steps",
+    "streams",
+    "tokens",
+    "",
+)
+RATES = ("requests/s", "tokens/s")
+UNITS = (*COUNTS, *RATES, "fraction", "points", "bytes", "GiB", "s", "1/s", "accesses/block", "x")
 
 
 def display(value: float | int | str | None, unit: str, decimals: int | None = None) -> str:

@@ -1,9 +1,9 @@
-"""What one replay leaves behind: its steps, its requests, and a record of what was run and what came of it."""
+"""What one replay leaves behind: its steps and requests, and a record of what was run and what came of it."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -12,50 +12,58 @@ from vllm_lab import files
 from vllm_lab.oracle.engine import TracedRequest
 from vllm_lab.oracle.records import Result, write_requests, write_steps
 from vllm_lab.oracle.scheduler import vllm_version
+from vllm_lab.simulation.events import write_events
 from vllm_lab.simulation.metrics import metrics, metrics_by_priority
 from vllm_lab.simulation.replay import VLLM
 
 
 @dataclass(frozen=True)
 class RunFiles:
-    """Where a replay's three files go."""
+    """Where a run's files go."""
 
     steps: str | os.PathLike  # JSON Lines, a step a line
     requests: str | os.PathLike  # CSV, a request a row
     record: str | os.PathLike  # JSON
+    events: str | os.PathLike | None = None  # text, a decision a line
 
-    def write(self, engine: str, requests: Sequence[TracedRequest], limits: Limits, result: Result) -> None:
-        """Write all three, each whole or not at all."""
+    def write(self, result: Result, record: Mapping[str, Any]) -> None:
+        """Write them all, each whole or not at all."""
         write_steps(self.steps, result.steps)
         write_requests(self.requests, result.requests)
-        files.write_json(self.record, record(engine, requests, limits, result))
+        if self.events is not None:
+            write_events(self.events, result.steps)
+        files.write_json(self.record, record)
 
     def write_not_run(self, engine: str, limits: Limits, reason: str) -> None:
         """The same files where `engine` could not run: no step, no request, and why."""
-        write_steps(self.steps, [])
-        write_requests(self.requests, [])
-        limits_given = _limits(limits)
-        files.write_json(
-            self.record, {"engine": engine, "status": "not_run", "reason": reason, "limits": limits_given}
-        )
+        record = {"engine": engine, "status": "not_run", "reason": reason, "limits": limits_record(limits)}
+        self.write(Result([], [], []), record)
 
 
-def record(engine: str, requests: Sequence[TracedRequest], limits: Limits, result: Result) -> dict[str, Any]:
+def simulated_record(
+    engine: str, requests: Sequence[TracedRequest], limits: Limits, result: Result
+) -> dict[str, Any]:
     """Engine, limits, metrics (see simulation/metrics.py), refusals and v1's crash, as JSON."""
     return {
         "engine": engine,
         "status": "simulated",
         **({"vllm_version": vllm_version()} if engine == VLLM else {}),
-        "limits": _limits(limits),
+        "limits": limits_record(limits),
+        **outcome_record(requests, limits, result),
+    }
+
+
+def outcome_record(requests: Sequence[TracedRequest], limits: Limits, result: Result) -> dict[str, Any]:
+    """What came of a run, however its time passed."""
+    by_priority = metrics_by_priority(requests, result)
+    return {
         "metrics": metrics(requests, result, limits.num_blocks),
-        "metrics_by_priority": {
-            str(priority): values for priority, values in metrics_by_priority(requests, result).items()
-        },
+        "metrics_by_priority": {str(priority): values for priority, values in by_priority.items()},
         "refused": [asdict(refusal) for refusal in result.refused],
         "crash": asdict(result.crash) if result.crash else None,
     }
 
 
-def _limits(limits: Limits) -> dict[str, Any]:
-    clock = {"kind": type(limits.clock).__name__, **limits.clock._asdict()}
-    return {**asdict(limits), "clock": clock}
+def limits_record(limits: Limits) -> dict[str, Any]:
+    """The limits as JSON, the clock by its kind and numbers."""
+    return {**asdict(limits), "clock": {"kind": type(limits.clock).__name__, **limits.clock._asdict()}}

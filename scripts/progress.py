@@ -1,0 +1,26 @@
+"""Write PROGRESS.md: every experiment with its verdicts, the refuted predictions first.
+
+In: the verdicts (JSON). Out: Markdown.
+"""
+
+import argparse
+from collections.abc import Sequence
+
+from vllm_lab import console
+from vllm_lab.experiments.progress import progress
+from vllm_lab.files import read_json, write_text
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--verdicts", nargs="*", default=[], metavar="JSON")
+    parser.add_argument("--output", required=True, metavar="MD")
+    args = parser.parse_args(argv)
+
+    write_text(args.output, progress([read_json(path) for path in args.verdicts]))
+
+
+if __name__ == "__main__":
+    console.run(main)

@@ -1,0 +1,80 @@
+"""PROGRESS.md: what was believed, what was found, experiment by experiment."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from vllm_lab.experiments.words import PINS, counts, expectation, verdict
+from vllm_lab.report.markdown import escape
+from vllm_lab.report.units import display
+
+Verdicts = Mapping[str, Any]
+
+
+def progress(documents: Sequence[Verdicts]) -> str:
+    """Markdown from the verdict documents, in the order given."""
+    return (
+        "\n".join([*_overview(documents), *(line for body in documents for line in _experiment(body))]) + "\n"
+    )
+
+
+def _overview(documents: Sequence[Verdicts]) -> Iterator[str]:
+    total: Counter[str] = Counter()
+    for body in documents:
+        total.update(body["verdicts"])
+    yield from ("# Progress", "")
+    if not documents:
+        yield "No experiment yet: experiments/ holds no YAML file."
+        return
+    yield f"{len(documents)} experiments, {sum(total.values())} predictions: {counts(total)}."
+    yield "A refuted prediction is a place where the understanding was wrong; those come first."
+    yield from (
+        "",
+        "| experiment | refuted | confirmed | not run | predictions |",
+        "|---|---:|---:|---:|---|",
+    )
+    for body in documents:
+        found = body["verdicts"]
+        cells = (
+            f"{_label(body)}: {escape(body['title'])}",
+            *(str(found[name]) for name in ("refuted", "confirmed", "not_run")),
+            body["pin"]["state"],
+        )
+        yield f"| {' | '.join(cells)} |"
+
+
+def _experiment(body: Verdicts) -> Iterator[str]:
+    pin = body["pin"]
+    yield from ("", f"## {_label(body)}: {escape(body['title'])}", "", escape(body["question"]), "")
+    day = f" ({pin['day']})" if pin["day"] else ""
+    yield from (f"Pin `{pin['sha256'][:12]}`{day}: {PINS[pin['state']]}.", "")
+    yield from ("| verdict | prediction | expected | observed |", "|---|---|---|---:|")
+    for entry in body["predictions"]:
+        observed = display(entry["observed"], entry["unit"]) if "observed" in entry else entry["reason"]
+        cells = (
+            f"**{verdict(entry['verdict'])}**",
+            escape(entry["statement"]),
+            escape(f"{entry['metric']} {expectation(entry)}"),
+            escape(observed),
+        )
+        yield f"| {' | '.join(cells)} |"
+    for name, found in body["comparisons"].items():
+        yield from ("", f"{escape(name)}: {_comparison(found)}")
+    yield from ("", f"**Aha.** {escape(body['aha'])}" if body["aha"] else "No aha yet.")
+
+
+def _comparison(found: Mapping[str, Any]) -> str:
+    pair = f"{escape(found['mini'])} against {escape(found['vllm'])}"
+    if found["status"] == "not_run":
+        return f"{pair}: not run, {escape(found['reason'])}."
+    told = f"{found['equal_steps']:,} steps equal, {found['differing_steps']:,} differ"
+    first = found["first_difference"]
+    return f"{pair}: {told}{'' if first is None else f', the first is step {first:,}'}."
+
+
+def _label(body: Verdicts) -> str:
+    """exp001 as EXP-001; other names as they are."""
+    name = body["experiment"]
+    return f"EXP-{name[3:]}" if name.startswith("exp") and name[3:].isdigit() else escape(name)

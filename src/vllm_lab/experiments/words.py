@@ -1,0 +1,36 @@
+"""How verdicts, expectations and pins are put in words, in the report and in PROGRESS.md alike."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from vllm_lab.report.units import display
+
+PINS = {
+    "pinned": "the predictions are those that were pinned before the run",
+    "changed": "the predictions were changed after they were pinned: the verdicts prove nothing",
+    "unpinned": "the predictions were never pinned: nobody can tell that they are older than the run",
+}
+
+
+def expectation(prediction: Mapping[str, Any]) -> str:
+    """What the metric was expected to be, as text: "at most 0.1 × fcfs.ttft_p95"."""
+    value, times = prediction["value"], prediction["times"]
+    if not isinstance(value, str):
+        value = display(times * value, prediction["unit"])
+    elif times != 1:
+        value = f"{times:g} × {value}"
+    if prediction["relation"] == "within":
+        return f"within {100 * prediction['tolerance']:g} % of {value}"
+    return f"{prediction['relation']} {value}"
+
+
+def verdict(name: str) -> str:
+    """The verdict as people read it."""
+    return name.replace("_", " ")
+
+
+def counts(verdicts: Mapping[str, int]) -> str:
+    """2 refuted, 5 confirmed, 0 not run: those there are."""
+    return ", ".join(f"{count} {verdict(name)}" for name, count in verdicts.items() if count)

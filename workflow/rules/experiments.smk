@@ -1,0 +1,152 @@
+# Predictions, written and pinned before a run, held against what happened: one set of jobs for each
+# experiments/NAME.yaml. Values of `run` are NAME.RUN.
+
+
+rule experiment_run:
+    input:
+        trace=experiment_trace,
+        code=code("experiment_run"),
+        lock=LOCK,
+        vllm_lock=VLLM_LOCK,
+        steps_schema=schema("steps"),
+        requests_schema=schema("requests"),
+        record_schema=schema("run"),
+    output:
+        steps="results/experiments/{run}.steps.jsonl",
+        requests="results/experiments/{run}.requests.csv",
+        record="results/experiments/{run}.json",
+        events="results/experiments/{run}.events.txt",
+        prov="results/experiments/experiment_run.{run}.prov.json",
+    log:
+        "results/logs/experiment_run.{run}.log",
+    benchmark:
+        "results/benchmarks/experiment_run.{run}.tsv"
+    wildcard_constraints:
+        run="|".join(SIMULATED_RUNS) or "(?!)",
+    conda:
+        ENVIRONMENT
+    params:
+        flags=experiment_flags,
+    message:
+        "Running {wildcards.run} in virtual time"
+    shell:
+        traced(
+            "experiment_run",
+            "scripts/experiment_run.py --trace {input.trace:q} {params.flags:q} --steps {output.steps:q}"
+            " --requests {output.requests:q} --record {output.record:q} --events {output.events:q}",
+            wildcards=["run"],
+            checked=["steps", "requests", "record"],
+            kind="simulated",
+        )
+
+
+rule experiment_real:
+    input:
+        TOKENIZER,
+        trace=experiment_trace,
+        model="results/model/config.json",
+        weights=[f"results/model/{name}" for name in config["model"]["weights"]],
+        code=code("experiment_real"),
+        lock=LOCK,
+        vllm_lock=VLLM_LOCK,
+        steps_schema=schema("steps"),
+        requests_schema=schema("requests"),
+        record_schema=schema("run"),
+    output:
+        steps="results/experiments/{run}.steps.jsonl",
+        requests="results/experiments/{run}.requests.csv",
+        record="results/experiments/{run}.json",
+        events="results/experiments/{run}.events.txt",
+        prov="results/experiments/experiment_real.{run}.prov.json",
+    log:
+        "results/logs/experiment_real.{run}.log",
+    benchmark:
+        "results/benchmarks/experiment_real.{run}.tsv"
+    wildcard_constraints:
+        run="|".join(REAL_RUNS) or "(?!)",
+    conda:
+        ENVIRONMENT
+    threads: workflow.cores
+    params:
+        flags=experiment_flags,
+    message:
+        "Running {wildcards.run} on real vLLM"
+    shell:
+        traced(
+            "experiment_real",
+            "scripts/experiment_real.py --model-dir results/model --trace {input.trace:q} {params.flags:q}"
+            " --steps {output.steps:q} --requests {output.requests:q} --record {output.record:q}"
+            " --events {output.events:q}",
+            wildcards=["run"],
+            checked=["steps", "requests", "record"],
+            kind="measured",
+        )
+
+
+rule experiment_verdict:
+    input:
+        experiment_files,
+        experiment="experiments/{experiment}.yaml",
+        pins="experiments/pins.txt",
+        code=code("experiment_verdict"),
+        lock=LOCK,
+        verdict_schema=schema("verdict"),
+        experiment_schema=schema("experiment"),
+    output:
+        verdict=report(
+            "results/experiments/{experiment}.verdict.json",
+            caption="../report/verdict.rst",
+            category="Experiments",
+        ),
+        prov="results/experiments/experiment_verdict.{experiment}.prov.json",
+    log:
+        "results/logs/experiment_verdict.{experiment}.log",
+    benchmark:
+        "results/benchmarks/experiment_verdict.{experiment}.tsv"
+    wildcard_constraints:
+        experiment="|".join(EXPERIMENTS) or "(?!)",
+    localrule: True
+    conda:
+        ENVIRONMENT
+    params:
+        kind=experiment_kind,
+    message:
+        "Judging the predictions of {wildcards.experiment}"
+    shell:
+        traced(
+            "experiment_verdict",
+            "scripts/experiment_verdict.py --experiment {input.experiment:q} --pins {input.pins:q}"
+            " --runs results/experiments --output {output.verdict:q}",
+            wildcards=["experiment"],
+            checked=["verdict"],
+            kind="{params.kind}",
+        )
+
+
+rule progress:
+    input:
+        verdicts=expand("results/experiments/{experiment}.verdict.json", experiment=EXPERIMENTS),
+        code=code("progress"),
+        lock=LOCK,
+    output:
+        progress=report(
+            "results/report/PROGRESS.md", caption="../report/progress.rst", category="Experiments"
+        ),
+        prov="results/report/progress.prov.json",
+    log:
+        "results/logs/progress.log",
+    benchmark:
+        "results/benchmarks/progress.tsv"
+    localrule: True
+    conda:
+        ENVIRONMENT
+    params:
+        kind="measured" if REAL_RUNS else "simulated",
+    message:
+        "Writing PROGRESS.md"
+    shell:
+        traced(
+            "progress",
+            "scripts/progress.py --verdicts {input.verdicts:q} --output {output.progress:q}",
+            kind="{params.kind}",
+        )
