@@ -1,4 +1,4 @@
-"""One real run of an experiment: vLLM whole, with the model, in real time; outputs are the trace's own tokens.
+"""One real run of an experiment: vLLM whole, with its model, in real time, answering as the trace does.
 
 In: a trace and a checkpoint. Out: steps (JSON Lines), requests (CSV), a record (JSON) and decisions as lines
 for `diff`. Where vLLM is not installed, the record says not_run and why.
@@ -36,8 +36,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     files.write(measured.decisions, record)
     found = record["metrics"]
     console.log(
-        f"vLLM {measured.environment['vllm']} on {measured.environment['device_name']}: {found['finished']} of "
-        f"{found['requests']} requests finished, {found['steps']} steps, {found['makespan']:.1f} s"
+        f"vLLM {measured.environment['vllm']} on {measured.environment['device_name']}: "
+        f"{found['finished']} of {found['requests']} requests finished, {found['steps']} steps, "
+        f"{found['makespan']:.1f} s"
     )
 
 

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from vllm_lab import console
 from vllm_lab.errors import NotInstalled
-from vllm_lab.oracle.flags import limits_of
+from vllm_lab.oracle.flags import limits_from
 from vllm_lab.simulation.flags import add_run, files_of, requests_from
 from vllm_lab.simulation.replay import ENGINES, replay
 from vllm_lab.simulation.run_file import simulated_record
@@ -23,7 +23,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     add_run(parser)
     args = parser.parse_args(argv)
 
-    requests, limits, files = requests_from(args), limits_of(args), files_of(args)
+    requests, limits, files = requests_from(args), limits_from(args), files_of(args)
     try:
         result = replay(args.engine, requests, limits)
     except NotInstalled as error:

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
-from pathlib import Path
 
+from mini_vllm.clock import DEFAULT_CLOCK, parse_clock, read_cost_model
 from mini_vllm.versions import VERSIONS
 from vllm_lab import console
-from vllm_lab.oracle import engine, fuzz, mini, records
+from vllm_lab.oracle import engine, flags, fuzz, mini, records
 from vllm_lab.oracle.comparison import compare
-from vllm_lab.oracle.flags import add_limits, limits_of
 from vllm_lab.oracle.scheduler import vllm_version
-from vllm_lab.traces.trace import Trace
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -22,7 +20,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 def _run(arguments: argparse.Namespace) -> None:
-    result = engine.run(_requests(arguments), limits_of(arguments))
+    result = engine.run(flags.requests_from(arguments), flags.limits_from(arguments))
     for refusal in result.refused:
         console.log(f"refused: {refusal.request_id} {refusal.reason}")
     records.write_steps(arguments.steps, result.steps)
@@ -34,7 +32,7 @@ def _run(arguments: argparse.Namespace) -> None:
 
 
 def _compare(arguments: argparse.Namespace) -> None:
-    requests, limits = _requests(arguments), limits_of(arguments)
+    requests, limits = flags.requests_from(arguments), flags.limits_from(arguments)
     oracle = engine.run(requests, limits)
     comparison = compare(oracle, mini.run(arguments.version, requests, limits))
     print(f"{arguments.version} against vLLM {vllm_version()}: {comparison.report()}")
@@ -63,15 +61,14 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m vllm_lab.oracle", description=__doc__)
     commands = parser.add_subparsers(required=True, metavar="run | compare | fuzz")
     run = commands.add_parser("run", help="replay a trace through vLLM's scheduler")
-    add_limits(run)
-    run.add_argument("--steps", type=Path, required=True, help="steps as JSON Lines to write")
-    run.add_argument("--requests", type=Path, required=True, help="requests as CSV to write")
+    _add_limits(run)
+    flags.add_outputs(run)
     run.set_defaults(command=_run)
     side_by_side = commands.add_parser(
         "compare", help="replay a trace through vLLM's scheduler and mini_vllm"
     )
     side_by_side.add_argument("--version", choices=VERSIONS, required=True, help="of mini_vllm")
-    add_limits(side_by_side)
+    _add_limits(side_by_side)
     side_by_side.set_defaults(command=_compare)
     random = commands.add_parser("fuzz", help="compare on random workloads; failing ones become tests")
     random.add_argument("--version", choices=VERSIONS, action="append", help="(v3_priority, v4_prefix)")
@@ -82,8 +79,15 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _requests(arguments: argparse.Namespace) -> list[engine.TracedRequest]:
-    return engine.requests_of(Trace.read(arguments.trace), arguments.limit)
+def _add_limits(parser: argparse.ArgumentParser) -> None:
+    flags.add_limits(parser)
+    time = parser.add_mutually_exclusive_group()
+    time.add_argument(
+        "--clock", type=parse_clock, default=DEFAULT_CLOCK, metavar="BASE,PER_TOKEN,PER_REQUEST", help="s"
+    )
+    time.add_argument(
+        "--cost-model", type=read_cost_model, dest="clock", metavar="FILE", help="fitted step times, JSON"
+    )
 
 
 if __name__ == "__main__":

@@ -56,7 +56,7 @@ def run(requests: Sequence[TracedRequest], limits: Limits) -> Result:
     replay = _Replay([request for request in ordered if request.request_id not in names], limits)
     steps = list(replay.steps())
     outcomes = [
-        Outcome(request.request_id, request.arrival_time, None, None, None, None, None, 0)
+        Outcome.refused(request.request_id, request.arrival_time)
         if request.request_id in names
         else replay.outcome(request)
         for request in ordered
@@ -104,18 +104,16 @@ class _Replay:
             number += 1
 
     def outcome(self, request: TracedRequest) -> Outcome:
-        """The finished request's row. TPOT has no meaning for one output token."""
-        name, count = request.request_id, len(request.output)
-        first, last = self.first_token[name], self.last_token[name]
-        return Outcome(
-            request_id=name,
-            arrival=request.arrival_time,
-            cached_tokens=self.cached[name],
-            preemptions=self.vllm[name].num_preemptions,
-            ttft=first - request.arrival_time,
-            tpot=(last - first) / (count - 1) if count > 1 else None,
-            e2e=last - request.arrival_time,
-            output_tokens=count,
+        """The finished request's row."""
+        name = request.request_id
+        return Outcome.finished(
+            name,
+            request.arrival_time,
+            self.cached[name],
+            self.vllm[name].num_preemptions,
+            self.first_token[name],
+            self.last_token[name],
+            len(request.output),
         )
 
     def _admit(self) -> bool:

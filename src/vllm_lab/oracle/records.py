@@ -27,6 +27,34 @@ class Outcome:
     e2e: float | None
     output_tokens: int
 
+    @classmethod
+    def refused(cls, request_id: str, arrival: float) -> Outcome:
+        """Of a request that was kept from the scheduler."""
+        return cls(request_id, arrival, None, None, None, None, None, 0)
+
+    @classmethod
+    def finished(
+        cls,
+        request_id: str,
+        arrival: float,
+        cached_tokens: int,
+        preemptions: int,
+        first: float,
+        last: float,
+        output_tokens: int,
+    ) -> Outcome:
+        """Of a request whose first and last tokens appeared at these times (s)."""
+        return cls(
+            request_id=request_id,
+            arrival=arrival,
+            cached_tokens=cached_tokens,
+            preemptions=preemptions,
+            ttft=first - arrival,
+            tpot=(last - first) / (output_tokens - 1) if output_tokens > 1 else None,
+            e2e=last - arrival,
+            output_tokens=output_tokens,
+        )
+
 
 @dataclass(frozen=True)
 class Refusal:

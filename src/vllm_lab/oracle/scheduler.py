@@ -1,4 +1,4 @@
-"""vLLM's Scheduler, built without a model and watched: what it preempts and evicts, in order."""
+"""vLLM's Scheduler, built without a model."""
 
 from __future__ import annotations
 
@@ -9,12 +9,14 @@ import logging
 import os
 import struct
 import tempfile
+import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from mini_vllm.limits import Limits
 from vllm_lab.errors import NotInstalled
+from vllm_lab.oracle.watch import Watch
 
 NO_PARENT = bytes(32)  # stands for the parent of a first block
 
@@ -27,40 +29,25 @@ def block_hash(parent: bytes, token_ids: Sequence[int]) -> bytes:
     return hashlib.sha256(parent + struct.pack(f"<{len(token_ids)}i", *token_ids)).digest()
 
 
-def block_name(digest: bytes) -> str:
-    """How records name a block: its hash's first 8 bytes, hexadecimal."""
-    return digest[:8].hex()
-
-
 def vllm_version() -> str:
     """The version of the installed vLLM; NotInstalled where there is none."""
     _quiet()
     try:
         import vllm
     except ImportError as error:
-        raise NotInstalled(f"vLLM is not installed ({error}); the oracle needs vllm==0.32") from error
+        raise NotInstalled(
+            f"vLLM is not installed ({error}): envs/cpu.lock or envs/cuda.lock has it"
+        ) from error
     return vllm.__version__
 
 
-class WatchedScheduler:
-    """vLLM's Scheduler for one run, with the order of preemptions and evictions written down.
-
-    `preempted` (request ids) and `evicted` (block names) hold what happened since `take_events`.
-    """
+class WatchedScheduler(Watch):
+    """vLLM's Scheduler for one run, without a model, its decisions watched."""
 
     def __init__(self, limits: Limits, max_model_len: int) -> None:
         vllm_version()
-        self.scheduler = _build(limits, max_model_len)
+        super().__init__(_build(limits, max_model_len))
         self._make_request = _request_maker(limits)
-        self._preempted: list[str] = []
-        self._evicted: list[str] = []
-        self._watch_preemptions()
-        self._watch_evictions()
-
-    @property
-    def free_blocks(self) -> int:
-        """Blocks that the pool could hand out now, the cached but unreferenced ones among them."""
-        return self.scheduler.kv_cache_manager.block_pool.get_num_free_blocks()
 
     def add(
         self, request_id: str, arrival_time: float, priority: int, prompt: list[int], outputs: int
@@ -70,42 +57,13 @@ class WatchedScheduler:
         self.scheduler.add_request(request)
         return request
 
-    def take_events(self) -> tuple[list[str], list[str]]:
-        """(preempted request ids, evicted block names) since the last call, in order."""
-        events = self._preempted, self._evicted
-        self._preempted, self._evicted = [], []
-        return events
-
-    def _watch_preemptions(self) -> None:
-        # SchedulerOutput.preempted_req_ids is a set: the order is to be had only here.
-        preempt = self.scheduler._preempt_request
-
-        @functools.wraps(preempt)
-        def watched(request: Any, *args: Any, **kwargs: Any) -> None:
-            self._preempted.append(request.request_id)
-            preempt(request, *args, **kwargs)
-
-        self.scheduler._preempt_request = watched
-
-    def _watch_evictions(self) -> None:
-        pool = self.scheduler.kv_cache_manager.block_pool
-        evict = pool._maybe_evict_cached_block
-
-        @functools.wraps(evict)
-        def watched(block: Any) -> bool:
-            key = block.block_hash  # block hash followed by 4 bytes of cache group; evict resets it
-            evicted = evict(block)
-            if evicted:
-                self._evicted.append(block_name(key))
-            return evicted
-
-        pool._maybe_evict_cached_block = watched
-
 
 def _quiet() -> None:
-    """Keep vLLM's log to errors: its advice is about kernels, and none runs here."""
+    """Keep vLLM's log to errors: it tells of settings, and those are recorded anyway."""
     os.environ["VLLM_CONFIGURE_LOGGING"] = "0"  # read at the first import; else it sets its own level
     os.environ["VLLM_NO_USAGE_STATS"] = "1"
+    os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
+    warnings.filterwarnings("ignore", category=FutureWarning, module="vllm")
     logging.getLogger("vllm").setLevel(logging.ERROR)
 
 
@@ -178,8 +136,8 @@ def _request_maker(limits: Limits) -> Callable[[str, float, int, list[int], int]
     from vllm.v1.core.kv_cache_utils import get_request_block_hasher, init_none_hash
     from vllm.v1.request import Request
 
-    init_none_hash(_vllm_hash)
-    hasher = get_request_block_hasher(limits.block_size, _vllm_hash) if limits.prefix_caching else None
+    init_none_hash(vllm_hash)
+    hasher = get_request_block_hasher(limits.block_size, vllm_hash) if limits.prefix_caching else None
 
     def make(request_id: str, arrival_time: float, priority: int, prompt: list[int], outputs: int) -> Any:
         return Request(
@@ -195,7 +153,7 @@ def _request_maker(limits: Limits) -> Callable[[str, float, int, list[int], int]
     return make
 
 
-def _vllm_hash(value: Any) -> bytes:
+def vllm_hash(value: Any) -> bytes:
     """What vLLM calls: with its seed (a string) for the parent of first blocks, else with a block."""
     if isinstance(value, str):
         return NO_PARENT

@@ -9,6 +9,7 @@ from typing import Any
 
 from mini_vllm.limits import Limits
 from vllm_lab import files
+from vllm_lab.engine.measured import Measured
 from vllm_lab.oracle.engine import TracedRequest
 from vllm_lab.oracle.records import Result, write_requests, write_steps
 from vllm_lab.oracle.scheduler import vllm_version
@@ -50,6 +51,18 @@ def simulated_record(
         **({"vllm_version": vllm_version()} if engine == VLLM else {}),
         "limits": limits_record(limits),
         **outcome_record(requests, limits, result),
+    }
+
+
+def measured_record(requests: Sequence[TracedRequest], limits: Limits, measured: Measured) -> dict[str, Any]:
+    """The same of a real run, with what ran it in place of a clock."""
+    return {
+        "engine": "vllm",
+        "status": "measured",
+        "vllm_version": measured.environment["vllm"],
+        "environment": measured.environment,
+        "limits": {**limits_record(limits), "clock": {"kind": "real"}},
+        **outcome_record(requests, limits, measured.decisions),
     }
 
 

@@ -1,0 +1,66 @@
+"""python -m vllm_lab.engine run: a trace through real vLLM in real time."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+from vllm_lab import console
+from vllm_lab.engine.replay import run
+from vllm_lab.engine.selection import shortened
+from vllm_lab.engine.settings import EngineSettings
+from vllm_lab.oracle import flags, records
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Parse the command line and run one command."""
+    arguments = _parser().parse_args(argv)
+    arguments.command(arguments)
+
+
+def _run(arguments: argparse.Namespace) -> None:
+    names = EngineSettings.__dataclass_fields__.keys() & vars(arguments).keys()
+    settings = EngineSettings(
+        limits=flags.limits_from(arguments), **{name: getattr(arguments, name) for name in names}
+    )
+    requests = shortened(
+        flags.requests_from(arguments),
+        arguments.max_prompt_tokens,
+        arguments.max_output_tokens,
+        arguments.time_scale,
+    )
+    measured = run(requests, settings)
+    for refusal in measured.refused:
+        console.log(f"refused: {refusal.request_id} {refusal.reason}")
+    records.write_steps(arguments.steps, measured.steps)
+    records.write_requests(arguments.requests, measured.requests)
+    console.log(
+        f"vLLM {measured.environment['vllm']} on {measured.environment['device_name']}: "
+        f"{len(measured.requests)} requests ({len(measured.refused)} refused), {len(measured.steps)} steps, "
+        f"{sum(step.seconds for step in measured.steps):.1f} s in them"
+    )
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m vllm_lab.engine", description=__doc__)
+    commands = parser.add_subparsers(required=True, metavar="run")
+    command = commands.add_parser("run", help="replay a trace through real vLLM")
+    command.set_defaults(command=_run)
+    flags.add_limits(command)
+    command.add_argument("--model-dir", type=Path, required=True, help="checkpoint, such as results/model")
+    command.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
+    command.add_argument("--max-model-len", type=int, default=-1, help="tokens (-1: all that fits)")
+    command.add_argument("--enforce-eager", action=argparse.BooleanOptionalAction, default=True)
+    command.add_argument("--load-format", choices=("auto", "dummy"), default="auto")
+    command.add_argument("--dtype", default="auto")
+    command.add_argument("--threads", type=int, help="of torch on the CPU (all cores)")
+    command.add_argument("--max-prompt-tokens", type=int, help="leave out requests with longer prompts")
+    command.add_argument("--max-output-tokens", type=int, help="cut outputs to so many")
+    command.add_argument("--time-scale", type=float, default=1.0, help="arrival times × this (%(default)s)")
+    flags.add_outputs(command)
+    return parser
+
+
+if __name__ == "__main__":
+    console.run(main)

@@ -1,0 +1,223 @@
+"""vLLM's LLMEngine in this process, started, warmed up and watched step by step."""
+
+from __future__ import annotations
+
+import functools
+import os
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from vllm_lab.engine.forced import KEY, forced_tokens_processor
+from vllm_lab.engine.settings import EngineSettings
+from vllm_lab.errors import LabError
+from vllm_lab.oracle.engine import TracedRequest
+from vllm_lab.oracle.scheduler import vllm_hash, vllm_version
+from vllm_lab.oracle.watch import Watch
+from vllm_lab.provenance.host import hardware
+
+# The values that vLLM resolved its settings to, and that decide what it does and how fast.
+RESOLVED = {
+    "model_config": ("dtype", "enforce_eager", "max_model_len", "seed"),
+    "cache_config": ("block_size", "cache_dtype", "enable_prefix_caching", "num_gpu_blocks"),
+    "scheduler_config": (
+        "async_scheduling",
+        "enable_chunked_prefill",
+        "long_prefill_token_threshold",
+        "max_num_batched_tokens",
+        "max_num_seqs",
+        "policy",
+        "scheduler_reserve_full_isl",
+        "watermark",
+    ),
+    "compilation_config": ("cudagraph_mode", "mode"),
+    "load_config": ("load_format",),
+}
+
+
+@dataclass(frozen=True)
+class EngineStep:
+    """One step of the engine, as it was watched."""
+
+    start: float  # s, of time.perf_counter
+    seconds: float  # to schedule, to run the model, to sample and to hand out the tokens
+    scheduled: dict[str, int]  # request id -> tokens, in the order in which they were scheduled
+    computed: dict[str, int]  # request id -> tokens in the KV cache once the step ends
+    preempted: list[str]
+    evicted: list[str]
+    cached: dict[str, int]  # request ids that got a token -> prompt tokens found in the cache
+    finished: list[str]
+
+
+class Engine:
+    """A running vLLM. A context manager, since it holds memory (on CUDA the GPU's).
+
+    LabError where vLLM is not installed, is built for another device, or refuses the settings.
+    """
+
+    def __init__(self, settings: EngineSettings) -> None:
+        self.settings = settings
+        self.version = vllm_version()
+        self._llm = _start(settings)
+        self._synchronize = _synchronizer(settings.device)
+        core = self._llm.engine_core.engine_core
+        if settings.limits.prefix_caching:
+            core.request_block_hasher = _block_hasher(settings.limits.block_size)
+        self._watch = Watch(core.scheduler)
+        self._watch_schedule()
+        self._warm_up()
+
+    def __enter__(self) -> Engine:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._llm.engine_core.shutdown()
+
+    @property
+    def free_blocks(self) -> int:
+        """Blocks that the pool could hand out now."""
+        return self._watch.free_blocks
+
+    @property
+    def busy(self) -> bool:
+        """Whether a request is queued or running."""
+        return self._llm.has_unfinished_requests()
+
+    def refusal(self, request: TracedRequest) -> str | None:
+        """Why the request could never finish, or None if it can."""
+        tokens = len(request.prompt) + len(request.output)
+        longest = self._llm.vllm_config.model_config.max_model_len
+        if tokens > longest:
+            return f"has {tokens} tokens, max_model_len is {longest}"
+        return self.settings.limits.refusal(tokens)
+
+    def add(self, request: TracedRequest) -> None:
+        """Queue a request, to be answered with its own output."""
+        from vllm import SamplingParams
+
+        params = SamplingParams(
+            temperature=0.0,
+            max_tokens=len(request.output),
+            ignore_eos=True,
+            detokenize=False,
+            extra_args={KEY: request.output},
+        )
+        self._llm.add_request(
+            request.request_id,
+            {"prompt_token_ids": request.prompt},
+            params,
+            arrival_time=request.arrival_time,
+            priority=request.priority,
+        )
+
+    def step(self) -> EngineStep:
+        """Run one step; it may schedule nothing (see Replay)."""
+        start = time.perf_counter()
+        outputs = self._llm.step()
+        self._synchronize()
+        seconds = time.perf_counter() - start
+        preempted, evicted = self._watch.take_events()
+        return EngineStep(
+            start,
+            seconds,
+            self._scheduled,
+            self._computed,
+            preempted,
+            evicted,
+            {output.request_id: output.num_cached_tokens for output in outputs},
+            [output.request_id for output in outputs if output.finished],
+        )
+
+    def forget(self) -> None:
+        """Empty the prefix cache."""
+        if not self._llm.reset_prefix_cache():
+            raise LabError("vLLM does not empty its prefix cache: a request still holds blocks")
+
+    def environment(self) -> dict[str, Any]:
+        """Versions, the device, and the values of RESOLVED."""
+        import torch
+        from vllm.platforms import current_platform
+
+        config = self._llm.vllm_config
+        cpu = current_platform.is_cpu()  # whose name vLLM does not know
+        return {
+            "vllm": self.version,
+            "torch": torch.__version__,
+            "device": current_platform.device_type,
+            "device_name": hardware()["cpu"] if cpu else current_platform.get_device_name(),
+            "threads": torch.get_num_threads() if cpu else None,
+            "config": {
+                part: {name: _plain(getattr(getattr(config, part), name)) for name in names}
+                for part, names in RESOLVED.items()
+            },
+        }
+
+    def _watch_schedule(self) -> None:
+        scheduler = self._watch.scheduler
+        schedule = scheduler.schedule
+
+        @functools.wraps(schedule)
+        def watched(*args: Any, **kwargs: Any) -> Any:
+            output = schedule(*args, **kwargs)
+            self._scheduled = dict(output.num_scheduled_tokens)
+            # Counted on by now; a request that ends in this step is gone from `requests` after it.
+            self._computed = {name: scheduler.requests[name].num_computed_tokens for name in self._scheduled}
+            return output
+
+        scheduler.schedule = watched
+
+    def _warm_up(self) -> None:
+        """First steps load kernels and buffers: a prefill, decodes and a mixed batch, before any is timed."""
+        for number in range(3):
+            self.add(TracedRequest(f"warm-up {number}", 0.0, 0, [number + 1] * 40, [1] * 8))
+            self.step()
+        while self.busy:
+            self.step()
+        self.forget()
+
+
+def _start(settings: EngineSettings) -> Any:
+    os.environ["VLLM_ENABLE_V1_MULTIPROCESSING"] = "0"
+    os.environ["VLLM_DISABLE_REQUEST_ID_RANDOMIZATION"] = "1"  # ids here are unique, and records name them
+    os.environ["HF_HUB_OFFLINE"] = "1"
+    import torch
+    from vllm.engine.arg_utils import EngineArgs
+    from vllm.platforms import current_platform
+    from vllm.v1.engine.llm_engine import LLMEngine
+
+    if current_platform.device_type != settings.device:
+        raise LabError(
+            f"device is {settings.device}, this vLLM is built for {current_platform.device_type}; "
+            f"install envs/{settings.device}.lock, or ask for the other device"
+        )
+    if settings.threads is not None:
+        torch.set_num_threads(settings.threads)  # without effect once an engine has run in this process
+    try:
+        return LLMEngine.from_engine_args(
+            EngineArgs(**settings.engine_args(), logits_processors=[forced_tokens_processor()])
+        )
+    except (OSError, RuntimeError, ValueError) as error:
+        raise LabError(f"vLLM refuses: {error}") from error
+
+
+def _synchronizer(device: str) -> Callable[[], None]:
+    """What waits for the device; the CPU's work is done when vLLM returns."""
+    if device == "cpu":
+        return lambda: None
+    import torch
+
+    return torch.cuda.synchronize
+
+
+def _block_hasher(block_size: int) -> Any:
+    """Blocks hashed as the oracle and mini_vllm do it, so that evictions bear the same names everywhere."""
+    from vllm.v1.core.kv_cache_utils import get_request_block_hasher, init_none_hash
+
+    init_none_hash(vllm_hash)
+    return get_request_block_hasher(block_size, vllm_hash)
+
+
+def _plain(value: Any) -> Any:
+    """A configuration's value as JSON has it: enumerations and dtypes by name."""
+    return value if isinstance(value, bool | int | float | str | None) else str(value)

@@ -1,0 +1,50 @@
+"""What the engine is given."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mini_vllm.limits import Limits
+
+GIB = 2**30
+
+
+@dataclass(frozen=True)
+class EngineSettings:
+    """A checkpoint, the scheduler's limits, and how the model runs. What is not named is vLLM's default."""
+
+    model_dir: Path  # config.json at least, and weights unless load_format is dummy
+    limits: Limits  # its clock is not looked at; on the CPU block_size is a multiple of 32
+    device: str = "cpu"  # or cuda: what the installed vLLM must be built for
+    max_model_len: int = -1  # tokens of prompt and output; -1: as long as the model and the blocks allow
+    enforce_eager: bool = True  # no torch.compile and no CUDA graphs: quicker to start, slower to step
+    load_format: str = "auto"  # or dummy: random weights, for speed without a checkpoint
+    dtype: str = "auto"  # the checkpoint's
+    threads: int | None = None  # of torch on the CPU, fixed by a process's first engine; None: all cores
+
+    def engine_args(self) -> dict[str, Any]:
+        """By the names of vLLM's EngineArgs."""
+        limits = self.limits
+        return {
+            "model": str(self.model_dir),
+            "skip_tokenizer_init": True,  # requests are token ids
+            "load_format": self.load_format,
+            "dtype": self.dtype,
+            "max_model_len": self.max_model_len,
+            "enforce_eager": self.enforce_eager,
+            "block_size": limits.block_size,
+            "num_gpu_blocks_override": limits.num_blocks,
+            # The override decides; but unasked the CPU backend wants 92 % of all memory to be free.
+            "kv_cache_memory_bytes": GIB if self.device == "cpu" else None,
+            "enable_prefix_caching": limits.prefix_caching,
+            "max_num_seqs": limits.max_num_seqs,
+            "max_num_batched_tokens": limits.max_num_batched_tokens,
+            "enable_chunked_prefill": limits.chunked_prefill,
+            "scheduling_policy": limits.policy,
+            "async_scheduling": False,  # one step ends before the next is scheduled, as in the oracle
+            "disable_log_stats": True,
+            "use_tqdm_on_load": False,
+            "seed": 0,
+        }
