@@ -69,12 +69,13 @@ rule experiment_real:
     threads: workflow.cores
     params:
         flags=experiment_flags,
+        repeats=config["experiments"]["repeats"],
     message:
         "Running {wildcards.run} on real vLLM"
     shell:
         traced(
             "experiment_real",
-            "scripts/experiment_real.py --model-dir results/model --trace {input.trace:q} {params.flags:q}"
+            "scripts/experiment_real.py --model-dir results/model --repeats {params.repeats} --trace {input.trace:q} {params.flags:q}"
             " --steps {output.steps:q} --requests {output.requests:q} --record {output.record:q}"
             " --events {output.events:q}",
             wildcards=["run"],

@@ -6,9 +6,8 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from vllm_lab.experiments.words import PINS, counts, expectation, verdict
-from vllm_lab.report.markdown import escape
-from vllm_lab.report.units import display
+from vllm_lab.experiments.words import PINS, counts, expectation, label, shown, verdict
+from vllm_lab.report.escape import escape
 
 Verdicts = Mapping[str, Any]
 
@@ -38,7 +37,7 @@ def _overview(documents: Sequence[Verdicts]) -> Iterator[str]:
     for body in documents:
         found = body["verdicts"]
         cells = (
-            f"{_label(body)}: {escape(body['title'])}",
+            escape(f"{label(body['experiment'])}: {body['title']}"),
             *(str(found[name]) for name in ("refuted", "confirmed", "not_run")),
             body["pin"]["state"],
         )
@@ -47,22 +46,34 @@ def _overview(documents: Sequence[Verdicts]) -> Iterator[str]:
 
 def _experiment(body: Verdicts) -> Iterator[str]:
     pin = body["pin"]
-    yield from ("", f"## {_label(body)}: {escape(body['title'])}", "", escape(body["question"]), "")
+    yield from (
+        "",
+        f"## {escape(label(body['experiment']))}: {escape(body['title'])}",
+        "",
+        escape(body["question"]),
+        "",
+    )
     day = f" ({pin['day']})" if pin["day"] else ""
     yield from (f"Pin `{pin['sha256'][:12]}`{day}: {PINS[pin['state']]}.", "")
     yield from ("| verdict | prediction | expected | observed |", "|---|---|---|---:|")
     for entry in body["predictions"]:
-        observed = display(entry["observed"], entry["unit"]) if "observed" in entry else entry["reason"]
         cells = (
             f"**{verdict(entry['verdict'])}**",
             escape(entry["statement"]),
             escape(f"{entry['metric']} {expectation(entry)}"),
-            escape(observed),
+            escape(_observed(entry)),
         )
         yield f"| {' | '.join(cells)} |"
     for name, found in body["comparisons"].items():
         yield from ("", f"{escape(name)}: {_comparison(found)}")
     yield from ("", f"**Aha.** {escape(body['aha'])}" if body["aha"] else "No aha yet.")
+
+
+def _observed(entry: Mapping[str, Any]) -> str:
+    if entry["verdict"] == "not_run":
+        return entry["reason"]
+    observed, bound = (shown(entry[name], entry["unit"]) for name in ("observed", "bound"))
+    return f"{observed} against {bound}" if isinstance(entry["value"], str) else observed
 
 
 def _comparison(found: Mapping[str, Any]) -> str:
@@ -72,9 +83,3 @@ def _comparison(found: Mapping[str, Any]) -> str:
     told = f"{found['equal_steps']:,} steps equal, {found['differing_steps']:,} differ"
     first = found["first_difference"]
     return f"{pair}: {told}{'' if first is None else f', the first is step {first:,}'}."
-
-
-def _label(body: Verdicts) -> str:
-    """exp001 as EXP-001; other names as they are."""
-    name = body["experiment"]
-    return f"EXP-{name[3:]}" if name.startswith("exp") and name[3:].isdigit() else escape(name)

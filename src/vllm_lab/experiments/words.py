@@ -7,6 +7,7 @@ from typing import Any
 
 from vllm_lab.report.units import display
 
+DECIMALS = {"s": 4, "x": 2}
 PINS = {
     "pinned": "the predictions are those that were pinned before the run",
     "changed": "the predictions were changed after they were pinned: the verdicts prove nothing",
@@ -14,11 +15,16 @@ PINS = {
 }
 
 
+def shown(value: float, unit: str) -> str:
+    """A number as people read it; short times and quotients with the digits that tell two of them apart."""
+    return display(value, unit, DECIMALS.get(unit) if abs(value) < 10 else None)
+
+
 def expectation(prediction: Mapping[str, Any]) -> str:
     """What the metric was expected to be, as text: "at most 0.1 × fcfs.ttft_p95"."""
     value, times = prediction["value"], prediction["times"]
     if not isinstance(value, str):
-        value = display(times * value, prediction["unit"])
+        value = shown(times * value, prediction["unit"])
     elif times != 1:
         value = f"{times:g} × {value}"
     if prediction["relation"] == "within":
@@ -34,3 +40,9 @@ def verdict(name: str) -> str:
 def counts(verdicts: Mapping[str, int]) -> str:
     """2 refuted, 5 confirmed, 0 not run: those there are."""
     return ", ".join(f"{count} {verdict(name)}" for name, count in verdicts.items() if count)
+
+
+def label(experiment: str) -> str:
+    """exp001 as EXP-001; other names as they are."""
+    number = experiment.removeprefix("exp")
+    return f"EXP-{number}" if number.isdigit() else experiment

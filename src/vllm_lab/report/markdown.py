@@ -16,10 +16,10 @@ from vllm_lab.report.blocks import (
     Table,
     Text,
 )
+from vllm_lab.report.escape import escape
 from vllm_lab.report.report import Report, sources
 
 _MARKER = re.compile(r"^(\d*)([-+=.)])")
-_SPECIAL = re.compile(r"([\\`*_{}\[\]<>|#~!&$])")
 
 
 def render(report: Report, folder: str = "results/report") -> str:
@@ -37,11 +37,6 @@ def render(report: Report, folder: str = "results/report") -> str:
             lines += [*_block(block, folder), ""]
         lines += _sources(section, report)
     return "\n".join(lines).rstrip("\n") + "\n"
-
-
-def escape(words: str) -> str:
-    """Text that Markdown shows as it is, on one line; no HTML, no link, no table cell can come of it."""
-    return _SPECIAL.sub(r"\\\1", " ".join(words.split()))
 
 
 def _inline(part: Inline) -> str:
