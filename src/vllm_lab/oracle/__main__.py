@@ -6,14 +6,12 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from mini_vllm.clock import parse_clock, read_cost_model
 from mini_vllm.limits import Limits
 from mini_vllm.versions import VERSIONS
 from vllm_lab import console
-from vllm_lab.oracle import engine, fuzz, mini, records
+from vllm_lab.oracle import engine, fuzz, limit_flags, mini, records
 from vllm_lab.oracle.comparison import compare
 from vllm_lab.oracle.scheduler import vllm_version
-from vllm_lab.traces.trace import Trace
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -23,7 +21,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 def _run(arguments: argparse.Namespace) -> None:
-    result = engine.run(_requests(arguments), _limits(arguments))
+    result = engine.run(limit_flags.requests(arguments), _limits(arguments))
     for refusal in result.refused:
         console.log(f"refused: {refusal.request_id} {refusal.reason}")
     records.write_steps(arguments.steps, result.steps)
@@ -35,7 +33,7 @@ def _run(arguments: argparse.Namespace) -> None:
 
 
 def _compare(arguments: argparse.Namespace) -> None:
-    requests, limits = _requests(arguments), _limits(arguments)
+    requests, limits = limit_flags.requests(arguments), _limits(arguments)
     oracle = engine.run(requests, limits)
     comparison = compare(oracle, mini.run(arguments.version, requests, limits))
     print(f"{arguments.version} against vLLM {vllm_version()}: {comparison.report()}")
@@ -84,34 +82,19 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _add_limits(parser: argparse.ArgumentParser) -> None:
-    default = Limits(num_blocks=2)
-    parser.add_argument("--trace", type=Path, required=True, help="trace, .parquet or .jsonl")
-    parser.add_argument("--limit", type=int, metavar="N", help="only the trace's first N rows")
+    limit_flags.add_flags(parser)
     parser.add_argument("--num-blocks", type=int, required=True, help="KV blocks, the null block among them")
-    parser.add_argument("--block-size", type=int, default=default.block_size, help="tokens (%(default)s)")
-    parser.add_argument("--max-num-seqs", type=int, default=default.max_num_seqs, help="(%(default)s)")
-    parser.add_argument(
-        "--max-num-batched-tokens", type=int, default=default.max_num_batched_tokens, help="(%(default)s)"
-    )
-    parser.add_argument("--policy", choices=("fcfs", "priority"), default=default.policy)
     parser.add_argument("--prefix-caching", action=argparse.BooleanOptionalAction, default=True)
     parser.add_argument("--chunked-prefill", action=argparse.BooleanOptionalAction, default=True)
-    time = parser.add_mutually_exclusive_group()
-    time.add_argument(
-        "--clock", type=parse_clock, default=default.clock, metavar="BASE,PER_TOKEN,PER_REQUEST", help="s"
-    )
-    time.add_argument(
-        "--cost-model", type=read_cost_model, dest="clock", metavar="FILE", help="fitted step times, JSON"
-    )
-
-
-def _requests(arguments: argparse.Namespace) -> list[engine.TracedRequest]:
-    return engine.requests_of(Trace.read(arguments.trace), arguments.limit)
 
 
 def _limits(arguments: argparse.Namespace) -> Limits:
-    names = Limits.__dataclass_fields__
-    return Limits(**{name: getattr(arguments, name) for name in names})
+    return limit_flags.limits(
+        arguments,
+        arguments.num_blocks,
+        prefix_caching=arguments.prefix_caching,
+        chunked_prefill=arguments.chunked_prefill,
+    )
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""What one replay leaves behind: its steps, its requests, and a record of what was run and what it came to."""
+"""What one replay leaves behind: its steps, its requests, and a record of what was run and came of it."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ from typing import Any
 
 from mini_vllm.limits import Limits
 from vllm_lab import files
+from vllm_lab.oracle import records
 from vllm_lab.oracle.engine import TracedRequest
-from vllm_lab.oracle.records import Result, write_requests, write_steps
+from vllm_lab.oracle.records import Result
 from vllm_lab.oracle.scheduler import vllm_version
 from vllm_lab.simulation.metrics import metrics, metrics_by_priority
 from vllm_lab.simulation.replay import VLLM
@@ -24,20 +25,23 @@ class RunFiles:
     requests: str | os.PathLike  # CSV, a request a row
     record: str | os.PathLike  # JSON
 
+    @classmethod
+    def of(cls, stem: str) -> RunFiles:
+        """The three files under their usual endings."""
+        return cls(f"{stem}.steps.jsonl", f"{stem}.requests.csv", f"{stem}.json")
+
     def write(self, engine: str, requests: Sequence[TracedRequest], limits: Limits, result: Result) -> None:
         """Write all three, each whole or not at all."""
-        write_steps(self.steps, result.steps)
-        write_requests(self.requests, result.requests)
+        records.write_steps(self.steps, result.steps)
+        records.write_requests(self.requests, result.requests)
         files.write_json(self.record, record(engine, requests, limits, result))
 
     def write_not_run(self, engine: str, limits: Limits, reason: str) -> None:
         """The same files where `engine` could not run: no step, no request, and why."""
-        write_steps(self.steps, [])
-        write_requests(self.requests, [])
-        limits_given = _limits(limits)
-        files.write_json(
-            self.record, {"engine": engine, "status": "not_run", "reason": reason, "limits": limits_given}
-        )
+        records.write_steps(self.steps, [])
+        records.write_requests(self.requests, [])
+        absent = {"engine": engine, "status": "not_run", "reason": reason, "limits": _limits(limits)}
+        files.write_json(self.record, absent)
 
 
 def record(engine: str, requests: Sequence[TracedRequest], limits: Limits, result: Result) -> dict[str, Any]:
