@@ -66,9 +66,9 @@ def latency_histograms(runs: Runs, trace: str, stem: Path) -> None:
                 bins = np.geomspace(everything.min() * 0.999, everything.max() * 1.001, 61)
                 for engine, sample in samples.items():
                     _outline(axes, engine, np.histogram(sample, bins)[0], bins)
-                if bins[-1] < 100 * bins[0]:
-                    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-            axes.set(xlabel=f"{name.upper()} (s): {words}", ylabel="requests")
+            axes.set(xscale="log", xlabel=f"{name.upper()} (s): {words}", ylabel="requests", ylim=(0, None))
+            if len(everything) and bins[-1] < 100 * bins[0]:
+                axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
             axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
             axes.xaxis.set_minor_formatter("")
         figures.legend_below(panels[0], 4)
@@ -90,7 +90,7 @@ def running_waiting_blocks(runs: Runs, trace: str, stem: Path) -> None:
             v1 = runs["v1_naive", trace, memory].record
             if v1["crash"]:
                 axes.axvline(v1["crash"]["time"], color=STYLES["v1_naive"][1], linestyle="--", linewidth=1.2)
-                if row == 0:
+                if row == 1:
                     axes.text(v1["crash"]["time"], 1, " v1_naive ends", va="top", fontsize=8,
                               color=STYLES["v1_naive"][1], transform=axes.get_xaxis_transform())  # fmt: skip
             if row == 0:
@@ -153,7 +153,6 @@ def _outline(axes: Axes, engine: str, counts: np.ndarray, bins: np.ndarray) -> N
     label, colour, line, width = STYLES[engine]
     shown = np.where(counts, counts, np.nan)
     axes.stairs(shown, bins, color=colour, linestyle=line, linewidth=width, label=label)
-    axes.set(xscale="log", ylim=(0, None))
 
 
 def _draw_hit_rates(axes: Axes, engine: str, rates: HitRates, width: float) -> None:
