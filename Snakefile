@@ -16,6 +16,8 @@ include: "workflow/rules/common.smk"
 include: "workflow/rules/data.smk"
 include: "workflow/rules/traces.smk"
 include: "workflow/rules/sharing.smk"
+include: "workflow/rules/mini.smk"
+include: "workflow/rules/oracle.smk"
 include: "workflow/rules/experiments.smk"
 include: "workflow/rules/report.smk"
 

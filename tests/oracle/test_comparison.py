@@ -31,16 +31,16 @@ def changed(result, at, **fields):
 def test_a_replay_equals_itself(result):
     comparison = compare(result, result)
     assert comparison.equal
-    assert (comparison.equal_steps, comparison.differing_steps) == (len(result.steps), 0)
+    assert (comparison.steps.equal, comparison.steps.differing) == (len(result.steps), 0)
 
 
 def test_one_changed_field_is_found_at_its_step_with_both_sides(result):
     comparison = compare(result, changed(result, 1, free_blocks=999))
     assert not comparison.equal
     assert (comparison.first.what, comparison.first.fields) == ("step 1", ["free_blocks"])
-    assert (comparison.equal_steps, comparison.differing_steps) == (len(result.steps) - 1, 1)
+    assert (comparison.steps.equal, comparison.steps.differing) == (len(result.steps) - 1, 1)
     assert '"free_blocks":999' in comparison.report()
-    assert comparison.before == result.steps[0]
+    assert comparison.first.before == result.steps[0]
 
 
 def test_the_order_of_scheduling_is_a_decision(result):
@@ -51,14 +51,16 @@ def test_the_order_of_scheduling_is_a_decision(result):
 
 def test_a_replay_that_ends_early_differs_in_the_steps_it_lacks(result):
     comparison = compare(result, replace(result, steps=result.steps[:-3]))
-    assert comparison.differing_steps == 3
+    assert comparison.steps.differing == 3
     assert comparison.first.mini is None
 
 
 def test_a_difference_in_the_requests_alone_is_a_difference(result):
     row = replace(result.requests[0], cached_tokens=12345)
     comparison = compare(result, replace(result, requests=[row, *result.requests[1:]]))
-    assert (comparison.differing_steps, comparison.differing_requests, comparison.equal) == (0, 1, False)
+    assert (comparison.steps.differing, comparison.requests.differing, comparison.equal) == (0, 1, False)
+    assert comparison.requests.fields == {"cached_tokens": 1}
+    assert "12345" in comparison.report()
 
 
 def test_a_random_case_depends_on_its_seed_alone_and_prints_as_the_code_that_makes_it():

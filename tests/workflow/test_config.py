@@ -68,6 +68,8 @@ def test_the_default_is_the_reference_preset_but_for_think_times():
         ("sharing.block_sizes", [16, 16], ["sharing.block_sizes", "repetitions"]),
         ("sharing.block_sizes", [16, 0], ["sharing.block_sizes.1", "found 0", "at least 1"]),
         ("sweep.policies", ["lru", "mru"], ["sweep.policies.1", "'mru'", "lru | fifo"]),
+        ("simulation.num_blocks.scarce", 1, ["simulation.num_blocks.scarce", "found 1", "at least 2"]),
+        ("simulation.clock", {"base": 1}, ["simulation.clock.per_token", "missing"]),
         ("traces.priorities", {"high": 1}, ["traces.priorities.high", "'high'"]),
         ("traces.imported", {"multi_turn": {}}, ["traces.imported.multi_turn"]),
         ("traces", None, ["traces", "found None", "object"]),

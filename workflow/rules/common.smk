@@ -29,10 +29,12 @@ except LabError as error:
 if not any(Path(".snakemake/metadata").glob("*")):
     adopt(Path())
 
-# The lock that every rule depends on, and the one that those with vLLM depend on beside it.
+# The locks that rules depend on, those with vLLM on both. The oracle takes vLLM's CPU build on every machine: a
+# scheduler without a model needs no GPU.
 LOCK = "envs/core.lock"
-VLLM_LOCK = "envs/cpu.lock"
 ENVIRONMENT = "../../envs/core.yaml"
+VLLM_LOCK = "envs/cpu.lock"
+VLLM_ENVIRONMENT = "../../envs/cpu.yaml"
 
 TOKENIZER = [
     f"results/model/{name}" for name in ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja")
@@ -57,11 +59,11 @@ def traced(rule, command, kind="deterministic", wildcards=(), checked=()):
     """The command inside the wrapper that checks the outputs and writes the job's provenance document.
 
     Every rule that makes something runs through it, with its script's code as input `code`, the environment's
-    lock as input `lock`, the document as output `prov`, and for each output in `checked` an input of that name
-    with `_schema` behind it.
+    lock as input `lock`, the document as output `prov`, and for each output in `checked` (one file or several) an
+    input of that name with `_schema` behind it.
     """
     given = "".join(f" --wildcard {name}={{wildcards.{name}}}" for name in wildcards)
-    checks = "".join(f" --check {{output.{name}:q}}={{input.{name}_schema:q}}" for name in checked)
+    checks = "".join(f" --check {{input.{name}_schema:q}} {{output.{name}:q}}" for name in checked)
     return (
         f"python -m vllm_lab.provenance run --rule {rule} --kind {kind}{given}"
         " --inputs {input:q} --environment {input.lock:q}"
@@ -208,10 +210,35 @@ def sharing_tables(trace):
     return [f"results/sharing/{trace}_{table}" for table in tables]
 
 
+# Who replays: mini-vLLM's versions, and vLLM's own scheduler with and without its prefix cache.
+VERSIONS = ["v1_naive", "v2_lru", "v3_priority", "v4_prefix"]
+CACHING = ["uncached", "cached"]
+MEMORY = list(config["simulation"]["num_blocks"])
+SCHEDULING_FIGURES = ["latency_histograms", "running_waiting_blocks", "hit_rate_over_time", "divergence"]
+
+
+def limit_flags():
+    """How much of a trace is replayed, and under which limits and clock."""
+    simulation = config["simulation"]
+    names = ("block_size", "max_num_seqs", "max_num_batched_tokens", "policy")
+    clock = ",".join(str(simulation["clock"][part]) for part in ("base", "per_token", "per_request"))
+    limits = {name: simulation[name] for name in names}
+    return flags({"limit": simulation["requests"] or False, **limits, "clock": clock})
+
+
+def run_files(*kinds):
+    """The files of every replay, in the order of traces, memories and engines."""
+    engines = [f"mini/{version}" for version in VERSIONS] + [f"oracle/vllm_{caching}" for caching in CACHING]
+    return expand(
+        "results/{engine}.{trace}.{memory}.{kind}", trace=MODES, memory=MEMORY, engine=engines, kind=kinds
+    )
+
+
 def report_inputs():
     """The results that the report tells of."""
     figures = [f"results/sharing/figures/{name}" for name in SHARING_FIGURES]
     figures += [f"results/sweeps/figures/{name}" for name in SWEEP_FIGURES]
+    figures += [f"results/oracle/figures/{name}" for name in SCHEDULING_FIGURES]
     return [
         "results/data/rejects.json",
         "results/model/summary.json",
@@ -222,6 +249,8 @@ def report_inputs():
         "results/sharing/reference.json",
         "results/sweeps/hit_rates.csv",
         *(["results/sweeps/mooncake_published.json"] if "mooncake_conversation" in IMPORTED else []),
+        *run_files("json"),
+        "results/oracle/comparison.json",
         *[f"{figure}.{kind}" for figure in figures for kind in ("png", "svg")],
         *[f"results/experiments/{experiment}.verdict.json" for experiment in EXPERIMENTS],
         *[f"results/experiments/{run}.json" for run in RUNS],

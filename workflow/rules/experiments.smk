@@ -6,11 +6,10 @@ rule experiment_run:
     input:
         trace=experiment_trace,
         code=code("experiment_run"),
-        lock=LOCK,
-        vllm_lock=VLLM_LOCK,
+        lock=[LOCK, VLLM_LOCK],
         steps_schema=schema("steps"),
-        requests_schema=schema("requests"),
-        record_schema=schema("run"),
+        requests_schema=schema("replayed_requests"),
+        record_schema=schema("replay"),
     output:
         steps="results/experiments/{run}.steps.jsonl",
         requests="results/experiments/{run}.requests.csv",
@@ -24,7 +23,7 @@ rule experiment_run:
     wildcard_constraints:
         run="|".join(SIMULATED_RUNS) or "(?!)",
     conda:
-        ENVIRONMENT
+        VLLM_ENVIRONMENT
     params:
         flags=experiment_flags,
     message:
@@ -47,11 +46,10 @@ rule experiment_real:
         model="results/model/config.json",
         weights=[f"results/model/{name}" for name in config["model"]["weights"]],
         code=code("experiment_real"),
-        lock=LOCK,
-        vllm_lock=VLLM_LOCK,
+        lock=[LOCK, VLLM_LOCK],
         steps_schema=schema("steps"),
-        requests_schema=schema("requests"),
-        record_schema=schema("run"),
+        requests_schema=schema("replayed_requests"),
+        record_schema=schema("replay"),
     output:
         steps="results/experiments/{run}.steps.jsonl",
         requests="results/experiments/{run}.requests.csv",
@@ -65,7 +63,7 @@ rule experiment_real:
     wildcard_constraints:
         run="|".join(REAL_RUNS) or "(?!)",
     conda:
-        ENVIRONMENT
+        VLLM_ENVIRONMENT
     threads: workflow.cores
     params:
         flags=experiment_flags,

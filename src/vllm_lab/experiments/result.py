@@ -7,18 +7,19 @@ from pathlib import Path
 from typing import Any
 
 from vllm_lab.experiments import pins
-from vllm_lab.experiments.comparisons import RunPaths, compare_runs
+from vllm_lab.experiments.comparisons import compare_runs
 from vllm_lab.experiments.pins import Pin
 from vllm_lab.experiments.spec import PARTS, Experiment, Run
 from vllm_lab.experiments.verdicts import VERDICTS, Observations, judge_all
-from vllm_lab.files import read_json
+from vllm_lab.simulation.stored_run import StoredRun
 
 
 def verdict_document(experiment: Experiment, all_pins: list[Pin], folder: Path) -> dict[str, Any]:
     """As JSON; `folder` holds the runs' files, NAME.RUN.json and so on."""
-    runs = {name: _paths(experiment, run, folder) for name, run in experiment.runs.items()}
+    runs = {name: StoredRun(folder / f"{experiment.name}.{name}.json") for name in experiment.runs}
     comparisons = {
-        name: compare_runs(runs[mini], runs[vllm]) for name, (mini, vllm) in experiment.comparisons.items()
+        name: {"mini": mini, "vllm": vllm, **compare_runs(runs[mini], runs[vllm])}
+        for name, (mini, vllm) in experiment.comparisons.items()
     }
     seen = Observations({name: run.record for name, run in runs.items()}, comparisons)
     predictions = judge_all(experiment, seen)
@@ -42,12 +43,6 @@ def verdict_document(experiment: Experiment, all_pins: list[Pin], folder: Path) 
         },
         "aha": experiment.aha,
     }
-
-
-def _paths(experiment: Experiment, run: Run, folder: Path) -> RunPaths:
-    stem = f"{experiment.name}.{run.name}"
-    steps, requests = folder / f"{stem}.steps.jsonl", folder / f"{stem}.requests.csv"
-    return RunPaths(run.name, read_json(folder / f"{stem}.json"), steps, requests)
 
 
 def _told(run: Run, record: dict[str, Any]) -> dict[str, Any]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 
-from mini_vllm.clock import DEFAULT_CLOCK, parse_clock, read_cost_model
 from mini_vllm.versions import VERSIONS
 from vllm_lab import console
 from vllm_lab.oracle import engine, flags, fuzz, mini, records
@@ -81,13 +80,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def _add_limits(parser: argparse.ArgumentParser) -> None:
     flags.add_limits(parser)
-    time = parser.add_mutually_exclusive_group()
-    time.add_argument(
-        "--clock", type=parse_clock, default=DEFAULT_CLOCK, metavar="BASE,PER_TOKEN,PER_REQUEST", help="s"
-    )
-    time.add_argument(
-        "--cost-model", type=read_cost_model, dest="clock", metavar="FILE", help="fitted step times, JSON"
-    )
+    flags.add_clock(parser)
 
 
 if __name__ == "__main__":

@@ -1,17 +1,26 @@
-"""Two replays held side by side: how many steps are equal, and the first that is not."""
+"""Two replays held side by side, in memory or from their files: what is equal, and the first that is not."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
 from itertools import zip_longest
-from typing import Any
+from typing import Any, Protocol
 
-from mini_vllm.records import COLUMNS
-from vllm_lab.oracle.records import Result
+from mini_vllm.records import COLUMNS, Step
+from vllm_lab.oracle.records import Outcome, Refusal
 
-TIMES = ("arrival", "ttft", "tpot", "e2e")
+TIMES = {"time", "arrival", "ttft", "tpot", "e2e"}
 STEP_FIELDS = ("step", "time", "scheduled", "preempted", "finished", "evicted", "free_blocks")
+
+
+class Replay(Protocol):
+    """One side of a comparison. Each part is gone through once, in order, so it may be a stream."""
+
+    steps: Iterable[Step]
+    requests: Iterable[Outcome]
+    refused: Iterable[Refusal]
 
 
 @dataclass(frozen=True)
@@ -19,21 +28,35 @@ class Difference:
     """One place where two replays part: its record on each side, None where a side has none."""
 
     what: str  # "step 12" or "request r3"
+    row: int
     fields: list[str]  # names of those that differ
     oracle: Any
     mini: Any
+    before: Any  # the oracle's record before it: the last common state; None for the first
+
+
+@dataclass
+class Tally:
+    """Two sequences of records held side by side, row by row; what only one side has counts as differing."""
+
+    equal: int = 0
+    differing: int = 0
+    fields: Counter[str] = field(default_factory=Counter)  # name -> rows that differ in it
+    first: Difference | None = None
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """Steps are compared by number, requests by row; what only one side has counts as differing."""
+    """Steps are compared by number, requests and refusals by row."""
 
-    equal_steps: int
-    differing_steps: int
-    first_step: int | None  # number of the first that differs
-    first: Difference | None  # of the steps; if they are all equal, of the requests
-    before: Any | None  # the oracle's step before the first difference: the last common state
-    differing_requests: int
+    steps: Tally
+    requests: Tally
+    refused: Tally
+
+    @property
+    def first(self) -> Difference | None:
+        """The first difference of the steps, or else of the requests, or else of the refusals."""
+        return self.steps.first or self.requests.first or self.refused.first
 
     @property
     def equal(self) -> bool:
@@ -43,51 +66,48 @@ class Comparison:
     def report(self) -> str:
         """A person's account: counts, and both sides of the first difference."""
         counts = (
-            f"{self.equal_steps} steps equal, {self.differing_steps} steps differ, "
-            f"{self.differing_requests} requests differ"
+            f"{self.steps.equal} steps equal, {self.steps.differing} steps differ, "
+            f"{self.requests.differing} requests differ"
         )
-        if self.first is None:
+        first = self.first
+        if first is None:
             return counts
-        lines = [counts, f"first difference: {self.first.what}, in {', '.join(self.first.fields)}"]
-        if self.before is not None:
-            lines.append(f"  both before: {_text(self.before)}")
-        return "\n".join([*lines, f"  vLLM: {_text(self.first.oracle)}", f"  mini: {_text(self.first.mini)}"])
+        lines = [counts, f"first difference: {first.what}, in {', '.join(first.fields)}"]
+        if self.steps.first and first.before is not None:
+            lines.append(f"  both before: {_text(first.before)}")
+        return "\n".join([*lines, f"  vLLM: {_text(first.oracle)}", f"  mini: {_text(first.mini)}"])
 
 
-def compare(oracle: Result, mini: Result, timed: bool = True) -> Comparison:
+def compare(oracle: Replay, mini: Replay, timed: bool = True) -> Comparison:
     """Compare vLLM's replay with mini_vllm's of the same requests and limits.
 
-    Not `timed`, only decisions are compared, no seconds: for a run in real time.
+    Where one side ran in real time (not `timed`) only decisions are compared, and no seconds.
     """
-    step_fields = [name for name in STEP_FIELDS if timed or name != "time"]
-    columns = [name for name in COLUMNS if timed or name not in TIMES]
-    steps = _differences("step", oracle.steps, mini.steps, step_fields)
-    requests = _differences("request", oracle.requests, mini.requests, columns)
-    refused = _differences("refusal", oracle.refused, mini.refused, ("request_id",))
-    first = next(iter([*steps, *requests, *refused]), None)
-    at = steps[0][0] if steps else 0
-    longest = max(len(oracle.steps), len(mini.steps))
+    fields, columns = (
+        [name for name in names if timed or name not in TIMES] for names in (STEP_FIELDS, COLUMNS)
+    )
     return Comparison(
-        equal_steps=longest - len(steps),
-        differing_steps=len(steps),
-        first_step=at if steps else None,
-        first=first[1] if first else None,
-        before=oracle.steps[at - 1] if at else None,
-        differing_requests=len(requests),
+        _tally("step", oracle.steps, mini.steps, fields),
+        _tally("request", oracle.requests, mini.requests, columns),
+        _tally("refusal", oracle.refused, mini.refused, ("request_id",)),
     )
 
 
-def _differences(
-    noun: str, oracle: Sequence[Any], mini: Sequence[Any], fields: Sequence[str]
-) -> list[tuple[int, Difference]]:
-    """(row, difference) for each row that is not the same on both sides."""
-    found = []
+def _tally(noun: str, oracle: Iterable[Any], mini: Iterable[Any], fields: Sequence[str]) -> Tally:
+    tally = Tally()
+    before = None
     for row, (ours, theirs) in enumerate(zip_longest(oracle, mini)):
         unlike = [name for name in fields if not _same(ours, theirs, name)]
         if unlike:
-            name = row if noun == "step" else (ours or theirs).request_id
-            found.append((row, Difference(f"{noun} {name}", unlike, ours, theirs)))
-    return found
+            tally.differing += 1
+            tally.fields.update(unlike)
+            if tally.first is None:
+                name = row if noun == "step" else (ours or theirs).request_id
+                tally.first = Difference(f"{noun} {name}", row, unlike, ours, theirs, before)
+        else:
+            tally.equal += 1
+        before = ours
+    return tally
 
 
 def _same(ours: Any, theirs: Any, name: str) -> bool:
@@ -95,9 +115,11 @@ def _same(ours: Any, theirs: Any, name: str) -> bool:
         return False
     left, right = getattr(ours, name), getattr(theirs, name)
     if name == "scheduled":  # a dict's == knows no order, and the order is a decision
-        return list(left.items()) == list(right.items())
+        return left == right and list(left) == list(right)
     return left == right
 
 
 def _text(record: Any) -> str:
-    return "nothing" if record is None else record.line()
+    if record is None:
+        return "nothing"
+    return record.line() if isinstance(record, Step) else str(record)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +12,7 @@ import orjson
 
 from mini_vllm.records import COLUMNS, Step
 from vllm_lab import files
+from vllm_lab.errors import LabError
 
 
 @dataclass(frozen=True)
@@ -90,21 +91,38 @@ def write_steps(path: str | os.PathLike, steps: Iterable[Step]) -> None:
             file.write(step.line() + "\n")
 
 
+def read_steps(path: str | os.PathLike) -> Iterator[Step]:
+    """The steps that `write_steps` wrote, one at a time. LabError names the line that is none."""
+    with Path(path).open("rb") as lines:
+        for number, line in enumerate(lines, 1):
+            try:
+                yield Step(**orjson.loads(line))
+            except (TypeError, ValueError) as error:
+                raise LabError(f"{path}: line {number}: not a step ({error})") from error
+
+
 def write_requests(path: str | os.PathLike, requests: Iterable[Outcome]) -> None:
     """Write CSV, a request a row, an empty field for None, whole or not at all."""
     files.write_csv(path, COLUMNS, ([getattr(request, name) for name in COLUMNS] for request in requests))
 
 
-def read_result(steps: str | os.PathLike, requests: str | os.PathLike) -> Result:
-    """A replay as its two files tell it; they do not hold why requests were refused, or a crash."""
-    with Path(steps).open("rb") as file:
-        read = [Step(**orjson.loads(line)) for line in file]
-    with Path(requests).open(encoding="utf-8", newline="") as file:
-        rows = [_outcome(row) for row in csv.DictReader(file)]
-    return Result(read, rows, [])
+def read_requests(path: str | os.PathLike) -> list[Outcome]:
+    """The requests that `write_requests` wrote. LabError where a column is missing or is none of it."""
+    with Path(path).open(encoding="utf-8", newline="") as file:
+        try:
+            return [_outcome(row) for row in csv.DictReader(file)]
+        except (KeyError, ValueError) as error:
+            raise LabError(f"{path}: not the requests of a replay ({error}); run its rule again") from error
 
 
 def _outcome(row: dict[str, str]) -> Outcome:
-    kinds = {"request_id": str, "cached_tokens": int, "preemptions": int, "output_tokens": int}
-    values = {name: kinds.get(name, float)(row[name]) if row[name] else None for name in COLUMNS}
-    return Outcome(**values)
+    return Outcome(
+        request_id=row["request_id"],
+        arrival=float(row["arrival"]),
+        cached_tokens=int(row["cached_tokens"]) if row["cached_tokens"] else None,
+        preemptions=int(row["preemptions"]) if row["preemptions"] else None,
+        ttft=float(row["ttft"]) if row["ttft"] else None,
+        tpot=float(row["tpot"]) if row["tpot"] else None,
+        e2e=float(row["e2e"]) if row["e2e"] else None,
+        output_tokens=int(row["output_tokens"]),
+    )

@@ -31,7 +31,12 @@ def main(argv: Sequence[str] | None = None) -> None:
     )
     run.add_argument("--document", required=True)
     run.add_argument(
-        "--check", action="append", default=[], metavar="OUTPUT=SCHEMA", help="must fit the schema"
+        "--check",
+        action="append",
+        nargs="+",
+        default=[],
+        metavar=("SCHEMA", "OUTPUT"),
+        help="outputs that must fit a schema",
     )
     run.add_argument("--threads", type=int, default=1)
     run.add_argument("--log", required=True)
@@ -74,7 +79,7 @@ def _job(given: argparse.Namespace) -> record.Job:
         environment=sorted(given.environment),
         outputs=[path for path in given.outputs if path != given.document],
         document=given.document,
-        schemas=dict(pair.split("=", 1) for pair in given.check),
+        schemas={output: schema for schema, *outputs in given.check for output in outputs},
         threads=given.threads,
         log=given.log,
         command=given.command,

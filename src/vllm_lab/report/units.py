@@ -3,20 +3,11 @@
 from vllm_lab.errors import LabError
 
 COUNTS = (
-    "blocks",
-    "conversations",
-    "messages",
-    "preemptions",
-    "records",
-    "requests",
-    "step",
-    "steps",
-    "streams",
-    "tokens",
-    "",
-)
-RATES = ("requests/s", "tokens/s")
-UNITS = (*COUNTS, *RATES, "fraction", "points", "bytes", "GiB", "s", "1/s", "accesses/block", "x")
+    "blocks", "conversations", "messages", "preemptions", "records", "requests", "step", "steps", "streams",
+    "tokens", "",
+)  # fmt: skip
+RATES = ("1/s", "requests/s", "tokens/s")
+UNITS = (*COUNTS, *RATES, "fraction", "points", "bytes", "GiB", "s", "accesses/block", "x")
 
 
 def display(value: float | int | str | None, unit: str, decimals: int | None = None) -> str:
@@ -41,7 +32,7 @@ def display(value: float | int | str | None, unit: str, decimals: int | None = N
         return _bytes(value * 2**30, decimals)
     if unit == "s":
         return _seconds(value, decimals)
-    if unit == "1/s":
+    if unit in RATES:
         return f"{_fixed(value, decimals, 2)}/s"
     if unit == "x":
         return f"{_fixed(value, decimals, 1)}×"

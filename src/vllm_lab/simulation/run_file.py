@@ -27,6 +27,11 @@ class RunFiles:
     record: str | os.PathLike  # JSON
     events: str | os.PathLike | None = None  # text, a decision a line
 
+    @classmethod
+    def of(cls, stem: str) -> RunFiles:
+        """The files under their usual endings."""
+        return cls(f"{stem}.steps.jsonl", f"{stem}.requests.csv", f"{stem}.json")
+
     def write(self, result: Result, record: Mapping[str, Any]) -> None:
         """Write them all, each whole or not at all."""
         write_steps(self.steps, result.steps)

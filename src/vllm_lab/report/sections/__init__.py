@@ -5,7 +5,17 @@ The list is spelt out, not discovered, so that the workflow sees the imports and
 of these modules changes.
 """
 
-from vllm_lab.report.sections import data, experiments, imported, model, reference, sharing, sweeps, traces
+from vllm_lab.report.sections import (
+    data,
+    experiments,
+    imported,
+    model,
+    reference,
+    scheduling,
+    sharing,
+    sweeps,
+    traces,
+)
 
 SECTIONS = (
     data.build,
@@ -15,5 +25,6 @@ SECTIONS = (
     sweeps.build,
     reference.build,
     imported.build,
+    scheduling.build,
     experiments.build,
 )

@@ -1,0 +1,60 @@
+"""Replay a trace through vLLM's own scheduler and KV cache manager, in virtual time and without a model.
+
+In: a trace of tokens (Parquet or JSON Lines).
+Out: under --outdir, for each memory, without and with prefix caching: vllm_{uncached,cached}.TRACE.MEMORY and
+.steps.jsonl, .requests.csv, .json (limits and metrics). Where vLLM is not installed they say only that.
+"""
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+from vllm_lab import console
+from vllm_lab.errors import NotInstalled
+from vllm_lab.oracle import flags
+from vllm_lab.oracle.scheduler import vllm_version
+from vllm_lab.simulation.replay import VLLM, replay
+from vllm_lab.simulation.run_file import RunFiles, simulated_record
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    flags.add_trace(parser)
+    flags.add_clock(parser)
+    parser.add_argument(
+        "--memory", nargs=2, action="append", required=True, metavar=("NAME", "NUM_BLOCKS"),
+        help="KV blocks, the null block among them",
+    )  # fmt: skip
+    parser.add_argument("--outdir", type=Path, required=True)
+    args = parser.parse_args(argv)
+
+    trace = args.trace.stem.removesuffix("_trace")
+    reason = _why_not()
+    requests = [] if reason else flags.requests_from(args)
+    for memory, num_blocks in args.memory:
+        for caching in (False, True):
+            name = f"vllm_{'cached' if caching else 'uncached'}.{trace}.{memory}"
+            limits = flags.limits_from(args, num_blocks=int(num_blocks), prefix_caching=caching)
+            files = RunFiles.of(str(args.outdir / name))
+            if reason:
+                files.write_not_run(VLLM, limits, reason)
+                console.log(f"{name}: not run: {reason}")
+            else:
+                result = replay(VLLM, requests, limits)
+                files.write(result, simulated_record(VLLM, requests, limits, result))
+                console.log(f"{name}: {len(requests)} requests, {len(result.steps)} steps")
+
+
+def _why_not() -> str:
+    """Why vLLM's scheduler cannot run here; empty where it can."""
+    try:
+        vllm_version()
+    except NotInstalled as error:
+        return f"{error}; install one, then: snakemake --cores 1 --forcerun oracle report"
+    return ""
+
+
+if __name__ == "__main__":
+    console.run(main)

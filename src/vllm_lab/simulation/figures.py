@@ -1,0 +1,178 @@
+"""The figures of scheduling, drawn from the files that the replays and their comparison left."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.ticker import LogLocator
+
+from vllm_lab import figures
+from vllm_lab.simulation.compared import OPPONENTS
+from vllm_lab.simulation.metrics import TIMES
+from vllm_lab.simulation.stored_run import Key, StoredRun
+from vllm_lab.simulation.timeline import HitRates, Timeline
+
+Runs = Mapping[Key, StoredRun]
+# Name in a legend, colour, line and width of each engine. Of lines that coincide each is narrower than the
+# one below it, so that all of them show.
+STYLES = {
+    "v1_naive": ("v1_naive", "#D55E00", "-", 4.6),
+    "v2_lru": ("v2_lru", "#E69F00", "-", 3.4),
+    "v3_priority": ("v3_priority", "#56B4E9", "-", 2.2),
+    "v4_prefix": ("v4_prefix", "#0072B2", "-", 2.2),
+    "vllm_uncached": ("vLLM, no prefix cache", "#000000", ":", 1.0),
+    "vllm_cached": ("vLLM, prefix cache", "#000000", "-", 0.8),
+}
+MEMORIES = ("ample", "scarce")
+QUANTITIES = {"running": "requests running", "waiting": "requests waiting", "used_blocks": "blocks in use"}
+WINDOWS = 150  # that the longest replay is cut into
+HIT_WINDOWS = 40  # that the arrivals are cut into
+
+
+def draw_all(
+    runs: Runs, accounts: Sequence[Mapping[str, Any]], trace: str, prompt_tokens: dict[str, int], outdir: Path
+) -> None:
+    """Write every figure as PNG and SVG; engines that could not run are left out.
+
+    accounts: those of the comparison. `trace`: the one shown over time; prompt_tokens: its prompts' lengths
+    by request id.
+    """
+    ran = {key: run for key, run in runs.items() if run.ran}
+    latency_histograms(ran, trace, outdir / "latency_histograms")
+    running_waiting_blocks(ran, trace, outdir / "running_waiting_blocks")
+    hit_rate_over_time(ran, trace, prompt_tokens, outdir / "hit_rate_over_time")
+    divergence(accounts, outdir / "divergence")
+
+
+def latency_histograms(runs: Runs, trace: str, stem: Path) -> None:
+    """Requests by TTFT, TPOT and E2E with scarce memory: outlines on one set of bins."""
+    shown = {
+        engine: runs[engine, trace, "scarce"].requests
+        for engine in ("v1_naive", "v2_lru", "v4_prefix", "vllm_cached")
+        if (engine, trace, "scarce") in runs
+    }
+    with figures.figure(stem, 6.6, len(TIMES)) as panels:
+        for axes, (name, words) in zip(panels, TIMES.items(), strict=True):
+            samples = {
+                engine: np.array([value for got in requests if (value := getattr(got, name))])
+                for engine, requests in shown.items()
+            }
+            everything = np.concatenate(list(samples.values()))
+            if len(everything):
+                bins = np.geomspace(everything.min() * 0.999, everything.max() * 1.001, 61)
+                for engine, sample in samples.items():
+                    _outline(axes, engine, np.histogram(sample, bins)[0], bins)
+            axes.set(xscale="log", xlabel=f"{name.upper()} (s): {words}", ylabel="requests", ylim=(0, None))
+            if len(everything) and bins[-1] < 100 * bins[0]:
+                axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+            axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
+            axes.xaxis.set_minor_formatter("")
+        figures.legend_below(panels[0], 4)
+
+
+def running_waiting_blocks(runs: Runs, trace: str, stem: Path) -> None:
+    """Requests running and waiting and blocks in use as time goes on, with ample and with scarce memory."""
+    lines = {key: Timeline.of(run) for key, run in runs.items() if key[1] == trace}
+    longest = max((line.end[-1] for line in lines.values() if len(line.end)), default=1.0)
+    with figures.figure(stem, 6.2, len(QUANTITIES), len(MEMORIES), sharex=True) as panels:
+        for place, axes in enumerate(panels):
+            row, column = divmod(place, len(MEMORIES))
+            memory, (quantity, title) = MEMORIES[column], list(QUANTITIES.items())[row]
+            for engine, (label, colour, style, width) in STYLES.items():
+                line = lines.get((engine, trace, memory))
+                if line is not None:
+                    at, means = line.mean(getattr(line, quantity), longest / WINDOWS)
+                    axes.plot(at, means, style, color=colour, linewidth=width, label=label)
+            v1 = runs["v1_naive", trace, memory].record
+            if v1["crash"]:
+                axes.axvline(v1["crash"]["time"], color=STYLES["v1_naive"][1], linestyle="--", linewidth=1.2)
+                if row == 1:
+                    axes.text(v1["crash"]["time"], 1, " v1_naive ends", va="top", fontsize=8,
+                              color=STYLES["v1_naive"][1], transform=axes.get_xaxis_transform())  # fmt: skip
+            if row == 0:
+                axes.set_title(f"{memory} memory: {v1['limits']['num_blocks']:,} blocks", loc="left")
+            if column == 0:
+                axes.set_ylabel(title)
+            axes.set(xlim=(0, longest), ylim=(0, max(1, axes.get_ylim()[1])))
+        for axes in panels[-len(MEMORIES) :]:
+            axes.set_xlabel("virtual time (s)")
+        figures.legend_below(panels[0], 3)
+
+
+def hit_rate_over_time(runs: Runs, trace: str, prompt_tokens: dict[str, int], stem: Path) -> None:
+    """Prompt tokens found in the prefix cache, by arrival: of all so far, and of each window."""
+    rates = {
+        (engine, memory): HitRates.of(run, prompt_tokens)
+        for (engine, of_trace, memory), run in runs.items()
+        if of_trace == trace and engine in ("v4_prefix", "vllm_cached")
+    }
+    last = max((rate.arrival[-1] for rate in rates.values() if len(rate.arrival)), default=1.0)
+    with figures.figure(stem, 3.4, 1, len(MEMORIES), sharey=True) as panels:
+        for axes, memory in zip(panels, MEMORIES, strict=True):
+            for engine in ("v4_prefix", "vllm_cached"):
+                if (engine, memory) in rates:
+                    _draw_hit_rates(axes, engine, rates[engine, memory], last / HIT_WINDOWS)
+            axes.set(xlabel="arrival (s)", xlim=(0, last), ylim=(0, 1))
+            axes.set_title(f"{memory} memory", loc="left")
+            figures.percent(axes.yaxis)
+        panels[0].set_ylabel("prompt tokens found in the cache")
+        figures.legend_below(panels[0], 2)
+
+
+def divergence(accounts: Sequence[Mapping[str, Any]], stem: Path) -> None:
+    """The share of steps in which each version differs from vLLM's scheduler, a bar for each replay."""
+    groups = list(dict.fromkeys((found["trace"], found["memory"]) for found in accounts))
+    with figures.figure(stem, 1.0 + 0.75 * len(groups)) as (axes,):
+        height = 0.8 / len(OPPONENTS)
+        for number, version in enumerate(OPPONENTS):
+            mine = [found for found in accounts if found["version"] == version]
+            at = [groups.index((found["trace"], found["memory"])) for found in mine]
+            shares = [_share(found) for found in mine]
+            label, colour, *_ = STYLES[version]
+            bars = axes.barh(
+                np.array(at) - 0.4 + height * (number + 0.5), shares, height, color=colour, label=label
+            )
+            axes.bar_label(bars, [_told(found) for found in mine], padding=3, fontsize=7)
+        axes.set_yticks(
+            range(len(groups)), [f"{trace.replace('_', '-')}\n{memory}" for trace, memory in groups]
+        )
+        axes.invert_yaxis()
+        axes.set(xlim=(0, 1.3), xticks=np.linspace(0, 1, 6), xlabel="steps that differ from vLLM's scheduler")
+        axes.grid(visible=False, axis="y")
+        axes.tick_params(axis="y", length=0)
+        figures.percent(axes.xaxis)
+        figures.legend_below(axes, 4)
+
+
+def _outline(axes: Axes, engine: str, counts: np.ndarray, bins: np.ndarray) -> None:
+    """A histogram's outline. Empty bins break it, so that it does not hide the axis."""
+    label, colour, line, width = STYLES[engine]
+    shown = np.where(counts, counts, np.nan)
+    axes.stairs(shown, bins, color=colour, linestyle=line, linewidth=width, label=label)
+
+
+def _draw_hit_rates(axes: Axes, engine: str, rates: HitRates, width: float) -> None:
+    label, colour, line, size = STYLES[engine]
+    pale, dotted = ("#56B4E9", "-") if engine == "v4_prefix" else (colour, ":")
+    middles, windowed = rates.windowed(width)
+    shown = {"drawstyle": "steps-mid", "color": pale, "linestyle": dotted, "linewidth": 0.7 * size}
+    axes.plot(middles, windowed, **shown, label=f"{label}: windows of {width:.3g} s")
+    axes.plot(rates.arrival, rates.cumulative(), line, color=colour, linewidth=size, label=f"{label}: so far")
+
+
+def _share(found: Mapping[str, Any]) -> float:
+    if found["status"] == "not_run":
+        return 0.0
+    return found["differing_steps"] / max(1, found["differing_steps"] + found["equal_steps"])
+
+
+def _told(found: Mapping[str, Any]) -> str:
+    if found["status"] == "not_run":
+        return "vLLM was not run"
+    if not found["differing_steps"]:
+        return f"none of {found['equal_steps']:,}"
+    return f"{100 * _share(found):.1f} %, first at step {found['first_difference']['step']:,}"

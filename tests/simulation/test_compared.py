@@ -1,0 +1,110 @@
+"""Comparing replays by their files: the same findings as in memory, and as JSON."""
+
+import json
+from dataclasses import replace
+
+import pytest
+
+from mini_vllm.clock import Clock
+from mini_vllm.limits import Limits
+from vllm_lab.errors import LabError
+from vllm_lab.oracle.comparison import compare
+from vllm_lab.oracle.engine import TracedRequest
+from vllm_lab.oracle.records import Refusal
+from vllm_lab.simulation import run_file
+from vllm_lab.simulation.compared import compare_all
+from vllm_lab.simulation.replay import VLLM, replay
+from vllm_lab.simulation.run_file import RunFiles, simulated_record
+from vllm_lab.simulation.stored_run import StoredRun, stored_runs
+
+
+@pytest.fixture
+def store(tmp_path, requests, limits, monkeypatch):
+    """Write a replay's files; its record's path."""
+    monkeypatch.setattr(run_file, "vllm_version", lambda: "0.32.0")
+
+    def write(engine_name, result, memory="scarce"):
+        name = f"{engine_name}.hand.{memory}"
+        who = VLLM if engine_name.startswith("vllm") else engine_name
+        RunFiles.of(str(tmp_path / name)).write(result, simulated_record(who, requests, limits, result))
+        return tmp_path / f"{name}.json"
+
+    return write
+
+
+def changed(result, at, **fields):
+    steps = list(result.steps)
+    steps[at] = replace(steps[at], **fields)
+    return replace(result, steps=steps)
+
+
+def test_what_is_read_is_what_was_written(store, result):
+    run = StoredRun(store("v2_lru", result))
+    assert (list(run.steps), run.requests, run.refused) == (result.steps, result.requests, result.refused)
+    assert run.name == "v2_lru.hand.scarce"
+
+
+def test_files_compare_as_the_replays_in_memory_do(store, result):
+    other = changed(result, 2, scheduled={"c": 6, "a": 1})
+    stored = compare(StoredRun(store("vllm_cached", result)), StoredRun(store("v4_prefix", other)))
+    assert stored == compare(result, other)
+    assert (stored.steps.equal, stored.steps.differing, stored.steps.fields) == (4, 1, {"scheduled": 1})
+
+
+def test_equal_files_are_equal_and_have_no_first_difference(store, result):
+    runs = stored_runs([store("vllm_cached", result), store("v4_prefix", result)])
+    (found,) = compare_all(runs)
+    assert (found["equal"], found["equal_steps"], found["differing_steps"]) == (True, 5, 0)
+    assert found["first_difference"] is None
+    assert found["metrics"]["ttft_mean"] == {"vllm": 1.5, "mini": 1.5, "relative_difference": 0.0}
+
+
+def test_the_first_difference_has_both_sides_and_the_step_before_with_their_order(store, result):
+    other = changed(result, 2, scheduled={"c": 6, "a": 1})
+    (found,) = compare_all(stored_runs([store("vllm_uncached", result), store("v3_priority", other)]))
+    first = found["first_difference"]
+    assert (first["step"], first["fields"]) == (2, ["scheduled"])
+    assert list(json.loads(first["mini"])["scheduled"]) == ["c", "a"]
+    assert list(json.loads(first["vllm"])["scheduled"]) == ["a", "c"]
+    assert json.loads(first["before"])["step"] == 1
+
+
+def test_requests_differ_by_column_and_metrics_by_share(store, result):
+    rows = [*result.requests[:4], replace(result.requests[4], ttft=2.0, e2e=2.0)]
+    other = replace(result, requests=rows)
+    (found,) = compare_all(stored_runs([store("vllm_uncached", result), store("v2_lru", other)]))
+    assert (found["differing_requests"], found["request_columns"]) == (1, {"ttft": 1, "e2e": 1})
+    assert found["metrics"]["ttft_mean"]["relative_difference"] == pytest.approx(0.25 / 1.5)
+    assert not found["equal"]
+
+
+def test_refusals_differ_too(store, result):
+    other = replace(result, refused=[Refusal("d", "too large")])
+    (found,) = compare_all(stored_runs([store("vllm_uncached", result), store("v2_lru", other)]))
+    assert (found["differing_steps"], found["differing_refusals"], found["equal"]) == (0, 1, False)
+
+
+def test_v1s_crash_is_told_with_what_vllm_does_in_that_step(tmp_path):
+    pytest.importorskip("vllm")
+    requests = [TracedRequest(name, 0.0, 0, [1] * 4, [2] * 5) for name in "abc"]
+    limits = Limits(num_blocks=6, block_size=4, prefix_caching=False, clock=Clock(1.0, 0.0, 0.0))
+    records = []
+    for name, who in (("v1_naive", "v1_naive"), ("vllm_uncached", VLLM)):
+        stem = str(tmp_path / f"{name}.tour.scarce")
+        result = replay(who, requests, limits)
+        RunFiles.of(stem).write(result, simulated_record(who, requests, limits, result))
+        records.append(tmp_path / f"{name}.tour.scarce.json")
+    (found,) = compare_all(stored_runs(records))
+    assert (found["crash"]["step"], found["crash"]["finished"], found["equal_steps"]) == (1, 0, 1)
+    assert json.loads(found["crash"]["vllm"])["preempted"] == ["c"]
+    assert found["first_difference"]["mini"] is None
+
+
+def test_a_file_that_is_no_replays_is_named(tmp_path, store, result):
+    with pytest.raises(LabError, match=r"ENGINE\.TRACE\.MEMORY\.json"):
+        stored_runs([tmp_path / "summary.json"])
+    run = StoredRun(store("v2_lru", result))
+    steps = tmp_path / "v2_lru.hand.scarce.steps.jsonl"
+    steps.write_text(steps.read_text() + '{"step": 5}\n')
+    with pytest.raises(LabError, match=r"steps\.jsonl: line 6"):
+        list(run.steps)
