@@ -97,7 +97,7 @@ class Experiment:
             comparisons={
                 name: (pair["mini"], pair["vllm"]) for name, pair in given.get("comparisons", {}).items()
             },
-            predictions=tuple(_prediction(entry) for entry in given["predictions"]),
+            predictions=tuple(_prediction(entry, str(path)) for entry in given["predictions"]),
             aha=given.get("aha", "").strip(),
             digest=digest(given),
         )
@@ -120,15 +120,20 @@ def _runs(given: Mapping[str, Any]) -> dict[str, Run]:
     return runs
 
 
-def _prediction(entry: Mapping[str, Any]) -> Prediction:
+def _prediction(entry: Mapping[str, Any], path: str) -> Prediction:
     value = entry["value"]
+    try:
+        metric = Reference.parse(entry["metric"])
+        value = Reference.parse(value) if isinstance(value, str) else value
+    except LabError as error:
+        raise LabError(f"{path}: predictions.{entry['id']}: {error}") from None
     return Prediction(
         id=entry["id"],
         statement=entry["statement"].strip(),
         why=entry["why"].strip(),
-        metric=Reference.parse(entry["metric"]),
+        metric=metric,
         relation=entry["relation"],
-        value=Reference.parse(value) if isinstance(value, str) else value,
+        value=value,
         times=entry.get("times", 1),
         tolerance=entry.get("tolerance", 0),
     )

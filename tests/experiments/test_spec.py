@@ -1,0 +1,116 @@
+"""An experiment's file: what is read, what is refused and how it is named, and what a pin holds."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from vllm_lab.errors import LabError
+from vllm_lab.experiments import __main__ as command
+from vllm_lab.experiments import pins
+from vllm_lab.experiments.references import Reference, Term
+from vllm_lab.experiments.spec import REAL, SCHEMA, Experiment
+from vllm_lab.simulation.replay import ENGINES
+
+ROOT = Path(__file__).parents[2]
+GIVEN = {
+    "title": "A title",
+    "question": "Why?",
+    "trace": "multi_turn",
+    "settings": {"requests": 9, "num_blocks": 20, "prefix_caching": False},
+    "runs": {
+        "mini": {"lru": {"engine": "v2_lru"}},
+        "vllm": {"vllm": {"engine": "vllm_scheduler", "prefix_caching": True}},
+    },
+    "comparisons": {"both": {"mini": "lru", "vllm": "vllm"}},
+    "predictions": [
+        {"id": "p", "statement": "s", "why": "w", "metric": "lru.steps", "relation": "equal", "value": 3}
+    ],
+}
+
+
+def written(folder: Path, **changes) -> Path:
+    path = folder / "exp007.yaml"
+    path.write_text(yaml.safe_dump({**GIVEN, **changes}, sort_keys=False))
+    return path
+
+
+def predicted(**changes) -> list[dict]:
+    return [{**GIVEN["predictions"][0], **changes}]
+
+
+def test_the_projects_own_experiments_are_pinned_and_unchanged():
+    known = pins.read(ROOT / "experiments" / pins.FILE)
+    for path in sorted((ROOT / "experiments").glob("*.yaml")):
+        assert pins.state(known, Experiment.read(path)) == "pinned", path
+
+
+def test_the_schema_names_the_engines_that_there_are():
+    schema = yaml.safe_load(SCHEMA.read_text())
+    assert set(schema["$defs"]["run"]["properties"]["engine"]["enum"]) == {*ENGINES, REAL}
+
+
+def test_a_runs_own_settings_overrule_the_experiments(tmp_path):
+    experiment = Experiment.read(written(tmp_path))
+    shared = ["--limit", "9", "--num-blocks", "20"]
+    assert experiment.runs["lru"].flags == ["--engine", "v2_lru", *shared, "--no-prefix-caching"]
+    assert experiment.runs["vllm"].flags == ["--engine", "vllm_scheduler", *shared, "--prefix-caching"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"trace": "mine"}, ["trace", "single_turn | multi_turn"]),
+        ({"colour": 1}, ["colour", "no such key"]),
+        ({"title": ""}, ["title", "non-empty"]),
+        ({"runs": {"mini": {"lru": {"engine": "v5"}}}}, ["runs.mini.lru.engine", "v4_prefix"]),
+        ({"comparisons": {"both": {"mini": "lru", "vllm": "nobody"}}}, ["comparisons.both", "nobody"]),
+        ({"comparisons": {"lru": {"mini": "lru", "vllm": "vllm"}}}, ["lru is the name of two"]),
+        ({"predictions": predicted(metric="lru.beauty")}, ["predictions.p", "no metric beauty", "ttft_p95"]),
+        ({"predictions": predicted(metric="fifo.steps")}, ["predictions.p", "fifo is neither"]),
+        ({"predictions": predicted(metric="both.steps")}, ["both has no metric", "differing_steps"]),
+        ({"predictions": predicted(metric="lru.steps[priority 1]")}, ["no metric steps"]),
+        ({"predictions": predicted(metric="steps")}, ["predictions.p", "names no metric", "run.metric"]),
+        ({"predictions": predicted(metric="lru.steps / vllm.steps / lru.steps")}, ["two parts"]),
+        ({"predictions": predicted(relation="within")}, ["tolerance"]),
+        ({"predictions": predicted() * 2}, ["the id p is given twice"]),
+    ],
+)
+def test_a_mistake_is_named_with_its_file_and_key(tmp_path, changes, words):
+    with pytest.raises(LabError) as caught:
+        Experiment.read(written(tmp_path, **changes))
+    for word in words:
+        assert word in str(caught.value)
+    assert "exp007.yaml: " in str(caught.value)
+
+
+def test_references_are_read_as_they_are_written():
+    for text in ("a.b", "a.ttft_p95[priority -1]", "a.b / c.d[priority 2]"):
+        assert str(Reference.parse(text)) == text
+    assert Reference.parse("a.b[priority 2]").terms == (Term("a", "b", 2),)
+
+
+def test_a_pin_holds_everything_but_the_aha(tmp_path):
+    path = written(tmp_path)
+    command.main(["pin", str(path)])
+    known = pins.read(tmp_path / pins.FILE)
+    assert pins.state(known, Experiment.read(path)) == "pinned"
+    assert pins.state(known, Experiment.read(written(tmp_path, aha="Now I see."))) == "pinned"
+    changed = Experiment.read(written(tmp_path, settings={"requests": 8, "num_blocks": 20}))
+    assert pins.state(known, changed) == "changed"
+    assert pins.state([], changed) == "unpinned"
+
+
+def test_pins_are_added_and_never_replaced_and_not_after_a_run(tmp_path):
+    command.main(["pin", str(written(tmp_path))])
+    with pytest.raises(LabError, match="pinned already"):
+        command.main(["pin", str(tmp_path / "exp007.yaml")])
+    with pytest.raises(LabError, match="it was run"):
+        command.main(["pin", str(written(tmp_path, title="Another", aha="I knew it."))])
+    command.main(["pin", str(written(tmp_path, title="Another"))])
+    assert len(pins.read(tmp_path / pins.FILE)) == 2
+
+
+def test_check_says_what_a_file_asks_for(tmp_path, capsys):
+    command.main(["check", str(written(tmp_path))])
+    assert capsys.readouterr().out == "exp007: 2 runs, 1 comparisons, 1 predictions, unpinned\n"
