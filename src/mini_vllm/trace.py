@@ -10,8 +10,8 @@ from mini_vllm.request import Request
 def read_trace(path: str, limit: int | None = None) -> list[Request]:
     """The trace's requests (the first `limit` rows), in order of arrival, ties in the file's order.
 
-    JSON Lines needs request_id, arrival_time (s), prompt_token_ids and output_token_ids; priority is 0 if
-    absent.
+    Parquet is this project's own, of tokens or of block ids (Request.of_blocks). JSON Lines needs request_id,
+    arrival_time (s), prompt_token_ids and output_token_ids; priority is 0 if absent.
     MiniError names file, line and key where something is missing or wrong.
     """
     readers = {".jsonl": _read_json_lines, ".parquet": _read_parquet}
@@ -75,13 +75,16 @@ def _read_parquet(path: str, limit: int | None) -> list[Request]:
         chunks = table.column("stream_tokens")
     except (pa.ArrowInvalid, KeyError) as error:
         raise MiniError(f"{path}: not a trace of this project ({error})") from error
-    if metadata.get("unit", "token") != "token":
-        raise MiniError(f"{path}: holds hashes of blocks, no tokens; use a trace made from conversations")
+    of_blocks = metadata.get("unit", "token") == "block"
     streams: dict[int, object] = {}
     requests = []
     for row, (name, arrival, priority, prompt, output, stream) in enumerate(zip(*columns, strict=True)):
         if stream not in streams:
             streams[stream] = chunks[row].values.to_numpy()
         ids = streams[stream]
-        requests.append(Request(name, arrival, priority, ids[:prompt], ids[prompt : prompt + output]))
+        if of_blocks:
+            size, own_id = metadata["block_tokens"], -1 - row
+            requests.append(Request.of_blocks(name, arrival, priority, prompt, output, ids, size, own_id))
+        else:
+            requests.append(Request(name, arrival, priority, ids[:prompt], ids[prompt : prompt + output]))
     return requests

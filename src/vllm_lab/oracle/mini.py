@@ -10,7 +10,7 @@ from mini_vllm.errors import OutOfBlocks
 from mini_vllm.limits import Limits
 from mini_vllm.records import Step, outcome
 from mini_vllm.request import Request
-from mini_vllm.versions import ENGINES
+from mini_vllm.versions import ENGINES, replay
 from vllm_lab.oracle.engine import TracedRequest
 from vllm_lab.oracle.records import Outcome, Refusal, Result
 
@@ -27,6 +27,6 @@ def run(version: str, requests: Sequence[TracedRequest], limits: Limits) -> Resu
     engine = build(rows, limits)
     steps: list[Step] = []
     with suppress(OutOfBlocks):  # how v1 ends; the steps it lacks are counted as differing
-        steps.extend(engine.run())
+        steps.extend(replay(engine))
     refused = [Refusal(request.request_id, why) for request, why in engine.refused]
     return Result(steps, [Outcome(*outcome(request)) for request in rows], refused)
