@@ -1,7 +1,8 @@
 """How long a step lasts, in virtual time: three plain numbers, or a cost model fitted to real steps."""
 
 import json
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator
+from itertools import count, repeat
 from pathlib import Path
 from typing import NamedTuple
 
@@ -24,6 +25,10 @@ class Clock(NamedTuple):
         tokens = load.prefill_tokens + load.decode_tokens
         return self.base + self.per_token * tokens + self.per_request * load.requests
 
+    def decode_seconds(self, requests: int, computed: int) -> Iterator[float]:
+        """Seconds of steps in a row in which each of `requests` computes one token: always the same."""
+        return repeat(self.seconds(StepLoad(0, requests, computed, requests)))
+
 
 class CostModel(NamedTuple):
     """Seconds that a step lasts, by what it works on (see StepLoad); the sum is taken in this order."""
@@ -45,6 +50,12 @@ class CostModel(NamedTuple):
             + self.per_decode_token * load.decode_tokens
             + self.per_context_token * load.context_tokens
         )
+
+    def decode_seconds(self, requests: int, computed: int) -> Iterator[float]:
+        """Seconds of steps in a row in which each of `requests` computes one token; `computed` tokens are
+        there before the first of them."""
+        for context in count(computed + requests, requests):
+            yield self.seconds(StepLoad(0, requests, context, requests))
 
 
 class StepLoad(NamedTuple):

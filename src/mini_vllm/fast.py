@@ -54,7 +54,7 @@ class _Decoding:
         self.base: dict[Request, int] = {}
         self.by_phase: defaultdict[int, list[Request]] = defaultdict(list)
         self.ends: defaultdict[int, list[Request]] = defaultdict(list)  # step -> who ends with it
-        self.context_tokens = 0  # computed by all of them
+        self.base_sum = 0
         self.names: dict[str, int] = {}  # request id -> 1
         self.shown: dict[str, int] | None = None  # copy of `names` that records share
 
@@ -63,22 +63,14 @@ class _Decoding:
         base = self.base[request] = request.num_computed_tokens - self.step
         self.by_phase[base % self.size].append(request)
         self.ends[request.total_tokens - 2 - base].append(request)
-        self.context_tokens += request.num_computed_tokens
+        self.base_sum += base
         self.names[request.request_id] = 1
         self.shown = None
 
-    def in_need(self) -> list[Request]:
-        """Those whose blocks are full: they need another for this step's token."""
-        return self.by_phase[-self.step % self.size]
-
-    def filling(self) -> list[Request]:
-        """Those whose last block this step's token fills."""
-        return self.by_phase[(-self.step - 1) % self.size]
-
-    def advance(self) -> None:
-        """Everyone has computed this step's token."""
-        self.step += 1
-        self.context_tokens += len(self.base)
+    @property
+    def context_tokens(self) -> int:
+        """Computed tokens of all of them."""
+        return self.base_sum + self.step * len(self.base)
 
     def take_finished(self, now: float) -> list[Request]:
         """Those whose last token appeared with the step that ended at `now` (s); they leave."""
@@ -88,7 +80,7 @@ class _Decoding:
             request.last_token_time = now
             base = self.base.pop(request)
             self.by_phase[base % self.size].remove(request)
-            self.context_tokens -= request.num_computed_tokens
+            self.base_sum -= base
             del self.names[request.request_id]
             self.shown = None
         return finished
@@ -116,17 +108,25 @@ class _FastRun:
         self.decoding = _Decoding(engine.limits.block_size)
         self.head: Request | None = None  # the first of the waiting, when last looked at
         self.blocked = False  # `head` could not be admitted and still cannot, or nobody waits
+        self.decode_seconds: Iterator[float] | None = None  # of the steps to come, if all are mere decodes
 
     def steps(self) -> Iterator[Step]:
         """All steps that schedule something, to the end."""
-        engine, scheduler = self.engine, self.scheduler
+        engine, scheduler, decoding = self.engine, self.scheduler, self.decoding
         while True:
             if not scheduler.running or (engine.coming and engine.coming[-1].arrival_time <= engine.now):
                 if not engine.enter():
                     return
                 self.look_at_head()
-            step = self.step()
-            if step is not None and self.record:
+            if not self.serve_decoding():
+                step = self.plain_step()
+            elif not self.blocked:
+                step = self.schedule_others()
+            elif decoding.step in decoding.ends:
+                step = self.finish_step(SchedulerOutput())
+            else:
+                step = self.pass_step()
+            if self.record and step is not None:
                 yield step
 
     def look_at_head(self) -> None:
@@ -136,50 +136,42 @@ class _FastRun:
             self.head = head
             self.blocked = False
 
-    def step(self) -> Step | None:
-        """One step, as Engine.step; None also where no record is wanted."""
-        decoding, allocate = self.decoding, self.blocks.allocate
-        if not decoding.base:
-            return self.plain_step()
+    def serve_decoding(self) -> bool:
+        """Blocks for the decoding requests' tokens; False if that takes Engine.step: not all can have one, or
+        nobody decodes."""
+        decoding = self.decoding
         try:
-            for request in decoding.in_need():
-                allocate(request, request.num_slots + 1)
+            for request in decoding.by_phase[-decoding.step % decoding.size]:
+                self.blocks.allocate(request, request.num_slots + 1)
         except OutOfBlocks:
             # Those before it in running order have their block, as they should. Only then are blocks filled:
             # those behind it may lose theirs unfilled. The order of taking and filling is free otherwise, as
             # what is taken is no running request's.
-            return self.plain_step()
-        for request in decoding.filling():
-            allocate(request, request.num_slots)
-            if self.blocked and self.may_continue_head(request):
-                self.blocked = False
-        return self.finish_step(SchedulerOutput()) if self.blocked else self.schedule_others()
-
-    def may_continue_head(self, request: Request) -> bool:
-        """Whether the block that `request` fills holds the same as the head's block in that place."""
-        if self.head is None:
             return False
+        for request in decoding.by_phase[~decoding.step % decoding.size]:
+            self.blocks.cache_blocks(request, request.num_slots)
+            if self.head is not None and self.continues(self.head, request):
+                self.blocked = False
+        return bool(decoding.base)
+
+    def continues(self, head: Request, request: Request) -> bool:
+        """Whether the block that `request` fills holds what `head` has in that place: it may now hit more."""
         size = self.blocks.block_size
         index = request.num_slots // size - 1
-        return request.block_tokens(index, size) == self.head.block_tokens(index, size)
+        return request.block_tokens(index, size) == head.block_tokens(index, size)
 
-    def plain_step(self) -> Step | None:
-        """A step of the readable loop; then find anew who decodes."""
-        decoding = self.decoding
-        for request in decoding.base:
-            decoding.settle(request)
-        step = self.engine.step()
-        decoding.clear()
-        self.join_decoding()
-        self.blocked = False
-        return step
-
-    def join_decoding(self) -> None:
-        """Who runs behind the decoding requests decodes, too, unless it is a last, unfinished prefill."""
-        for request in self.scheduler.running[len(self.decoding.base) :]:
-            lacking = request.num_tokens - request.num_computed_tokens
-            if lacking == 1 and request.first_token_time is not None:
-                self.decoding.join(request)
+    def pass_step(self) -> Step | None:
+        """A step that decides nothing but the blocks just served: time passes."""
+        engine, decoding = self.engine, self.decoding
+        if self.decode_seconds is None:
+            self.decode_seconds = engine.limits.clock.decode_seconds(
+                len(decoding.base), decoding.context_tokens
+            )
+        start = engine.now
+        engine.now = start + next(self.decode_seconds)
+        decoding.step += 1
+        engine.steps += 1
+        return self.note(start, decoding.scheduled(), []) if self.record else None
 
     def schedule_others(self) -> Step | None:
         """A last prefill and the waiting requests, by the version's own scheduler."""
@@ -199,26 +191,54 @@ class _FastRun:
         """Everyone decoding computed a token, and `output` holds the others: as Engine.finish_step."""
         engine, decoding, others = self.engine, self.decoding, output.scheduled
         decoders = len(decoding.base)
-        decoding.advance()
-        load = StepLoad(0, decoders, decoding.context_tokens, decoders)
-        if others:
-            computed = (request.num_computed_tokens + new for request, new in others.items())
-            load = StepLoad(*map(add, load, StepLoad.of(others.values(), computed)))
+        decoding.step += 1
+        computed = (request.num_computed_tokens + new for request, new in others.items())
+        load = StepLoad.of(others.values(), computed)
+        load = StepLoad(*map(add, load, (0, decoders, decoding.context_tokens, decoders)))
         start = engine.now
         engine.now = start + engine.limits.clock.seconds(load)
+        self.decode_seconds = None
         scheduled = decoding.scheduled() if self.record else {}
         finished = decoding.take_finished(engine.now)
         for request in finished:
             self.blocks.release(request)
             self.scheduler.running.remove(request)
             self.blocked = False
-        if others:
-            scheduled = scheduled | {request.request_id: new for request, new in others.items()}
-            finished += self.scheduler.update(output, engine.now)
-            self.join_decoding()
+        finished += self.scheduler.update(output, engine.now)
+        self.join_decoding()
         engine.steps += 1
-        evicted = self.blocks.take_evicted()
         if not self.record:
+            self.blocks.take_evicted()
             return None
-        names = [request.request_id for request in finished]
-        return Step(engine.steps - 1, start, scheduled, [], names, list(evicted), self.blocks.num_free)
+        return self.note(start, scheduled | {r.request_id: new for r, new in others.items()}, finished)
+
+    def note(self, start: float, scheduled: dict[str, int], finished: list[Request]) -> Step:
+        """The record of the step that began at `start` (s)."""
+        return Step(
+            self.engine.steps - 1,
+            start,
+            scheduled,
+            [],
+            [request.request_id for request in finished],
+            list(self.blocks.take_evicted()),
+            self.blocks.num_free,
+        )
+
+    def plain_step(self) -> Step | None:
+        """A step of the readable loop; then find anew who decodes."""
+        decoding = self.decoding
+        for request in decoding.base:
+            decoding.settle(request)
+        step = self.engine.step()
+        decoding.clear()
+        self.join_decoding()
+        self.blocked = False
+        self.decode_seconds = None
+        return step
+
+    def join_decoding(self) -> None:
+        """Who runs behind the decoding requests decodes, too, unless it is a last, unfinished prefill."""
+        for request in self.scheduler.running[len(self.decoding.base) :]:
+            lacking = request.num_tokens - request.num_computed_tokens
+            if lacking == 1 and request.first_token_time is not None:
+                self.decoding.join(request)

@@ -22,8 +22,8 @@ class BlockManager:
         return len(self.free)
 
     def num_missing(self, request: Request, num_tokens: int) -> int:
-        """Blocks that `request` lacks to hold its first `num_tokens` tokens."""
-        return max(0, -(-num_tokens // self.block_size) - len(request.block_table))
+        """Blocks that `request` lacks to hold its first `num_tokens` tokens; 0 or less if it has them."""
+        return -(-num_tokens // self.block_size) - len(request.block_table)
 
     def can_allocate(self, request: Request, num_tokens: int) -> bool:
         """Whether `allocate` would succeed."""
@@ -35,7 +35,7 @@ class BlockManager:
         missing = self.num_missing(request, num_tokens)
         if missing > self.num_free:
             raise OutOfBlocks(f"{request.request_id} needs {missing} blocks, {self.num_free} are free")
-        if missing:
+        if missing > 0:
             request.block_table += [self.take() for _ in range(missing)]
             request.num_slots = len(request.block_table) * self.block_size
 

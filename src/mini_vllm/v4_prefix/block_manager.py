@@ -66,11 +66,16 @@ class BlockManager(v3.BlockManager):
         the model runs them in order (kv_cache_manager.py, allocate_slots, its last lines).
         """
         super().allocate(request, num_tokens)
+        self.cache_blocks(request, num_tokens)
+
+    def cache_blocks(self, request: Request, num_tokens: int) -> None:
+        """Make the blocks that the request's first `num_tokens` tokens fill known by their content."""
         full = num_tokens // self.block_size
+        width, node = request.block_width(self.block_size), request.last_node
         for index in range(request.num_cached_blocks, full):
-            tokens = request.block_tokens(index, self.block_size)
-            request.last_node = self.cache.insert(request.last_node, tokens, request.block_table[index])
-        request.num_cached_blocks = full
+            tokens = request.token_bytes[index * width : (index + 1) * width]
+            node = self.cache.insert(node, tokens, request.block_table[index])
+        request.num_cached_blocks, request.last_node = full, node
 
     def take(self) -> int:
         """The block at the front of the free ones. What it held is forgotten only now."""

@@ -16,14 +16,22 @@ from vllm_lab.oracle.records import Outcome, Refusal, Result
 
 
 def run(version: str, requests: Sequence[TracedRequest], limits: Limits) -> Result:
-    """Replay through mini_vllm's `version`; a run that ends in v1's OutOfBlocks is as long as it got."""
-    build = ENGINES[version]
-    if not build.has_chunked_prefill:
-        limits = replace(limits, chunked_prefill=False)
+    """Replay through mini_vllm's `version`."""
     rows = [
         Request(row.request_id, row.arrival_time, row.priority, row.prompt, row.output)
         for row in sorted(requests, key=lambda row: row.arrival_time)
     ]
+    return run_rows(version, rows, limits)
+
+
+def run_rows(version: str, rows: Sequence[Request], limits: Limits) -> Result:
+    """Replay mini_vllm's own requests, fresh and in order of arrival.
+
+    A run that ends in v1's OutOfBlocks is as long as it got.
+    """
+    build = ENGINES[version]
+    if not build.has_chunked_prefill:
+        limits = replace(limits, chunked_prefill=False)
     engine = build(rows, limits)
     steps: list[Step] = []
     with suppress(OutOfBlocks):  # how v1 ends; the steps it lacks are counted as differing
