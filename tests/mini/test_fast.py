@@ -1,6 +1,7 @@
 """The fast loop writes the very bytes of the readable one: steps and requests."""
 
 from dataclasses import replace
+from random import Random
 
 import pytest
 from hypothesis import given, settings
@@ -37,5 +38,32 @@ def both_ways(version, rows, limits):
 def test_random_workloads_give_the_readable_loops_bytes(version, workload, clock):
     rows, limits = workload
     plain, quick, unrecorded = both_ways(version, rows, replace(limits, clock=clock))
+    assert quick == plain
+    assert unrecorded == ([], *plain[1:])
+
+
+def conversations(count, turns):
+    """Requests that share beginnings as conversations do: a turn's prompt holds the one before and its answer."""
+    rng = Random(0)
+    rows = []
+    for number in range(count):
+        stream = [number * 10_000 + n for n in range(4_000)]
+        arrival, prompt = rng.uniform(0, 3), 0
+        for turn in range(turns):
+            prompt += rng.randint(1, 90)
+            output = rng.randint(1, 120)
+            tokens = stream[:prompt], stream[prompt : prompt + output]
+            rows.append(Row(f"c{number}-t{turn}", arrival, rng.randint(0, 2), *tokens))
+            arrival, prompt = arrival + rng.expovariate(0.5), prompt + output
+    return rows
+
+
+@pytest.mark.parametrize("policy", ["fcfs", "priority"])
+@pytest.mark.parametrize(
+    ("num_blocks", "block_size", "budget"), [(4000, 16, 8192), (150, 8, 256), (60, 16, 64)]
+)
+def test_conversations_give_the_readable_loops_bytes(num_blocks, block_size, budget, policy):
+    limits = Limits(num_blocks, block_size, 64, budget, policy, clock=CLOCKS[-1])
+    plain, quick, unrecorded = both_ways("v4_prefix", conversations(40, 4), limits)
     assert quick == plain
     assert unrecorded == ([], *plain[1:])

@@ -53,7 +53,7 @@ class Scheduler(v2.Scheduler):
                     budget += scheduled.get(victim, 0)
                     if victim in scheduled:
                         index -= 1
-                    self.preempt(victim, output)
+                    self.preempt(victim, request, output)
                     if victim is request:
                         return budget  # vLLM leaves the loop here: those behind it get nothing in this step
                 self.blocks.allocate(request, num_tokens)
