@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 
 from mini_vllm import fast
 from mini_vllm.clock import Clock, CostModel
+from mini_vllm.limits import Limits
 from mini_vllm.records import lines, outcome
-from tests.mini.workloads import CLOCK, engine, workloads
+from tests.mini.workloads import CLOCK, Row, engine, workloads
 
 CLOCKS = (
     CLOCK,
@@ -43,7 +44,7 @@ def test_random_workloads_give_the_readable_loops_bytes(version, workload, clock
 
 
 def conversations(count, turns):
-    """Requests that share beginnings as conversations do: a turn's prompt holds the one before and its answer."""
+    """Rows that share beginnings as conversations do: a prompt holds the one before it and its answer."""
     rng = Random(0)
     rows = []
     for number in range(count):
