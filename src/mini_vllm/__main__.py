@@ -4,16 +4,17 @@ life. The flags are those of `python -m vllm_lab.oracle`."""
 import argparse
 import sys
 from collections.abc import Sequence
+from contextlib import nullcontext
 
 from mini_vllm.clock import DEFAULT_CLOCK, parse_clock, read_cost_model
 from mini_vllm.errors import MiniError, OutOfBlocks
 from mini_vllm.explain import explain
 from mini_vllm.limits import Limits
-from mini_vllm.records import whole_file, write_requests
+from mini_vllm.records import lines, whole_file, write_requests
 from mini_vllm.request import Request
 from mini_vllm.trace import read_trace
 from mini_vllm.v1_naive.engine import Engine
-from mini_vllm.versions import ENGINES, VERSIONS
+from mini_vllm.versions import ENGINES, VERSIONS, replay
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -32,7 +33,7 @@ def parser() -> argparse.ArgumentParser:
     commands = top.add_subparsers(required=True, metavar="run|explain")
     run = commands.add_parser("run", help="replay a trace")
     run.set_defaults(command=run_command)
-    run.add_argument("--steps", required=True, metavar="OUT", help="steps, JSON Lines")
+    run.add_argument("--steps", metavar="OUT", help="steps, JSON Lines; quicker without")
     run.add_argument("--requests", required=True, metavar="OUT", help="requests, CSV")
     why = commands.add_parser("explain", help="tell one request's life")
     why.set_defaults(command=explain_command)
@@ -86,9 +87,11 @@ def run_command(args: argparse.Namespace) -> None:
     engine, requests = build(args)
     for request, why in engine.refused:
         print(f"refused: {request.request_id} {why}", file=sys.stderr)
-    with whole_file(args.steps) as file:
+    with whole_file(args.steps) if args.steps else nullcontext() as file:
         try:
-            file.writelines(step.line() + "\n" for step in engine.run())
+            for line in lines(replay(engine, record=file is not None)):
+                if file is not None:
+                    file.write(line + "\n")
         except OutOfBlocks as error:
             finished = sum(request.finished for request in requests)
             print(

@@ -1,7 +1,8 @@
 """How long a step lasts, in virtual time: three plain numbers, or a cost model fitted to real steps."""
 
 import json
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator
+from itertools import count, repeat
 from pathlib import Path
 from typing import NamedTuple
 
@@ -17,7 +18,16 @@ class Clock(NamedTuple):
 
     def step_seconds(self, new: Collection[int], computed: Iterable[int]) -> float:
         """Seconds of a step. `new`: tokens scheduled for each request; `computed` is not looked at."""
-        return self.base + self.per_token * sum(new) + self.per_request * len(new)
+        return self.seconds(StepLoad(sum(new), 0, 0, len(new)))  # prefill or decode: it is all one here
+
+    def seconds(self, load: "StepLoad") -> float:
+        """Seconds of a step that works on `load`."""
+        tokens = load.prefill_tokens + load.decode_tokens
+        return self.base + self.per_token * tokens + self.per_request * load.requests
+
+    def decode_seconds(self, requests: int, computed: int) -> Iterator[float]:
+        """Seconds of steps in a row in which each of `requests` computes one token: always the same."""
+        return repeat(self.seconds(StepLoad(0, requests, computed, requests)))
 
 
 class CostModel(NamedTuple):
@@ -30,13 +40,22 @@ class CostModel(NamedTuple):
 
     def step_seconds(self, new: Collection[int], computed: Iterable[int]) -> float:
         """Seconds of a step. For each request: its `new` tokens, and the tokens `computed` with them."""
-        load = StepLoad.of(new, computed)
+        return self.seconds(StepLoad.of(new, computed))
+
+    def seconds(self, load: "StepLoad") -> float:
+        """Seconds of a step that works on `load`."""
         return (
             self.base
             + self.per_prefill_token * load.prefill_tokens
             + self.per_decode_token * load.decode_tokens
             + self.per_context_token * load.context_tokens
         )
+
+    def decode_seconds(self, requests: int, computed: int) -> Iterator[float]:
+        """Seconds of steps in a row in which each of `requests` computes one token; `computed` tokens are
+        there before the first of them."""
+        for context in count(computed + requests, requests):
+            yield self.seconds(StepLoad(0, requests, context, requests))
 
 
 class StepLoad(NamedTuple):
@@ -45,12 +64,13 @@ class StepLoad(NamedTuple):
     prefill_tokens: int  # new tokens of requests with more than one
     decode_tokens: int  # requests with one new token: what vLLM's attention backends call decodes
     context_tokens: int  # tokens looked at: over all requests, those computed when the step ends
+    requests: int
 
     @classmethod
     def of(cls, new: Collection[int], computed: Iterable[int]) -> "StepLoad":
         """The load of a step, from each request's new tokens and its computed tokens, these included."""
         decodes = sum(tokens == 1 for tokens in new)
-        return cls(sum(new) - decodes, decodes, sum(computed))
+        return cls(sum(new) - decodes, decodes, sum(computed), len(new))
 
 
 DEFAULT_CLOCK = Clock(0.01, 0.00001, 0.0001)

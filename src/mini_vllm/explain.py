@@ -1,11 +1,13 @@
 """Why one request was admitted, waited, was preempted, hit the cache: its life, a line for each change."""
 
 from collections.abc import Iterator
+from itertools import takewhile
 
 from mini_vllm.errors import MiniError, OutOfBlocks
 from mini_vllm.request import Request
 from mini_vllm.v1_naive.engine import Engine
 from mini_vllm.v1_naive.scheduler import SchedulerOutput
+from mini_vllm.v4_prefix.prefix_cache import Node, PrefixCache
 
 
 def explain(engine: Engine, request_id: str) -> Iterator[str]:
@@ -27,51 +29,53 @@ class _Story:
         self.engine = engine
         self.request = request
         self.waits = ""  # the last reason told, so that a long wait is one line
+        self.since = request.arrival_time  # s; when it began to wait
+        self.waited = 0.0  # s, in all
+        self.lost = 0  # tokens that were computed when it was preempted
+        self.recomputed = 0  # tokens, in all
+        self.evicted: dict[str, int] = {}  # name of a block -> the last step that evicted it
 
     def lines(self) -> Iterator[str]:
-        request = self.request
+        engine, request = self.engine, self.request
         yield (
             f"arrives at {request.arrival_time:.6g} s, priority {request.priority}, "
             f"{request.prompt_tokens} prompt tokens, {request.output_tokens} output tokens"
         )
-        while not request.finished and self.engine.enter():
-            if request.arrival_time > self.engine.now:
-                self.engine.step()
-                continue
-            head = f"step {self.engine.steps} ({self.engine.now:.6g} s)"
+        while not request.finished and engine.enter():
+            head = f"step {engine.steps} ({engine.now:.6g} s)"
+            here = request.arrival_time <= engine.now
             before = request.num_computed_tokens, bool(request.block_table)
             try:
-                output = self.engine.scheduler.schedule()
+                output = engine.scheduler.schedule()
             except OutOfBlocks as error:
                 yield f"{head}: the run ends, {error}"
                 return
-            for text in self._decision(output, *before):
-                yield f"{head}: {text}"
+            self.evicted |= dict.fromkeys(engine.blocks.take_evicted(), engine.steps)
+            if here:
+                for text in self._decision(output, *before):
+                    yield f"{head}: {text}"
             generated = request.num_tokens
-            self.engine.finish_step(output)
+            engine.finish_step(output)
             if request.finished:
-                yield f"{head}: finishes at {self.engine.now:.6g} s, its blocks are free again"
+                yield f"{head}: finishes at {engine.now:.6g} s, its blocks are free again"
             elif generated == request.prompt_tokens < request.num_tokens:
-                yield f"{head}: first token at {self.engine.now:.6g} s"
+                yield f"{head}: first token at {engine.now:.6g} s"
+        yield self._summary()
 
     def _decision(self, output: SchedulerOutput, computed: int, was_running: bool) -> Iterator[str]:
-        request, blocks = self.request, self.engine.blocks
+        request = self.request
         if request in output.preempted:
-            self.waits = ""
+            self.waits, self.since, self.lost = "", self.engine.now, computed
+            needy = output.preempted[request]
+            who = "it needs a block itself" if needy is request else f"{needy.request_id} needs a block"
             yield (
-                f"preempted: a running request found no free block, and this one "
-                f"{self.engine.scheduler.victim_rule}; loses {computed} computed tokens and starts over"
+                f"preempted: {who}, none is free, and this one {self.engine.scheduler.victim_rule}; "
+                f"loses {computed} computed tokens and starts over"
             )
         elif request in output.scheduled:
             new = output.scheduled[request]
             if not was_running:
-                self.waits = ""
-                cached = request.num_computed_tokens
-                hit = f"{cached} tokens from the cache, " if cached else "nothing from the cache, "
-                yield (
-                    f"admitted: {hit}computes {new} of {request.num_tokens}, holds "
-                    f"{len(request.block_table)} blocks, {blocks.num_free} are free"
-                )
+                yield self._admission(new)
             elif new > 1:
                 yield f"computes {new} more prompt tokens, {computed + new} of {request.num_tokens}"
         elif was_running:
@@ -82,6 +86,43 @@ class _Story:
                 self.waits = reason
                 yield f"waits: {reason}"
 
+    def _admission(self, new: int) -> str:
+        request, blocks = self.request, self.engine.blocks
+        waited, cached = self.engine.now - self.since, request.num_computed_tokens
+        again = max(0, self.lost - cached)
+        self.waits = ""
+        self.waited += waited
+        self.recomputed += again
+        parts = [
+            f"admitted after {waited:.6g} s: {cached or 'no'} tokens from the cache{self._miss(cached)}",
+            f"computes {new} of {request.num_tokens}",
+            f"holds {len(request.block_table)} blocks, {blocks.num_free} are free",
+        ]
+        if again:
+            parts.insert(2, f"{again} of its tokens for the second time")
+        return ", ".join(parts)
+
+    def _miss(self, cached: int) -> str:
+        """Why not more than the first `cached` tokens were found, in brackets."""
+        request, size = self.request, self.engine.blocks.block_size
+        cache: PrefixCache | None = getattr(self.engine.blocks, "cache", None)
+        index = cached // size  # of the block that was not found
+        if cache is None:
+            return " (there is none)"
+        if index == (request.num_tokens - 1) // size:
+            return " (all it could use: its last token must be computed)"
+        parent = cache.node_of[request.block_table[index - 1]] if index else cache.root
+        tokens = request.block_tokens(index, size)
+        step = self.evicted.get(cache.name(Node(parent, tokens)))
+        if step is not None:
+            return f" (block {index + 1} was evicted at step {step})"
+        others = [other for other in parent.children if other != tokens]
+        if not others:
+            return f" (nobody had its block {index + 1} before)"
+        same = max(_common_ids(tokens, other) for other in others) * request.tokens_per_id
+        parts = cached + same
+        return f" (nobody had its block {index + 1} before: it parts from the others after token {parts})"
+
     def _waiting_reason(self) -> str:
         """Its own obstacle if it stands first, else who stands before it."""
         ahead = list(self.engine.scheduler.waiting)
@@ -89,3 +130,19 @@ class _Story:
         if place == 0:
             return self.engine.scheduler.blocked
         return f"{ahead[0].request_id} stands before it ({self.engine.scheduler.blocked})"
+
+    def _summary(self) -> str:
+        request = self.request
+        return (
+            f"in all: waited {self.waited:.6g} s, preempted {request.preemptions} times, "
+            f"{request.cached_tokens} of {request.prompt_tokens} prompt tokens cached, "
+            f"{self.recomputed} tokens computed again, "
+            f"TTFT {request.first_token_time - request.arrival_time:.6g} s, "
+            f"E2E {request.last_token_time - request.arrival_time:.6g} s"
+        )
+
+
+def _common_ids(one: bytes, other: bytes) -> int:
+    """How many leading int32 ids are equal."""
+    pairs = zip(memoryview(one).cast("i"), memoryview(other).cast("i"), strict=True)
+    return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))

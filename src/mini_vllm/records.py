@@ -28,8 +28,24 @@ class Step:
 
     def line(self) -> str:
         """One JSON object, keys in the order above."""
-        record = {name: getattr(self, name) for name in self.__slots__}
-        return json.dumps(record, ensure_ascii=False, separators=(",", ":"))
+        return next(lines([self]))
+
+
+def lines(steps: Iterable[Step]) -> Iterator[str]:
+    """A JSON object for each step, keys in the order of Step. A map that several steps in a row share is
+    written out once: it is the longest part by far."""
+    scheduled, text = None, ""
+    for step in steps:
+        if step.scheduled is not scheduled:
+            scheduled, text = step.scheduled, _json(step.scheduled)
+        yield (
+            f'{{"step":{step.step},"time":{_json(step.time)},"scheduled":{text},'
+            f'"preempted":{_json(step.preempted)},"finished":{_json(step.finished)},'
+            f'"evicted":{_json(step.evicted)},"free_blocks":{step.free_blocks}}}'
+        )
+
+
+_json = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 
 def outcome(request: Request) -> list:

@@ -31,6 +31,7 @@ class Request:
         "prompt_tokens",
         "request_id",
         "token_bytes",
+        "tokens_per_id",
         "total_tokens",
     )
 
@@ -42,6 +43,7 @@ class Request:
         prompt: Sequence[int],
         output: Sequence[int],
     ) -> None:
+        """A request of `prompt` and `output` token ids (int32)."""
         self.request_id = request_id
         self.arrival_time = arrival_time  # s
         self.priority = priority  # smaller is served earlier
@@ -49,6 +51,7 @@ class Request:
         self.output_tokens = len(output)
         self.total_tokens = len(prompt) + len(output)
         # Tokens as bytes: a slice is the dictionary key of a block and the very input of its sha256.
+        self.tokens_per_id = 1
         both = np.concatenate([np.asarray(prompt, "<i4"), np.asarray(output, "<i4")])
         self.token_bytes = both.tobytes()
 
@@ -64,14 +67,45 @@ class Request:
         self.first_token_time: float | None = None  # s
         self.last_token_time: float | None = None  # s
 
+    @classmethod
+    def of_blocks(
+        cls,
+        request_id: str,
+        arrival_time: float,
+        priority: int,
+        prompt_tokens: int,
+        output_tokens: int,
+        block_ids: Sequence[int],
+        block_tokens: int,
+        own_id: int,
+    ) -> "Request":
+        """A request of a trace that tells prompts by the ids of their blocks, `block_tokens` tokens each.
+
+        An id stands for that many equal tokens, so two prompts share a block if and only if their ids are
+        equal from the start. The prompt's partial last block and the output are the request's own: `own_id`,
+        which no other request has.
+        """
+        full = prompt_tokens // block_tokens
+        own = -(-(prompt_tokens + output_tokens) // block_tokens) - full
+        request = cls(request_id, arrival_time, priority, block_ids[:full], [own_id] * own)
+        request.tokens_per_id = block_tokens
+        request.prompt_tokens = request.num_tokens = prompt_tokens
+        request.output_tokens = output_tokens
+        request.total_tokens = prompt_tokens + output_tokens
+        return request
+
     @property
     def finished(self) -> bool:
         """True once the last output token has appeared."""
         return self.num_tokens == self.total_tokens
 
+    def block_width(self, block_size: int) -> int:
+        """How many of token_bytes tell the content of one block."""
+        return TOKEN_BYTES * block_size // self.tokens_per_id
+
     def block_tokens(self, index: int, block_size: int) -> bytes:
-        """The tokens of block `index` (int32 little-endian, 4 × block_size bytes)."""
-        width = TOKEN_BYTES * block_size
+        """What block `index` holds: int32 little-endian ids, each of tokens_per_id of its tokens."""
+        width = self.block_width(block_size)
         return self.token_bytes[index * width : (index + 1) * width]
 
     def append_token(self, now: float) -> None:

@@ -3,6 +3,8 @@
 import json
 from pathlib import Path
 
+import numpy as np
+
 from mini_vllm.errors import MiniError
 from mini_vllm.request import Request
 
@@ -10,8 +12,8 @@ from mini_vllm.request import Request
 def read_trace(path: str, limit: int | None = None) -> list[Request]:
     """The trace's requests (the first `limit` rows), in order of arrival, ties in the file's order.
 
-    JSON Lines needs request_id, arrival_time (s), prompt_token_ids and output_token_ids; priority is 0 if
-    absent.
+    Parquet is this project's own, of tokens or of block ids (Request.of_blocks). JSON Lines needs request_id,
+    arrival_time (s), prompt_token_ids and output_token_ids; priority is 0 if absent.
     MiniError names file, line and key where something is missing or wrong.
     """
     readers = {".jsonl": _read_json_lines, ".parquet": _read_parquet}
@@ -66,22 +68,34 @@ def _read_parquet(path: str, limit: int | None) -> list[Request]:
         from pyarrow import parquet
     except ImportError as error:
         raise MiniError(f"{path}: reading Parquet needs pyarrow; install it, or give JSON Lines") from error
+    names = ("request_id", "arrival_time", "priority", "prompt_tokens", "output_tokens", "stream")
     try:
         table = parquet.read_table(path)
         metadata = json.loads((table.schema.metadata or {}).get(b"vllm_lab", b"{}"))
+        block_tokens = metadata["block_tokens"] if metadata.get("unit") == "block" else None
         table = table.slice(0, limit)
-        names = ("request_id", "arrival_time", "priority", "prompt_tokens", "output_tokens", "stream")
-        columns = [table.column(name).to_pylist() for name in names]
+        columns = [table.column(name) for name in names]
         chunks = table.column("stream_tokens")
-    except (pa.ArrowInvalid, KeyError) as error:
+    except (pa.ArrowInvalid, KeyError, ValueError) as error:
         raise MiniError(f"{path}: not a trace of this project ({error})") from error
-    if metadata.get("unit", "token") != "token":
-        raise MiniError(f"{path}: holds hashes of blocks, no tokens; use a trace made from conversations")
-    streams: dict[int, object] = {}
+    for name, column in zip(names, columns, strict=True):
+        if column.null_count:
+            raise MiniError(f"{path}: a row has no {name}; make the trace again")
+    streams: dict[int, np.ndarray] = {}
     requests = []
-    for row, (name, arrival, priority, prompt, output, stream) in enumerate(zip(*columns, strict=True)):
+    for row, (*given, prompt, output, stream) in enumerate(
+        zip(*(column.to_pylist() for column in columns), strict=True)
+    ):
         if stream not in streams:
+            if not chunks[row].is_valid:
+                raise MiniError(f"{path}: {given[0]}: no row up to it has the ids of its stream")
             streams[stream] = chunks[row].values.to_numpy()
         ids = streams[stream]
-        requests.append(Request(name, arrival, priority, ids[:prompt], ids[prompt : prompt + output]))
+        needed = -(-prompt // block_tokens) if block_tokens else prompt + output
+        if needed > len(ids):
+            raise MiniError(f"{path}: {given[0]}: its stream has {len(ids)} ids, {needed} are needed")
+        if block_tokens:
+            requests.append(Request.of_blocks(*given, prompt, output, ids, block_tokens, own_id=-1 - row))
+        else:
+            requests.append(Request(*given, ids[:prompt], ids[prompt:needed]))
     return requests

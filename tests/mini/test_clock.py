@@ -14,7 +14,7 @@ MODEL = {"base": 1.0, "per_prefill_token": 0.5, "per_decode_token": 0.25, "per_c
 
 
 def test_a_step_splits_into_prefill_decode_and_context_tokens():
-    assert StepLoad.of([8, 1, 1], [8, 11, 20]) == (8, 2, 39)
+    assert StepLoad.of([8, 1, 1], [8, 11, 20]) == (8, 2, 39, 3)
 
 
 def test_a_cost_model_times_a_prefill_and_the_decodes_behind_it():

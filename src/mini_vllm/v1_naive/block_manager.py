@@ -1,5 +1,7 @@
 """GPU memory as a list of free block ids. Mirrors vLLM's KVCacheManager and BlockPool, much simplified."""
 
+from collections.abc import Iterator
+
 from mini_vllm.errors import OutOfBlocks
 from mini_vllm.ranges import nvtx_range
 from mini_vllm.request import Request
@@ -20,8 +22,8 @@ class BlockManager:
         return len(self.free)
 
     def num_missing(self, request: Request, num_tokens: int) -> int:
-        """Blocks that `request` lacks to hold its first `num_tokens` tokens."""
-        return max(0, -(-num_tokens // self.block_size) - len(request.block_table))
+        """Blocks that `request` lacks to hold its first `num_tokens` tokens; 0 or less if it has them."""
+        return -(-num_tokens // self.block_size) - len(request.block_table)
 
     def can_allocate(self, request: Request, num_tokens: int) -> bool:
         """Whether `allocate` would succeed."""
@@ -33,8 +35,9 @@ class BlockManager:
         missing = self.num_missing(request, num_tokens)
         if missing > self.num_free:
             raise OutOfBlocks(f"{request.request_id} needs {missing} blocks, {self.num_free} are free")
-        request.block_table += [self.take() for _ in range(missing)]
-        request.num_slots = len(request.block_table) * self.block_size
+        if missing > 0:
+            request.block_table += [self.take() for _ in range(missing)]
+            request.num_slots = len(request.block_table) * self.block_size
 
     def take(self) -> int:
         """One free block's id."""
@@ -46,6 +49,6 @@ class BlockManager:
         request.block_table = []
         request.num_slots = 0
 
-    def take_evicted(self) -> list[str]:
+    def take_evicted(self) -> Iterator[str]:
         """Names of the cached blocks given up since the last call: none, as v1 to v3 cache nothing."""
-        return []
+        return iter(())

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 
+from mini_vllm.errors import MiniError
 from mini_vllm.limits import Limits
 from mini_vllm.ranges import nvtx_range
 from mini_vllm.records import Step
@@ -20,6 +21,12 @@ class Engine:
 
     def __init__(self, requests: Sequence[Request], limits: Limits) -> None:
         self.limits = limits
+        for request in requests:
+            if request.tokens_per_id not in (1, limits.block_size):
+                raise MiniError(
+                    f"block_size is {limits.block_size}, must be {request.tokens_per_id}: the trace tells "
+                    f"prompts by ids of blocks of so many tokens"
+                )
         self.refused = [
             (request, why) for request in requests if (why := limits.refusal(request.total_tokens))
         ]
@@ -75,6 +82,6 @@ class Engine:
             {request.request_id: tokens for request, tokens in scheduled.items()},
             [request.request_id for request in output.preempted],
             [request.request_id for request in finished],
-            evicted,
+            list(evicted),
             self.blocks.num_free,
         )

@@ -14,7 +14,7 @@ class SchedulerOutput:
     """One step's decisions. Mirrors vLLM's SchedulerOutput."""
 
     scheduled: dict[Request, int] = field(default_factory=dict)  # tokens to compute, in order
-    preempted: list[Request] = field(default_factory=list)  # in order
+    preempted: dict[Request, Request] = field(default_factory=dict)  # in order, and who needed a block
 
 
 class Scheduler:

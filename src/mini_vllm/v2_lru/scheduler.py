@@ -20,7 +20,7 @@ class Scheduler(v1.Scheduler):
                 continue
             self.blocks.touch(request)  # first, so that it never evicts itself
             while not self.blocks.can_allocate(request, request.num_tokens):
-                self.preempt(self.blocks.least_recent(), output)
+                self.preempt(self.blocks.least_recent(), request, output)
             self.blocks.allocate(request, request.num_tokens)
             output.scheduled[request] = 1
         if not output.preempted:  # else the victim would come straight back
@@ -34,14 +34,14 @@ class Scheduler(v1.Scheduler):
         for request in self.running[before:]:
             self.blocks.touch(request)
 
-    def preempt(self, request: Request, output: SchedulerOutput) -> None:
-        """Take a running request's blocks; it waits in front of all others and computes everything again.
+    def preempt(self, request: Request, needy: Request, output: SchedulerOutput) -> None:
+        """Take a running request's blocks for `needy`; it waits before all others and computes all again.
 
         Mirrors Scheduler._preempt_request: vLLM, too, recomputes and never swaps.
         """
         self.running.remove(request)
         output.scheduled.pop(request, None)
-        output.preempted.append(request)
+        output.preempted[request] = needy
         self.reset(request)
         self.waiting.appendleft(request)
 

@@ -20,5 +20,8 @@ class BlockManager(v1.BlockManager):
         """
         return self.can_allocate(request, request.num_tokens)
 
+    def cache_blocks(self, request: Request, num_tokens: int) -> None:
+        """Make the blocks that the request's first `num_tokens` tokens fill known: nothing to do here."""
+
     def reuse(self, request: Request, cached: list[int]) -> None:
         """Make `cached` the beginning of the request's block table: nothing to do without a cache."""

@@ -35,10 +35,11 @@ class Scheduler(v2.Scheduler):
             self.admit(output, budget)
         return output
 
-    def schedule_running(self, output: SchedulerOutput, budget: int) -> int:
-        """Give every running request what it lacks, within `budget` (tokens); return what is left of it."""
+    def schedule_running(self, output: SchedulerOutput, budget: int, start: int = 0) -> int:
+        """Give every running request from `start` on what it lacks, within `budget` (tokens); return what is
+        left of it."""
         scheduled = output.scheduled
-        index = 0
+        index = start
         while index < len(self.running) and budget > 0:
             request = self.running[index]
             num_new = min(request.num_tokens - request.num_computed_tokens, budget)
@@ -52,7 +53,7 @@ class Scheduler(v2.Scheduler):
                     budget += scheduled.get(victim, 0)
                     if victim in scheduled:
                         index -= 1
-                    self.preempt(victim, output)
+                    self.preempt(victim, request, output)
                     if victim is request:
                         return budget  # vLLM leaves the loop here: those behind it get nothing in this step
                 self.blocks.allocate(request, num_tokens)

@@ -1,26 +1,27 @@
 """Blocks that outlive their request. Mirrors KVCacheManager, FullAttentionManager and BlockPool."""
 
+from collections import OrderedDict
+from collections.abc import Iterator
+
 from mini_vllm.ranges import nvtx_range
-from mini_vllm.request import TOKEN_BYTES, Request
-from mini_vllm.v2_lru.linked_list import LinkedList
+from mini_vllm.request import Request
 from mini_vllm.v3_priority import block_manager as v3
-from mini_vllm.v4_prefix.prefix_cache import PrefixCache
+from mini_vllm.v4_prefix.prefix_cache import Node, PrefixCache
 
 
 class BlockManager(v3.BlockManager):
     """Reference counts say who uses a block; a block nobody uses is free, yet cached until it is handed out.
 
-    `free` holds the blocks with no reference in the order in which they will be handed out.
+    `free` holds the blocks with no reference in the order in which they will be handed out: an OrderedDict
+    is v2's LinkedList, written in C.
     """
 
     def __init__(self, num_blocks: int, block_size: int) -> None:
         super().__init__(num_blocks, block_size)
-        self.free = LinkedList()
-        for block in range(1, num_blocks):
-            self.free.append(block)
+        self.free: OrderedDict[int, None] = OrderedDict.fromkeys(range(1, num_blocks))
         self.references = [0] * num_blocks
-        self.cache = PrefixCache()
-        self.evicted: list[str] = []
+        self.cache = PrefixCache(block_size)
+        self.evicted: list[Node] = []
 
     def find_cached(self, request: Request) -> list[int]:
         """The longest run of cached blocks that hold the beginning of `request`.
@@ -31,10 +32,11 @@ class BlockManager(v3.BlockManager):
         """
         found = []
         node = self.cache.root
-        width = TOKEN_BYTES * self.block_size
+        width = request.block_width(self.block_size)
         tokens = request.token_bytes
-        for end in range(width, TOKEN_BYTES * request.num_tokens, width):  # ends before the last token
-            node = node.children.get(tokens[end - width : end])
+        last = (request.num_tokens - 1) // self.block_size * width
+        for start in range(0, last, width):
+            node = node.children.get(tokens[start : start + width])
             if node is None or not node.blocks:
                 break
             found.append(node.blocks[0])
@@ -50,7 +52,7 @@ class BlockManager(v3.BlockManager):
         """Make `cached` the beginning of the request's block table. Mirrors BlockPool.touch."""
         for block in cached:
             if self.references[block] == 0:
-                self.free.remove(block)
+                del self.free[block]
             self.references[block] += 1
         request.block_table = list(cached)
         request.num_cached_blocks = len(cached)
@@ -64,20 +66,23 @@ class BlockManager(v3.BlockManager):
         the model runs them in order (kv_cache_manager.py, allocate_slots, its last lines).
         """
         super().allocate(request, num_tokens)
-        for index in range(request.num_cached_blocks, num_tokens // self.block_size):
-            request.last_node = self.cache.insert(
-                request.last_node,
-                request.block_tokens(index, self.block_size),
-                request.block_table[index],
-            )
-            request.num_cached_blocks = index + 1
+        self.cache_blocks(request, num_tokens)
+
+    def cache_blocks(self, request: Request, num_tokens: int) -> None:
+        """Make the blocks that the request's first `num_tokens` tokens fill known by their content."""
+        full = num_tokens // self.block_size
+        width, node = request.block_width(self.block_size), request.last_node
+        for index in range(request.num_cached_blocks, full):
+            tokens = request.token_bytes[index * width : (index + 1) * width]
+            node = self.cache.insert(node, tokens, request.block_table[index])
+        request.num_cached_blocks, request.last_node = full, node
 
     def take(self) -> int:
         """The block at the front of the free ones. What it held is forgotten only now."""
-        block = self.free.popleft()
-        name = self.cache.evict(block)
-        if name is not None:
-            self.evicted.append(name)
+        block, _ = self.free.popitem(last=False)
+        node = self.cache.evict(block)
+        if node is not None:
+            self.evicted.append(node)
         self.references[block] = 1
         return block
 
@@ -93,16 +98,18 @@ class BlockManager(v3.BlockManager):
             self.references[block] -= 1
             if self.references[block] == 0:
                 if block in self.cache.node_of:
-                    self.free.append(block)
+                    self.free[block] = None
                 else:
                     unknown.append(block)
         for block in reversed(unknown):
-            self.free.prepend(block)
+            self.free[block] = None
+            self.free.move_to_end(block, last=False)
         request.block_table = []
         request.num_slots = request.num_cached_blocks = 0
         request.last_node = None
 
-    def take_evicted(self) -> list[str]:
-        """Names of the cached blocks given up since the last call, in order."""
+    def take_evicted(self) -> Iterator[str]:
+        """Names of the cached blocks given up since the last call, in order; worked out as they are read, for
+        hashing takes longer than evicting and not every run writes steps."""
         evicted, self.evicted = self.evicted, []
-        return evicted
+        return map(self.cache.name, evicted)

@@ -6,6 +6,8 @@ a key stands for the whole beginning. The trie shows the same thing as what it i
 
 import hashlib
 
+from mini_vllm.request import TOKEN_BYTES
+
 NO_PARENT = bytes(32)  # stands for the hash of the parent of a first block
 
 
@@ -22,28 +24,19 @@ class Node:
 
     def __init__(self, parent: "Node | None", tokens: bytes) -> None:
         self.parent = parent
-        self.tokens = tokens  # int32 little-endian, block_size of them
+        self.tokens = tokens  # Request.block_tokens
         self.children: dict[bytes, Node] = {}
         self.blocks: list[int] = []
-        self.digest: bytes | None = None if parent else NO_PARENT
-
-    def hash(self) -> bytes:
-        """sha256 of the parent's hash and the tokens, 32 bytes; only worked out for what is evicted."""
-        path = []
-        node = self
-        while node.digest is None:
-            path.append(node)
-            node = node.parent
-        for node in reversed(path):
-            node.digest = hashlib.sha256(node.parent.digest + node.tokens).digest()
-        return self.digest
+        self.digest: bytes | None = None
 
 
 class PrefixCache:
     """Which full blocks hold what."""
 
-    def __init__(self) -> None:
+    def __init__(self, block_size: int) -> None:
+        self.block_bytes = TOKEN_BYTES * block_size
         self.root = Node(None, b"")
+        self.root.digest = NO_PARENT
         self.node_of: dict[int, Node] = {}  # block id -> its node, for blocks that are cached
 
     def insert(self, parent: Node, tokens: bytes, block: int) -> Node:
@@ -55,14 +48,30 @@ class PrefixCache:
         self.node_of[block] = node
         return node
 
-    def evict(self, block: int) -> str | None:
-        """Forget `block`; return its name (16 hexadecimal digits of its hash), None if it was not cached."""
-        node = self.node_of.pop(block, None)
+    def evict(self, block: int) -> Node | None:
+        """Forget `block`; return the node it had, None if it was not cached."""
+        evicted = node = self.node_of.pop(block, None)
         if node is None:
             return None
-        name = node.hash()[:8].hex()
         node.blocks.remove(block)
         while not node.blocks and not node.children and node.parent is not None:
             del node.parent.children[node.tokens]
             node = node.parent
-        return name
+        return evicted
+
+    def name(self, node: Node) -> str:
+        """How records name a block of `node`: its hash's first 8 bytes, hexadecimal.
+
+        The hash is sha256 of the parent's hash and the block's tokens. It is only worked out for blocks that
+        are evicted, and kept.
+        """
+        path = []
+        while node.digest is None:
+            path.append(node)
+            node = node.parent
+        digest = node.digest
+        for node in reversed(path):
+            # One id may stand for all tokens of a block (Request.of_blocks).
+            tokens = node.tokens * (self.block_bytes // len(node.tokens))
+            digest = node.digest = hashlib.sha256(digest + tokens).digest()
+        return digest[:8].hex()

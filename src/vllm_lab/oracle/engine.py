@@ -9,6 +9,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from mini_vllm.limits import Limits
 from mini_vllm.records import Step
 from vllm_lab.errors import LabError
@@ -29,7 +31,14 @@ class TracedRequest:
 
 
 def requests_of(trace: Trace, limit: int | None = None) -> list[TracedRequest]:
-    """The trace's requests (its first `limit`) in its order. LabError if it holds hashes and no tokens."""
+    """The trace's requests (its first `limit`) in its order.
+
+    Of a trace of blocks, an id is expanded to as many equal tokens as a block has, so that two blocks are
+    equal if and only if their ids are. The prompt's partial last block and the output are -1 - row, which no
+    other request has (as mini_vllm's Request.of_blocks).
+    """
+    if trace.unit == "block":
+        return [_of_blocks(trace, row) for row in range(len(trace))[:limit]]
     return [
         TracedRequest(
             trace.request_id[row],
@@ -40,6 +49,19 @@ def requests_of(trace: Trace, limit: int | None = None) -> list[TracedRequest]:
         )
         for row in range(len(trace))[:limit]
     ]
+
+
+def _of_blocks(trace: Trace, row: int) -> TracedRequest:
+    size, tokens = trace.block_tokens, int(trace.prompt_tokens[row])
+    full = trace.prompt(row)[: tokens // size]
+    own = -1 - row
+    return TracedRequest(
+        trace.request_id[row],
+        float(trace.arrival_time[row]),
+        int(trace.priority[row]),
+        np.repeat(full, size).tolist() + [own] * (tokens % size),
+        [own] * int(trace.output_tokens[row]),
+    )
 
 
 def run(requests: Sequence[TracedRequest], limits: Limits) -> Result:

@@ -9,25 +9,33 @@ from mini_vllm.errors import OutOfBlocks
 from mini_vllm.limits import Limits
 from mini_vllm.records import Step, outcome
 from mini_vllm.request import Request
-from mini_vllm.versions import ENGINES
+from mini_vllm.versions import ENGINES, replay
 from vllm_lab.oracle.engine import TracedRequest
 from vllm_lab.oracle.records import Crash, Outcome, Refusal, Result
 
 
 def run(version: str, requests: Sequence[TracedRequest], limits: Limits) -> Result:
-    """Replay through mini_vllm's `version`; a run that ends in v1's OutOfBlocks is as long as it got."""
-    build = ENGINES[version]
-    if not build.has_chunked_prefill:
-        limits = replace(limits, chunked_prefill=False)
+    """Replay through mini_vllm's `version`."""
     rows = [
         Request(row.request_id, row.arrival_time, row.priority, row.prompt, row.output)
         for row in sorted(requests, key=lambda row: row.arrival_time)
     ]
+    return run_rows(version, rows, limits)
+
+
+def run_rows(version: str, rows: Sequence[Request], limits: Limits) -> Result:
+    """Replay mini_vllm's own requests, fresh and in order of arrival.
+
+    A run that ends in v1's OutOfBlocks is as long as it got.
+    """
+    build = ENGINES[version]
+    if not build.has_chunked_prefill:
+        limits = replace(limits, chunked_prefill=False)
     engine = build(rows, limits)
     steps: list[Step] = []
     crash = None
     try:
-        steps.extend(engine.run())
+        steps.extend(replay(engine))
     except OutOfBlocks as error:  # how v1 ends; the steps it lacks are counted as differing
         crash = Crash(engine.steps, engine.now, str(error))
     refused = [Refusal(request.request_id, why) for request, why in engine.refused]

@@ -1,0 +1,244 @@
+"""The same run in less time: a decoding request is looked at only when something happens to it.
+
+The readable loop (Engine.run) visits every running request in every step. Most of these visits decide
+nothing: the request computes one token in a block that it has. This loop keeps a calendar of when each
+decoding request next needs a block, fills one, or ends, and visits only those; what lies between is a clock
+addition. All that is decided is still decided by the version's own scheduler and block manager:
+
+- a step in which no block is free for a decode goes through Engine.step as it is;
+- an unfinished prefill (the last to run: who gets less than it lacks has taken the last of the budget) and
+  the waiting requests go through schedule_running and admit;
+- a waiting request that was not admitted is looked up again only once that may turn out otherwise: after a
+  finish, a preemption, an admission, a change of who stands first, or when a decoding request fills a block
+  that could continue its prefix. All else that a decode does takes blocks away.
+
+tests/mini/test_fast.py proves that both loops write the same bytes.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterator
+from operator import add
+
+from mini_vllm.clock import StepLoad
+from mini_vllm.errors import OutOfBlocks
+from mini_vllm.records import Step
+from mini_vllm.request import Request
+from mini_vllm.v1_naive.scheduler import SchedulerOutput
+from mini_vllm.v3_priority.engine import Engine
+
+
+def run(engine: Engine, record: bool = True) -> Iterator[Step]:
+    """Run `engine` (v3 or v4) to the end and yield what its `run` would; nothing without `record`.
+
+    Equal `scheduled` maps in a row are one object: do not change them. Requests are up to date when the run
+    is over, not before.
+    """
+    return _FastRun(engine, record).steps()
+
+
+class _Decoding:
+    """The running requests that compute one token in every step, in running order, and their calendar.
+
+    `step` counts steps; a request's computed tokens are `step` plus what `base` says, so that none of them
+    need be counted up. Blocks have `size` tokens, so base % size tells in which steps a request needs a new
+    block: those with computed % size == 0.
+    """
+
+    def __init__(self, size: int) -> None:
+        self.size = size
+        self.step = 0
+        self.clear()
+
+    def clear(self) -> None:
+        """Forget all requests."""
+        self.base: dict[Request, int] = {}
+        self.by_phase: defaultdict[int, list[Request]] = defaultdict(list)
+        self.ends: defaultdict[int, list[Request]] = defaultdict(list)  # step -> who ends with it
+        self.base_sum = 0
+        self.names: dict[str, int] = {}  # request id -> 1
+        self.shown: dict[str, int] | None = None  # copy of `names` that records share
+
+    def join(self, request: Request) -> None:
+        """`request`, the last of the running, lacks one token from the coming step on."""
+        base = self.base[request] = request.num_computed_tokens - self.step
+        self.by_phase[base % self.size].append(request)
+        self.ends[request.total_tokens - 2 - base].append(request)
+        self.base_sum += base
+        self.names[request.request_id] = 1
+        self.shown = None
+
+    @property
+    def context_tokens(self) -> int:
+        """Computed tokens of all of them."""
+        return self.base_sum + self.step * len(self.base)
+
+    def take_finished(self, now: float) -> list[Request]:
+        """Those whose last token appeared with the step that ended at `now` (s); they leave."""
+        finished = self.ends.pop(self.step - 1, [])
+        for request in finished:
+            self.settle(request)
+            request.last_token_time = now
+            base = self.base.pop(request)
+            self.by_phase[base % self.size].remove(request)
+            self.base_sum -= base
+            del self.names[request.request_id]
+            self.shown = None
+        return finished
+
+    def settle(self, request: Request) -> None:
+        """Write down how far `request` has come."""
+        request.num_computed_tokens = self.step + self.base[request]
+        request.num_tokens = request.num_computed_tokens + 1
+
+    def scheduled(self) -> dict[str, int]:
+        """Tokens by request id in a step: one each."""
+        if self.shown is None:
+            self.shown = self.names.copy()
+        return self.shown
+
+
+class _FastRun:
+    """The loop."""
+
+    def __init__(self, engine: Engine, record: bool) -> None:
+        self.engine = engine
+        self.blocks = engine.blocks
+        self.scheduler = engine.scheduler
+        self.record = record
+        self.decoding = _Decoding(engine.limits.block_size)
+        self.head: Request | None = None  # the first of the waiting, when last looked at
+        self.blocked = False  # `head` could not be admitted and still cannot, or nobody waits
+        self.decode_seconds: Iterator[float] | None = None  # of the steps to come, if all are mere decodes
+
+    def steps(self) -> Iterator[Step]:
+        """All steps that schedule something, to the end."""
+        engine, scheduler, decoding = self.engine, self.scheduler, self.decoding
+        while True:
+            if not scheduler.running or (engine.coming and engine.coming[-1].arrival_time <= engine.now):
+                if not engine.enter():
+                    return
+                self.look_at_head()
+            if not self.serve_decoding():
+                step = self.plain_step()
+            elif not self.blocked:
+                step = self.schedule_others()
+            elif decoding.step in decoding.ends:
+                step = self.finish_step(SchedulerOutput())
+            else:
+                step = self.pass_step()
+            if self.record and step is not None:
+                yield step
+
+    def look_at_head(self) -> None:
+        """The waiting requests have changed: another may stand first."""
+        head = self.scheduler.waiting.peek() if self.scheduler.waiting else None
+        if head is not self.head:
+            self.head = head
+            self.blocked = False
+
+    def serve_decoding(self) -> bool:
+        """Blocks for the decoding requests' tokens; False if that takes Engine.step: not all can have one, or
+        nobody decodes."""
+        decoding = self.decoding
+        try:
+            for request in decoding.by_phase[-decoding.step % decoding.size]:
+                self.blocks.allocate(request, request.num_slots + 1)
+        except OutOfBlocks:
+            # Those before it in running order have their block, as they should. Only then are blocks filled:
+            # those behind it may lose theirs unfilled. The order of taking and filling is free otherwise, as
+            # what is taken is no running request's.
+            return False
+        for request in decoding.by_phase[~decoding.step % decoding.size]:
+            self.blocks.cache_blocks(request, request.num_slots)
+            if self.head is not None and self.continues(self.head, request):
+                self.blocked = False
+        return bool(decoding.base)
+
+    def continues(self, head: Request, request: Request) -> bool:
+        """Whether the block that `request` fills holds what `head` has in that place: it may now hit more."""
+        size = self.blocks.block_size
+        index = request.num_slots // size - 1
+        return request.block_tokens(index, size) == head.block_tokens(index, size)
+
+    def pass_step(self) -> Step | None:
+        """A step that decides nothing but the blocks just served: time passes."""
+        engine, decoding = self.engine, self.decoding
+        if self.decode_seconds is None:
+            self.decode_seconds = engine.limits.clock.decode_seconds(
+                len(decoding.base), decoding.context_tokens
+            )
+        start = engine.now
+        engine.now = start + next(self.decode_seconds)
+        decoding.step += 1
+        engine.steps += 1
+        return self.note(start, decoding.scheduled(), []) if self.record else None
+
+    def schedule_others(self) -> Step | None:
+        """A last prefill and the waiting requests, by the version's own scheduler."""
+        scheduler, decoders = self.scheduler, len(self.decoding.base)
+        for request in scheduler.running[decoders:]:
+            if not self.blocks.can_allocate(request, request.num_tokens):
+                return self.plain_step()
+        output = SchedulerOutput()
+        budget = self.engine.limits.max_num_batched_tokens - decoders
+        budget = scheduler.schedule_running(output, budget, start=decoders)
+        scheduler.admit(output, budget)
+        self.look_at_head()
+        self.blocked = not output.scheduled  # else the next step has more to share out
+        return self.finish_step(output)
+
+    def finish_step(self, output: SchedulerOutput) -> Step | None:
+        """Everyone decoding computed a token, and `output` holds the others: as Engine.finish_step."""
+        engine, decoding, others = self.engine, self.decoding, output.scheduled
+        decoders = len(decoding.base)
+        decoding.step += 1
+        computed = (request.num_computed_tokens + new for request, new in others.items())
+        load = StepLoad.of(others.values(), computed)
+        load = StepLoad(*map(add, load, (0, decoders, decoding.context_tokens, decoders)))
+        start = engine.now
+        engine.now = start + engine.limits.clock.seconds(load)
+        self.decode_seconds = None
+        scheduled = decoding.scheduled() if self.record else {}
+        finished = decoding.take_finished(engine.now)
+        for request in finished:
+            self.blocks.release(request)
+            self.scheduler.running.remove(request)
+            self.blocked = False
+        finished += self.scheduler.update(output, engine.now)
+        self.join_decoding()
+        engine.steps += 1
+        if not self.record:
+            self.blocks.take_evicted()
+            return None
+        return self.note(start, scheduled | {r.request_id: new for r, new in others.items()}, finished)
+
+    def note(self, start: float, scheduled: dict[str, int], finished: list[Request]) -> Step:
+        """The record of the step that began at `start` (s)."""
+        return Step(
+            self.engine.steps - 1,
+            start,
+            scheduled,
+            [],
+            [request.request_id for request in finished],
+            list(self.blocks.take_evicted()),
+            self.blocks.num_free,
+        )
+
+    def plain_step(self) -> Step | None:
+        """A step of the readable loop; then find anew who decodes."""
+        decoding = self.decoding
+        for request in decoding.base:
+            decoding.settle(request)
+        step = self.engine.step()
+        decoding.clear()
+        self.join_decoding()
+        self.blocked = False
+        self.decode_seconds = None
+        return step
+
+    def join_decoding(self) -> None:
+        """Who runs behind the decoding requests decodes, too, unless it is a last, unfinished prefill."""
+        for request in self.scheduler.running[len(self.decoding.base) :]:
+            lacking = request.num_tokens - request.num_computed_tokens
+            if lacking == 1 and request.first_token_time is not None:
+                self.decoding.join(request)
