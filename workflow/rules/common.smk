@@ -1,6 +1,7 @@
 # The functions that rules use. Nothing else in the workflow defines any.
 
 import os
+import shutil
 import sys
 from pathlib import Path
 
@@ -27,9 +28,14 @@ except LabError as error:
 if not any(Path(".snakemake/metadata").glob("*")):
     adopt(Path())
 
-# The lock that the rules without vLLM depend on. Rules with vLLM will name theirs beside it.
+# The lock that all rules depend on. Rules with vLLM have the device's beside it, and its environment.
 LOCK = "envs/core.lock"
 ENVIRONMENT = "../../envs/core.yaml"
+DEVICE = config["device"]
+if DEVICE == "auto":
+    DEVICE = "cuda" if shutil.which("nvidia-smi") else "cpu"
+VLLM_LOCK = f"envs/{DEVICE}.lock"
+VLLM_ENVIRONMENT = f"../../envs/{DEVICE}.yaml"
 
 TOKENIZER = [
     f"results/model/{name}" for name in ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja")
@@ -164,6 +170,7 @@ SHARING_FIGURES = [
     "working_set",
 ]
 SWEEP_FIGURES = ["hit_rate_curves", "hit_rate_heatmap"]
+CALIBRATION_FIGURES = ["calibration_steps", "calibration_requests"]
 
 
 def sharing_tables(trace):
@@ -176,6 +183,7 @@ def report_inputs():
     """The results that the report tells of."""
     figures = [f"results/sharing/figures/{name}" for name in SHARING_FIGURES]
     figures += [f"results/sweeps/figures/{name}" for name in SWEEP_FIGURES]
+    figures += [f"results/calibration/figures/{name}" for name in CALIBRATION_FIGURES]
     return [
         "results/data/rejects.json",
         "results/model/summary.json",
@@ -186,5 +194,6 @@ def report_inputs():
         "results/sharing/reference.json",
         "results/sweeps/hit_rates.csv",
         *(["results/sweeps/mooncake_published.json"] if "mooncake_conversation" in IMPORTED else []),
+        "results/calibration/calibration.json",
         *[f"{figure}.{kind}" for figure in figures for kind in ("png", "svg")],
     ]

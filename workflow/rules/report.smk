@@ -18,6 +18,8 @@ rule render:
             *expand(rules.sweep.output.prov, trace=TRACES),
             rules.sweep_table.output.prov,
             rules.sweep_figures.output.prov,
+            rules.calibrate.output.prov,
+            rules.calibration_figures.output.prov,
             *([rules.mooncake_published.output.prov] if "mooncake_conversation" in IMPORTED else []),
         ],
         code=code("render"),

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from mini_vllm.limits import Limits
-from vllm_lab.errors import LabError
+from vllm_lab.errors import Unavailable
 from vllm_lab.oracle.watch import Watch
 
 NO_PARENT = bytes(32)  # stands for the parent of a first block
@@ -30,12 +30,14 @@ def block_hash(parent: bytes, token_ids: Sequence[int]) -> bytes:
 
 
 def vllm_version() -> str:
-    """The version of the installed vLLM; LabError where there is none."""
+    """The version of the installed vLLM; Unavailable where there is none."""
     _quiet()
     try:
         import vllm
     except ImportError as error:
-        raise LabError(f"vLLM is not installed ({error}); install envs/cpu.lock or envs/cuda.lock") from error
+        raise Unavailable(
+            f"vLLM is not installed ({error}); install envs/cpu.lock or envs/cuda.lock"
+        ) from error
     return vllm.__version__
 
 
