@@ -21,8 +21,8 @@ COLUMNS = {
     "context once": ("base", "prefill_tokens", "decode_tokens", "context_once"),
     "context of either": ("base", "prefill_tokens", "decode_tokens", "decode_context", "prefill_context"),
 }
-"""Three linear models of a step. The first is CostModel's: context counts for each token that looks at it. The
-second counts a request's context once a step. The third has a coefficient each for the context of decodes
+"""Three linear models of a step. The first is CostModel's: context counts for each token that looks at it.
+The second counts a request's context once a step. The third has a coefficient each for the context of decodes
 (bound by memory) and of prefills (bound by arithmetic)."""
 
 

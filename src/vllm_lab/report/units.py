@@ -3,7 +3,7 @@
 from vllm_lab.errors import LabError
 
 COUNTS = ("blocks", "conversations", "messages", "records", "requests", "streams", "tokens", "")
-UNITS = (*COUNTS, "fraction", "points", "bytes", "GiB", "s", "1/s", "accesses/block", "x")
+UNITS = (*COUNTS, "fraction", "points", "bytes", "GiB", "s", "s/token", "1/s", "accesses/block", "x")
 
 
 def display(value: float | int | str | None, unit: str, decimals: int | None = None) -> str:
@@ -28,6 +28,8 @@ def display(value: float | int | str | None, unit: str, decimals: int | None = N
         return _bytes(value * 2**30, decimals)
     if unit == "s":
         return _seconds(value, decimals)
+    if unit == "s/token":
+        return f"{_plain(1e6 * value, decimals)} µs/token"
     if unit == "1/s":
         return f"{_fixed(value, decimals, 2)}/s"
     if unit == "x":

@@ -5,7 +5,7 @@ The list is spelt out, not discovered, so that the workflow sees the imports and
 of these modules changes.
 """
 
-from vllm_lab.report.sections import data, imported, model, reference, sharing, sweeps, traces
+from vllm_lab.report.sections import calibration, data, imported, model, reference, sharing, sweeps, traces
 
 SECTIONS = (
     data.build,
@@ -15,4 +15,5 @@ SECTIONS = (
     sweeps.build,
     reference.build,
     imported.build,
+    calibration.build,
 )
