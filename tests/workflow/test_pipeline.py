@@ -180,6 +180,7 @@ def test_a_path_that_is_not_there_is_named_and_kept_results_are_not_taken_for_it
 
 # What triggers a rerun: every row of the table of triggers, with the rules that depend on the thing changed.
 
+VLLM_LOCK = "envs/cuda.lock" if shutil.which("nvidia-smi") else "envs/cpu.lock"
 EVERY_RULE = {"sharegpt", "conversations", "model", "tokens", "trace", "sharing", "sweep", "render"}
 
 
@@ -228,7 +229,8 @@ def append(path: Path) -> None:
         ("src/vllm_lab/report/html.py", {"render"}, {"sharing", "sweep", "sharing_figures", "tokens"}),
         ("workflow/schemas/sweep.schema.yaml", {"sweep", "sweep_table"}, {"sharing", "trace"}),
         ("envs/core.lock", EVERY_RULE, set()),
-        ("envs/cpu.lock", set(), EVERY_RULE),
+        (VLLM_LOCK, {"calibrate"}, EVERY_RULE - {"render"}),
+        ("envs/lock.sh", set(), EVERY_RULE),
     ],
 )  # fmt: skip
 def test_an_edited_script_module_schema_or_lock_reruns_what_depends_on_it(project, changed, rules, spared):

@@ -26,7 +26,7 @@ rule calibrate:
         "results/benchmarks/calibrate.tsv"
     conda:
         VLLM_ENVIRONMENT
-    threads: workflow.cores  # all there are: a job beside it would be measured with it
+    threads: ALL_CORES
     params:
         device=DEVICE,
         flags=flags(config["calibration"]),
