@@ -17,10 +17,10 @@ from vllm_lab.engine.settings import EngineSettings
 from vllm_lab.errors import LabError
 from vllm_lab.oracle.engine import TracedRequest
 
-QUIET = 0.2  # cores: a run beside which others used no more of this process's cores counts as undisturbed
+QUIET = 0.2  # cores: a run that others left short of no more counts as undisturbed
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Run:
     """One repetition, and what the machine did beside it."""
 
@@ -28,6 +28,7 @@ class Run:
     load_before: float  # 1-minute average of processes running or waiting, ours among them
     load_after: float
     other_cores: float  # used by others on average, of the cores that this process may use
+    short_cores: float  # by how much they left fewer than it has threads
 
     @property
     def steps(self) -> int:
@@ -41,8 +42,8 @@ class Run:
 
     @property
     def quiet(self) -> bool:
-        """Whether the run had the cores to itself."""
-        return self.other_cores <= QUIET
+        """Whether the run had as many cores as it has threads to itself."""
+        return self.short_cores <= QUIET
 
 
 @dataclass(frozen=True)
@@ -90,21 +91,29 @@ def _run(engine: Engine, groups: Sequence[Sequence[TracedRequest]]) -> Run:
     load = os.getloadavg()[0]
     start, others = time.perf_counter(), _others_seconds()
     measured = [replay(engine, group) for group in groups]
-    seconds = time.perf_counter() - start
     refused = [refusal for part in measured for refusal in part.refused]
     if refused:
         raise LabError(f"{refused[0].request_id} {refused[0].reason}; raise calibration.num_blocks")
-    return Run(measured, load, os.getloadavg()[0], max(0.0, (_others_seconds() - others) / seconds))
+    other_cores = max(0.0, (_others_seconds() - others) / (time.perf_counter() - start))
+    threads = measured[0].environment["threads"] or 1  # on CUDA the process is one thread that waits
+    spare = len(_cores()) - other_cores
+    return Run(measured, load, os.getloadavg()[0], other_cores, max(0.0, threads - spare))
+
+
+def _cores() -> list[int]:
+    """The cores that this process may use."""
+    import psutil  # vLLM brings it
+
+    process = psutil.Process()
+    return process.cpu_affinity() if hasattr(process, "cpu_affinity") else list(range(psutil.cpu_count()))
 
 
 def _others_seconds() -> float:
-    """Processor time (s) that others have used so far on the cores that this process may use."""
-    import psutil  # vLLM brings it
+    """Processor time (s) that others have used so far on these cores."""
+    import psutil
 
-    cores = psutil.Process().cpu_affinity() if hasattr(psutil.Process, "cpu_affinity") else None
     times = psutil.cpu_times(percpu=True)
-    busy = sum(sum(times[core]) - times[core].idle - getattr(times[core], "iowait", 0.0)
-               for core in (range(len(times)) if cores is None else cores))  # fmt: skip
+    busy = sum(sum(times[core]) - times[core].idle - getattr(times[core], "iowait", 0.0) for core in _cores())
     own = psutil.Process().cpu_times()
     return busy - own.user - own.system
 

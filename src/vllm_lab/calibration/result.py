@@ -16,6 +16,14 @@ from vllm_lab.oracle.records import Outcome
 from vllm_lab.provenance.host import hardware
 
 TOLERANCE_PCT = 5.0  # of repetitions, as for every measured result
+LOAD_COLUMNS = (
+    "prefill_tokens",
+    "decode_tokens",
+    "context_tokens",
+    "context_once",
+    "decode_context",
+    "prefill_context",
+)
 STEP_COLUMNS = (
     "set",
     "run",
@@ -26,12 +34,7 @@ STEP_COLUMNS = (
     "seconds",
     "predicted_seconds",
     "requests",
-    "prefill_tokens",
-    "decode_tokens",
-    "context_tokens",
-    "context_once",
-    "decode_context",
-    "prefill_context",
+    *LOAD_COLUMNS,
 )
 REQUEST_COLUMNS = (
     "run",
@@ -53,18 +56,18 @@ REQUEST_COLUMNS = (
 
 def step_table(measurements: Measurements, model: CostModel) -> Iterator[list[Any]]:
     """A row of STEP_COLUMNS for every step that was measured. Times in s."""
-    for name, runs in (("calibration", measurements.fitted), ("heldout", measurements.heldout)):
+    for name, runs in _sets(measurements):
+        counting = used(runs)
         for number, run in enumerate(runs):
             for group, measured in enumerate(run.measured):
                 for step in measured.steps:
                     scheduled = step.step.scheduled
                     load = fit.step_row(scheduled, step.computed)
-                    predicted = model.step_seconds(
-                        scheduled.values(), [step.computed[request] for request in scheduled]
-                    )
-                    yield [name, number, int(run in used(runs)), group, step.step.step, step.step.time,
+                    computed = [step.computed[request] for request in scheduled]
+                    predicted = model.step_seconds(scheduled.values(), computed)
+                    yield [name, number, int(run in counting), group, step.step.step, step.step.time,
                            step.seconds, predicted, len(scheduled),
-                           *(load[column] for column in STEP_COLUMNS[9:])]  # fmt: skip
+                           *(load[column] for column in LOAD_COLUMNS)]  # fmt: skip
 
 
 def request_table(
@@ -72,9 +75,10 @@ def request_table(
 ) -> Iterator[list[Any]]:
     """A row of REQUEST_COLUMNS for every held-out request and run. Times in s."""
     prompts = {row.request_id: len(row.prompt) for row in requests}
+    counting = used(runs)
     for number, run in enumerate(runs):
         for truth, ours in zip(run.measured[0].requests, predicted, strict=True):
-            yield [number, int(run in used(runs)), truth.request_id, truth.arrival, prompts[truth.request_id],
+            yield [number, int(run in counting), truth.request_id, truth.arrival, prompts[truth.request_id],
                    truth.output_tokens, truth.cached_tokens, truth.ttft, truth.tpot, truth.e2e,
                    ours.cached_tokens, ours.ttft, ours.tpot, ours.e2e]  # fmt: skip
 
@@ -104,8 +108,8 @@ def measured(
     return _document(parameters, environment["device"], "measured") | {
         "environment": environment,
         "runs": [
-            _run(name, number, run, runs)
-            for name, runs in (("calibration", measurements.fitted), ("heldout", measurements.heldout))
+            _run(name, number, run, run in used(runs))
+            for name, runs in _sets(measurements)
             for number, run in enumerate(runs)
         ],
         "fit": {"chosen": fit.CHOSEN, "models": fits(measurements)},
@@ -165,7 +169,12 @@ def _document(parameters: dict[str, Any], device: str, status: str) -> dict[str,
     }
 
 
-def _run(name: str, number: int, run: Run, runs: Sequence[Run]) -> dict[str, Any]:
+def _sets(measurements: Measurements) -> Iterator[tuple[str, list[Run]]]:
+    yield "calibration", measurements.fitted
+    yield "heldout", measurements.heldout
+
+
+def _run(name: str, number: int, run: Run, counts: bool) -> dict[str, Any]:
     return {
         "set": name,
         "run": number,
@@ -174,7 +183,8 @@ def _run(name: str, number: int, run: Run, runs: Sequence[Run]) -> dict[str, Any
         "load_before": run.load_before,
         "load_after": run.load_after,
         "other_cores": run.other_cores,
-        "used": run in used(runs),
+        "short_cores": run.short_cores,
+        "used": counts,
     }
 
 

@@ -233,7 +233,9 @@ def _run_table(found: JsonResult) -> Table:
         Column("Load", numeric=True, varies=True),
         Column("Counts", varies=True),
     )
-    caption = "Every run. Where other jobs took part of the cores a run does not count, if two others do."
+    caption = (
+        "Every run. Where other jobs left it fewer cores than threads a run does not count, if two others do."
+    )
     return Table("cost-model-runs", text(caption), columns, rows, (found.file,))
 
 
