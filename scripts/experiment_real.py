@@ -13,7 +13,7 @@ from vllm_lab.engine.engine import Engine
 from vllm_lab.engine.measured import Measured
 from vllm_lab.engine.replay import replay
 from vllm_lab.engine.settings import EngineSettings
-from vllm_lab.errors import NotInstalled
+from vllm_lab.errors import Unavailable
 from vllm_lab.oracle.flags import limits_from
 from vllm_lab.simulation.flags import add_run, files_of, requests_from
 from vllm_lab.simulation.run_file import measured_record
@@ -24,15 +24,16 @@ def main(argv: Sequence[str] | None = None) -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--model-dir", type=Path, required=True, help="the checkpoint's folder")
+    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     parser.add_argument("--repeats", type=int, default=3, help="each from an empty cache; the median is told")
     add_run(parser)
     args = parser.parse_args(argv)
 
     requests, limits, files = requests_from(args), limits_from(args), files_of(args)
     try:
-        with Engine(EngineSettings(args.model_dir, limits, threads=console.threads())) as engine:
+        with Engine(EngineSettings(args.model_dir, limits, args.device, threads=console.threads())) as engine:
             repeats = [_told(replay(engine, requests)) for _ in range(args.repeats)]
-    except NotInstalled as error:
+    except Unavailable as error:
         console.log(f"not run: {error}")
         files.write_not_run("vllm", limits, str(error))
         return

@@ -8,7 +8,7 @@ import argparse
 from collections.abc import Sequence
 
 from vllm_lab import console
-from vllm_lab.errors import NotInstalled
+from vllm_lab.errors import Unavailable
 from vllm_lab.oracle.flags import limits_from
 from vllm_lab.simulation.flags import add_run, files_of, requests_from
 from vllm_lab.simulation.replay import ENGINES, replay
@@ -26,7 +26,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     requests, limits, files = requests_from(args), limits_from(args), files_of(args)
     try:
         result = replay(args.engine, requests, limits)
-    except NotInstalled as error:
+    except Unavailable as error:
         console.log(f"not run: {error}")
         files.write_not_run(args.engine, limits, str(error))
         return

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from vllm_lab import console
-from vllm_lab.errors import NotInstalled
+from vllm_lab.errors import Unavailable
 from vllm_lab.oracle import flags
 from vllm_lab.oracle.scheduler import vllm_version
 from vllm_lab.simulation.replay import VLLM, replay
@@ -51,7 +51,7 @@ def _why_not() -> str:
     """Why vLLM's scheduler cannot run here; empty where it can."""
     try:
         vllm_version()
-    except NotInstalled as error:
+    except Unavailable as error:
         return f"{error}; install one, then: snakemake --cores 1 --forcerun oracle report"
     return ""
 

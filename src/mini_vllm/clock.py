@@ -63,14 +63,19 @@ class StepLoad(NamedTuple):
 
     prefill_tokens: int  # new tokens of requests with more than one
     decode_tokens: int  # requests with one new token: what vLLM's attention backends call decodes
-    context_tokens: int  # tokens looked at: over all requests, those computed when the step ends
+    context_tokens: int  # tokens looked at: over all new tokens, those up to and with itself
     requests: int
 
     @classmethod
     def of(cls, new: Collection[int], computed: Iterable[int]) -> "StepLoad":
-        """The load of a step, from each request's new tokens and its computed tokens, these included."""
+        """The load of a step, from each request's new tokens and its computed tokens, these included.
+
+        The i-th of n new tokens looks at computed - n + i tokens. Counting a request's context only once a
+        step, however many new tokens look at it, predicts real vLLM worse (see vllm_lab.calibration).
+        """
         decodes = sum(tokens == 1 for tokens in new)
-        return cls(sum(new) - decodes, decodes, sum(computed), len(new))
+        context = sum(n * end - n * (n - 1) // 2 for n, end in zip(new, computed, strict=True))
+        return cls(sum(new) - decodes, decodes, context, len(new))
 
 
 DEFAULT_CLOCK = Clock(0.01, 0.00001, 0.0001)

@@ -11,7 +11,7 @@ from vllm_lab.engine.engine import Engine
 from vllm_lab.engine.measured import Measured
 from vllm_lab.engine.replay import replay
 from vllm_lab.engine.settings import EngineSettings
-from vllm_lab.errors import LabError
+from vllm_lab.errors import LabError, Unavailable
 from vllm_lab.oracle import engine as oracle
 from vllm_lab.oracle.comparison import STEP_FIELDS
 from vllm_lab.oracle.engine import TracedRequest
@@ -128,7 +128,7 @@ def test_vllm_for_another_device_is_refused_in_plain_words(model_dir):
     from vllm.platforms import current_platform
 
     other = "cpu" if current_platform.device_type == "cuda" else "cuda"
-    with pytest.raises(LabError, match=f"device is {other}"):
+    with pytest.raises(Unavailable, match=f"device is {other}"):
         Engine(EngineSettings(model_dir, Limits(24, 32), device=other, load_format="dummy"))
 
 
@@ -139,5 +139,5 @@ def test_what_vllm_refuses_is_told_in_plain_words(model_dir):
 
 def test_without_vllm_the_error_says_what_to_install(monkeypatch, model_dir):
     monkeypatch.setitem(sys.modules, "vllm", None)
-    with pytest.raises(LabError, match="not installed"):
+    with pytest.raises(Unavailable, match="not installed"):
         Engine(EngineSettings(model_dir, Limits(24, 32)))

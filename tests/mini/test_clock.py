@@ -14,13 +14,19 @@ MODEL = {"base": 1.0, "per_prefill_token": 0.5, "per_decode_token": 0.25, "per_c
 
 
 def test_a_step_splits_into_prefill_decode_and_context_tokens():
-    assert StepLoad.of([8, 1, 1], [8, 11, 20]) == (8, 2, 39, 3)
+    assert StepLoad.of([8, 1, 1], [8, 11, 20]) == (8, 2, 36 + 11 + 20, 3)
+
+
+def test_a_prefill_looks_at_as_many_tokens_in_chunks_as_at_once():
+    whole = StepLoad.of([100], [100]).context_tokens
+    assert whole == sum(range(1, 101))
+    assert StepLoad.of([60], [60]).context_tokens + StepLoad.of([40], [100]).context_tokens == whole
 
 
 def test_a_cost_model_times_a_prefill_and_the_decodes_behind_it():
     rows = [Row("a", 0.0, 0, [1] * 8, [2] * 3)]
     steps = list(engine("v1_naive", rows, Limits(9, 4, clock=CostModel(**MODEL))).run())
-    ends = [1 + 8 * 0.5 + 8 * 0.125]
+    ends = [1 + 8 * 0.5 + 36 * 0.125]
     ends += [ends[0] + 1 + 0.25 + 9 * 0.125]
     assert [step.time for step in steps] == [0.0, *ends]
 
@@ -62,7 +68,7 @@ def test_the_command_takes_a_cost_model_and_names_a_missing_file(tmp_path, capsy
     arguments = ["run", "--version", "v3_priority", "--trace", str(trace), "--num-blocks", "9"]
     arguments += ["--steps", str(tmp_path / "s.jsonl"), "--requests", str(tmp_path / "r.csv")]
     main([*arguments, "--cost-model", str(model)])
-    assert json.loads((tmp_path / "s.jsonl").read_text().splitlines()[1])["time"] == 6.0
+    assert json.loads((tmp_path / "s.jsonl").read_text().splitlines()[1])["time"] == 9.5
     with pytest.raises(SystemExit):
         main([*arguments, "--cost-model", str(tmp_path / "none.json")])
     assert "none.json: No such file" in capsys.readouterr().err

@@ -41,7 +41,12 @@ def example(root: Path, *, host: str = "testhost", started: str = "2026-01-02T03
         "mooncake_published", {"results/sweeps/mooncake_published.json": mooncake_published()}, inputs=sweep
     )
     compared = project.job("reference", {"results/sharing/reference.json": reference()}, inputs=tokens)
-    return [*conversations, *model, *tokens, *traces, *stats, *figures, *sweep, *mooncake, *compared]
+    calibrated = project.job(
+        "calibrate", {"results/calibration/calibration.json": calibration()}, inputs=model, kind="measured"
+    )
+    return [
+        *conversations, *model, *tokens, *traces, *stats, *figures, *sweep, *mooncake, *compared, *calibrated
+    ]  # fmt: skip
 
 
 def write_report(root: Path, files: list[str]) -> Path:
@@ -52,6 +57,31 @@ def write_report(root: Path, files: list[str]) -> Path:
         patch.chdir(root)
         script.main(["--inputs", *files, *outputs, "--summary", f"{folder}/summary.json"])
     return root / folder
+
+
+def calibration() -> dict[str, Any]:
+    sizes = {"median": 0.02, "p95": 0.1}
+    residuals = {"steps": 294, "relative": sizes, "absolute_s": sizes}
+    errors = {metric: {**sizes, "bias": -0.01} for metric in ("ttft", "tpot", "e2e", "throughput")}
+    columns = ("base", "prefill_tokens", "decode_tokens", "context_tokens")
+    run = {"run": 0, "steps": 294, "seconds": 9.3, "load_before": 1.0, "load_after": 2.0, "other_cores": 0.1}
+    return {
+        "status": "measured",
+        "reason": None,
+        "environment": {"vllm": "0.32.0", "device_name": "Test CPU", "threads": 2},
+        "runs": [{**run, "set": "calibration", "used": True}, {**run, "set": "heldout", "used": False}],
+        "fit": {
+            "chosen": "context",
+            "models": {
+                "context": {
+                    "coefficients": dict.fromkeys(columns, 3e-4),
+                    "residuals": {"r2": 0.99, "all": residuals, "decode": residuals},
+                }
+            },
+        },
+        "step_noise": sizes,
+        "heldout": {"requests": 20, "prediction": errors, "repetition": errors},
+    }
 
 
 def rejects() -> dict[str, Any]:

@@ -23,6 +23,7 @@ SECTIONS = {
     "sweeps/hit_rates.csv": "Cache capacity and eviction policy",
     "sharing/reference.json": "The published run beside ours",
     "sharing/mooncake_conversation_stats.json": "Other people's traces",
+    "calibration/calibration.json": "Cost model",
 }
 
 

@@ -31,6 +31,8 @@ from vllm_lab.report.units import UNITS, display
         (2.017, "1/s", "2.02/s"),
         (10.04, "x", "10.0×"),
         (0.0, "s", "0 s"),
+        (0.0003214, "s/token", "321.4 µs/token"),
+        (2.9e-7, "s/token", "0.29 µs/token"),
         (-0.0001, "points", "−0.01 points"),
         (-0.00001, "points", "0.00 points"),
         (None, "s", "–"),

@@ -24,8 +24,8 @@ pytestmark = pytest.mark.pipeline
 ROOT = Path(__file__).parents[2]
 EXCERPT = "tests/fixtures/sharegpt_excerpt.json"
 HUB = {"repo": "me/mine", "revision": "0" * 40, "file": "data.json"}
-# The page shows when and where things ran; all else under results/ is the same on every run.
-TELLS_THE_RUN = {"results/report/index.html"}
+# The report tells of measured results too; all else that was not measured is the same on every run.
+TELLS_THE_RUN = {f"results/report/{name}" for name in ("index.html", "report.md", "summary.json")}
 
 
 def repeatable(root: Path) -> dict[str, bytes]:
@@ -66,7 +66,7 @@ def test_another_run_elsewhere_gives_the_same_bytes_and_identities(finished, tmp
     assert [path for path in first if first[path] != second[path]] == []
     one, two = documents.collect(finished.root), documents.collect(other)
     differing = {path for path in one if one[path].digest != two[path].digest}
-    assert differing <= {*TELLS_THE_RUN, "results/report/report.md", "results/report/summary.json"}
+    assert {path for path in differing if one[path].identity["kind"] != "measured"} <= TELLS_THE_RUN
 
 
 @pytest.mark.browser
@@ -82,7 +82,9 @@ def test_the_summary_s_numbers_stand_in_the_files_they_name(finished):
     saved = summary["sharing.multi_turn.saved_prefill_fraction"]
     stats = json.loads((finished.root / saved["file"]).read_text())
     assert saved["value"] == stats["metrics"]["saved_prefill_fraction"]
-    assert {entry["status"] for entry in summary.values()} == {"deterministic", "simulated", "derived"}
+    calibration = json.loads((finished.root / "results/calibration/calibration.json").read_text())["status"]
+    kinds = {"deterministic", "simulated", "derived", calibration}
+    assert {entry["status"] for entry in summary.values()} == kinds
 
 
 def test_snakemakes_own_report_can_be_made(finished, tmp_path):
@@ -178,6 +180,7 @@ def test_a_path_that_is_not_there_is_named_and_kept_results_are_not_taken_for_it
 
 # What triggers a rerun: every row of the table of triggers, with the rules that depend on the thing changed.
 
+VLLM_LOCK = "envs/cuda.lock" if shutil.which("nvidia-smi") else "envs/cpu.lock"
 EVERY_RULE = {"sharegpt", "conversations", "model", "tokens", "trace", "sharing", "sweep", "render"}
 
 
@@ -226,7 +229,8 @@ def append(path: Path) -> None:
         ("src/vllm_lab/report/html.py", {"render"}, {"sharing", "sweep", "sharing_figures", "tokens"}),
         ("workflow/schemas/sweep.schema.yaml", {"sweep", "sweep_table"}, {"sharing", "trace"}),
         ("envs/core.lock", EVERY_RULE, set()),
-        ("envs/cpu.lock", set(), EVERY_RULE),
+        (VLLM_LOCK, {"calibrate"}, EVERY_RULE - {"render"}),
+        ("envs/lock.sh", set(), EVERY_RULE),
     ],
 )  # fmt: skip
 def test_an_edited_script_module_schema_or_lock_reruns_what_depends_on_it(project, changed, rules, spared):

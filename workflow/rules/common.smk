@@ -1,6 +1,7 @@
 # The functions that rules use. Nothing else in the workflow defines any.
 
 import os
+import shutil
 import sys
 from pathlib import Path
 
@@ -29,12 +30,18 @@ except LabError as error:
 if not any(Path(".snakemake/metadata").glob("*")):
     adopt(Path())
 
-# The locks that rules depend on, those with vLLM on both. The oracle takes vLLM's CPU build on every machine: a
-# scheduler without a model needs no GPU.
+# The lock that all rules depend on. Rules with vLLM have the device's beside it, and its environment.
 LOCK = "envs/core.lock"
 ENVIRONMENT = "../../envs/core.yaml"
-VLLM_LOCK = "envs/cpu.lock"
-VLLM_ENVIRONMENT = "../../envs/cpu.yaml"
+DEVICE = config["device"]
+if DEVICE == "auto":
+    DEVICE = "cuda" if shutil.which("nvidia-smi") else "cpu"
+VLLM_LOCK = f"envs/{DEVICE}.lock"
+VLLM_ENVIRONMENT = f"../../envs/{DEVICE}.yaml"
+
+# The threads of a rule that measures: all that this machine gives, so that no job runs beside it. Where jobs go to a
+# cluster (no --cores), so many of a node's.
+ALL_CORES = workflow.resource_settings.cores or 16
 
 TOKENIZER = [
     f"results/model/{name}" for name in ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja")
@@ -202,6 +209,7 @@ SHARING_FIGURES = [
     "working_set",
 ]
 SWEEP_FIGURES = ["hit_rate_curves", "hit_rate_heatmap"]
+CALIBRATION_FIGURES = ["calibration_steps", "calibration_requests"]
 
 
 def sharing_tables(trace):
@@ -239,6 +247,7 @@ def report_inputs():
     figures = [f"results/sharing/figures/{name}" for name in SHARING_FIGURES]
     figures += [f"results/sweeps/figures/{name}" for name in SWEEP_FIGURES]
     figures += [f"results/oracle/figures/{name}" for name in SCHEDULING_FIGURES]
+    figures += [f"results/calibration/figures/{name}" for name in CALIBRATION_FIGURES]
     return [
         "results/data/rejects.json",
         "results/model/summary.json",
@@ -251,6 +260,7 @@ def report_inputs():
         *(["results/sweeps/mooncake_published.json"] if "mooncake_conversation" in IMPORTED else []),
         *run_files("json"),
         "results/oracle/comparison.json",
+        "results/calibration/calibration.json",
         *[f"{figure}.{kind}" for figure in figures for kind in ("png", "svg")],
         *[f"results/experiments/{experiment}.verdict.json" for experiment in EXPERIMENTS],
         *[f"results/experiments/{run}.json" for run in RUNS],

@@ -43,8 +43,8 @@ rule experiment_real:
     input:
         TOKENIZER,
         trace=experiment_trace,
-        model="results/model/config.json",
-        weights=[f"results/model/{name}" for name in config["model"]["weights"]],
+        model=rules.model.output.config,
+        weights=rules.model.output.weights,
         code=code("experiment_real"),
         lock=[LOCK, VLLM_LOCK],
         steps_schema=schema("steps"),
@@ -64,16 +64,18 @@ rule experiment_real:
         run="|".join(REAL_RUNS) or "(?!)",
     conda:
         VLLM_ENVIRONMENT
-    threads: workflow.cores
+    threads: ALL_CORES
     params:
         flags=experiment_flags,
         repeats=config["experiments"]["repeats"],
+        device=DEVICE,
     message:
         "Running {wildcards.run} on real vLLM"
     shell:
         traced(
             "experiment_real",
-            "scripts/experiment_real.py --model-dir results/model --repeats {params.repeats} --trace {input.trace:q} {params.flags:q}"
+            "scripts/experiment_real.py --model-dir results/model --device {params.device}"
+            " --repeats {params.repeats} --trace {input.trace:q} {params.flags:q}"
             " --steps {output.steps:q} --requests {output.requests:q} --record {output.record:q}"
             " --events {output.events:q}",
             wildcards=["run"],

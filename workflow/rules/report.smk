@@ -22,6 +22,8 @@ rule render:
             *expand(rules.oracle.output.prov, trace=MODES),
             rules.compare.output.prov,
             rules.scheduling_figures.output.prov,
+            rules.calibrate.output.prov,
+            rules.calibration_figures.output.prov,
             *([rules.mooncake_published.output.prov] if "mooncake_conversation" in IMPORTED else []),
             *expand(rules.experiment_run.output.prov, run=SIMULATED_RUNS),
             *expand(rules.experiment_real.output.prov, run=REAL_RUNS),

@@ -11,7 +11,7 @@ from typing import Any
 
 from vllm_lab.engine.forced import KEY, forced_tokens_processor
 from vllm_lab.engine.settings import EngineSettings
-from vllm_lab.errors import LabError
+from vllm_lab.errors import LabError, Unavailable
 from vllm_lab.oracle.engine import TracedRequest
 from vllm_lab.oracle.scheduler import vllm_hash, vllm_version
 from vllm_lab.oracle.watch import Watch
@@ -53,7 +53,8 @@ class EngineStep:
 class Engine:
     """A running vLLM. A context manager, since it holds memory (on CUDA the GPU's).
 
-    LabError where vLLM is not installed, is built for another device, or refuses the settings.
+    Unavailable where vLLM is not installed or is built for another device, LabError where it refuses the
+    settings.
     """
 
     def __init__(self, settings: EngineSettings) -> None:
@@ -187,7 +188,7 @@ def _start(settings: EngineSettings) -> Any:
     from vllm.v1.engine.llm_engine import LLMEngine
 
     if current_platform.device_type != settings.device:
-        raise LabError(
+        raise Unavailable(
             f"device is {settings.device}, this vLLM is built for {current_platform.device_type}; "
             f"install envs/{settings.device}.lock, or ask for the other device"
         )

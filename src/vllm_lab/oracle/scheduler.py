@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from mini_vllm.limits import Limits
-from vllm_lab.errors import NotInstalled
+from vllm_lab.errors import Unavailable
 from vllm_lab.oracle.watch import Watch
 
 NO_PARENT = bytes(32)  # stands for the parent of a first block
@@ -30,13 +30,13 @@ def block_hash(parent: bytes, token_ids: Sequence[int]) -> bytes:
 
 
 def vllm_version() -> str:
-    """The version of the installed vLLM; NotInstalled where there is none."""
+    """The version of the installed vLLM; Unavailable where there is none."""
     _quiet()
     try:
         import vllm
     except ImportError as error:
-        raise NotInstalled(
-            f"vLLM is not installed ({error}): envs/cpu.lock or envs/cuda.lock has it"
+        raise Unavailable(
+            f"vLLM is not installed ({error}); install envs/cpu.lock or envs/cuda.lock"
         ) from error
     return vllm.__version__
 

@@ -7,7 +7,7 @@ COUNTS = (
     "tokens", "",
 )  # fmt: skip
 RATES = ("1/s", "requests/s", "tokens/s")
-UNITS = (*COUNTS, *RATES, "fraction", "points", "bytes", "GiB", "s", "accesses/block", "x")
+UNITS = (*COUNTS, *RATES, "fraction", "points", "bytes", "GiB", "s", "s/token", "accesses/block", "x")
 
 
 def display(value: float | int | str | None, unit: str, decimals: int | None = None) -> str:
@@ -32,6 +32,8 @@ def display(value: float | int | str | None, unit: str, decimals: int | None = N
         return _bytes(value * 2**30, decimals)
     if unit == "s":
         return _seconds(value, decimals)
+    if unit == "s/token":
+        return f"{_plain(1e6 * value, decimals)} µs/token"
     if unit in RATES:
         return f"{_fixed(value, decimals, 2)}/s"
     if unit == "x":

@@ -15,7 +15,7 @@ ENGINES = (*VERSIONS, VLLM)
 
 
 def replay(name: str, requests: Sequence[TracedRequest], limits: Limits) -> Result:
-    """Replay `requests` through `name`, one of ENGINES. NotInstalled if vLLM is asked for and missing."""
+    """Replay `requests` through `name`, one of ENGINES. Unavailable if vLLM is asked for and missing."""
     if name == VLLM:
         return engine.run(requests, limits)
     return mini.run(name, requests, limits)

@@ -6,6 +6,7 @@ of these modules changes.
 """
 
 from vllm_lab.report.sections import (
+    calibration,
     data,
     experiments,
     imported,
@@ -27,4 +28,5 @@ SECTIONS = (
     imported.build,
     scheduling.build,
     experiments.build,
+    calibration.build,
 )

@@ -1,0 +1,66 @@
+"""Predicted against measured, for steps and for requests."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from matplotlib.axes import Axes
+
+from vllm_lab import figures
+
+Row = dict[str, str]  # of a CSV
+MARKERS = {"decode": "o", "prefill": "s", "mixed": "^"}
+METRICS = ("ttft", "tpot", "e2e")
+
+
+def steps_figure(rows: Sequence[Row], stem: Path) -> None:
+    """Each step's duration, a panel for the steps fitted to and one for the held-out ones."""
+    panels = (("calibration", "steps fitted to"), ("heldout", "steps of held-out requests"))
+    with figures.figure(stem, 3.6, 1, 2) as all_axes:
+        for (name, title), axes in zip(panels, all_axes, strict=True):
+            mine = [row for row in rows if row["set"] == name]
+            for (kind, marker), colour in zip(MARKERS.items(), figures.PALETTE, strict=False):
+                points = [
+                    (float(row["seconds"]), float(row["predicted_seconds"]))
+                    for row in mine
+                    if _kind(row) == kind
+                ]
+                _scatter(axes, points, kind, marker, colour)
+            _diagonal(axes, "step", title)
+        figures.legend_below(all_axes[0], 3)
+
+
+def requests_figure(rows: Sequence[Row], stem: Path) -> None:
+    """TTFT, TPOT and E2E of every held-out request, a panel each."""
+    with figures.figure(stem, 2.8, 1, len(METRICS)) as all_axes:
+        for metric, axes, colour in zip(METRICS, all_axes, figures.PALETTE, strict=False):
+            points = [(float(row[metric]), float(row[f"predicted_{metric}"])) for row in rows if row[metric]]
+            _scatter(axes, points, metric, "o", colour)
+            _diagonal(axes, metric.upper(), f"{metric.upper()} of held-out requests")
+
+
+def not_run(stem: Path) -> None:
+    """A figure that says there is none."""
+    with figures.figure(stem, 1.0) as (axes,):
+        axes.set_axis_off()
+        axes.text(0.5, 0.5, "not run: calibration.json says why", ha="center", va="center")
+
+
+def _kind(row: Row) -> str:
+    if row["prefill_tokens"] == "0":
+        return "decode"
+    return "prefill" if row["decode_tokens"] == "0" else "mixed"
+
+
+def _scatter(axes: Axes, points: Sequence[tuple[float, float]], label: str, marker: str, colour: str) -> None:
+    measured, predicted = zip(*points, strict=True) if points else ((), ())
+    axes.plot(
+        measured, predicted, marker, color=colour, label=label, markersize=3, alpha=0.5, linestyle="none"
+    )
+
+
+def _diagonal(axes: Axes, noun: str, title: str) -> None:
+    axes.axline((1, 1), (10, 10), color="#555555", linewidth=0.8)
+    axes.set(xscale="log", yscale="log", xlabel=f"measured {noun} (s)", ylabel=f"predicted {noun} (s)")
+    axes.set_title(title, loc="left")

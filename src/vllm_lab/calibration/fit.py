@@ -1,0 +1,132 @@
+"""The coefficients of a step's duration by least squares, and what they leave over."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from itertools import combinations
+from typing import Any
+
+import numpy as np
+
+from mini_vllm.clock import CostModel, StepLoad
+from vllm_lab.calibration.measure import Run
+
+HUBER = (
+    1.345  # residuals beyond so many standard deviations count less: 95 % efficient on Gaussians (Huber 1964)
+)
+ROUNDS = 50  # of reweighting; the weights settle in about ten
+CHOSEN = "context"
+COLUMNS = {
+    CHOSEN: ("base", "prefill_tokens", "decode_tokens", "context_tokens"),
+    "context once": ("base", "prefill_tokens", "decode_tokens", "context_once"),
+    "context of either": ("base", "prefill_tokens", "decode_tokens", "decode_context", "prefill_context"),
+}
+"""Three linear models of a step. The first is CostModel's: context counts for each token that looks at it.
+The second counts a request's context once a step. The third has a coefficient each for the context of decodes
+(bound by memory) and of prefills (bound by arithmetic)."""
+
+
+def step_row(scheduled: dict[str, int], computed: dict[str, int]) -> dict[str, float]:
+    """What a step works on: every quantity that a column of COLUMNS names."""
+    new, after = list(scheduled.values()), [computed[name] for name in scheduled]
+    load = StepLoad.of(new, after)
+    decode_context = sum(end for tokens, end in zip(new, after, strict=True) if tokens == 1)
+    return {
+        "base": 1,
+        **load._asdict(),
+        "context_once": sum(after),
+        "decode_context": decode_context,
+        "prefill_context": load.context_tokens - decode_context,
+    }
+
+
+def median_steps(runs: Sequence[Run]) -> tuple[list[dict[str, float]], np.ndarray]:
+    """Each step's load, and the median of its durations (s) over the repetitions [steps].
+
+    The median, because another job on the machine lengthens some steps of some repetitions tenfold.
+    """
+    rows = [step_row(step.step.scheduled, step.computed) for part in runs[0].measured for step in part.steps]
+    return rows, np.median(durations(runs), axis=0)
+
+
+def durations(runs: Sequence[Run]) -> np.ndarray:
+    """Seconds of each step of each repetition [runs, steps]."""
+    return np.array([[step.seconds for part in run.measured for step in part.steps] for run in runs])
+
+
+def matrix(rows: Iterable[dict[str, float]], columns: Sequence[str]) -> np.ndarray:
+    """The rows' values of `columns` [steps, columns]."""
+    return np.array([[row[name] for name in columns] for row in rows], dtype=float)
+
+
+def least_squares(loads: np.ndarray, seconds: np.ndarray) -> np.ndarray:
+    """Coefficients >= 0 [columns] for `loads` [steps, columns] and `seconds` [steps].
+
+    Relative errors are minimised: what is judged later are relative errors of requests, to which a decode of
+    15 ms matters as much as a prefill of 200 ms, and disturbances stretch a step by a factor. Steps that stay
+    far off count less, in proportion (Huber's weights), for the same reason as in median_steps.
+    """
+    relative = loads / seconds[:, None]
+    weights = np.ones(len(seconds))
+    for _ in range(ROUNDS):
+        root = np.sqrt(weights)
+        coefficients = _non_negative(relative * root[:, None], root)
+        residuals = np.abs(relative @ coefficients - 1)
+        deviation = 1.4826 * np.median(residuals)  # the standard deviation, were they Gaussian
+        weights = np.minimum(1.0, HUBER * deviation / np.maximum(residuals, 1e-12))
+    return coefficients
+
+
+def _non_negative(loads: np.ndarray, target: np.ndarray) -> np.ndarray:
+    """Exact: the best of all subsets of columns whose plain least squares has no negative coefficient."""
+    columns = loads.shape[1]
+    best, least = np.zeros(columns), np.inf
+    for size in range(1, columns + 1):
+        for chosen in map(list, combinations(range(columns), size)):
+            solution = np.linalg.lstsq(loads[:, chosen], target, rcond=None)[0]
+            error = np.sum((loads[:, chosen] @ solution - target) ** 2)
+            if (solution >= 0).all() and error < least:
+                best, least = np.zeros(columns), error
+                best[chosen] = solution
+    return best
+
+
+def cost_model(coefficients: dict[str, float]) -> CostModel:
+    """The CostModel of the coefficients that COLUMNS[CHOSEN] names (s)."""
+    return CostModel(*(coefficients[name] for name in COLUMNS[CHOSEN]))
+
+
+def residuals(rows: Sequence[dict[str, float]], seconds: np.ndarray, predicted: np.ndarray) -> dict[str, Any]:
+    """R² and the sizes of the residuals: of all steps, and of each kind there is."""
+    kinds = np.array([_kind(row) for row in rows])
+    return {
+        "r2": float(1 - np.sum((predicted - seconds) ** 2) / np.sum((seconds - seconds.mean()) ** 2)),
+        "all": _sizes(seconds, predicted),
+        **{
+            kind: _sizes(seconds[kinds == kind], predicted[kinds == kind])
+            for kind in sorted(set(kinds.tolist()))
+        },
+    }
+
+
+def step_noise(runs: Sequence[Run]) -> dict[str, float]:
+    """How far a step's durations are from their median, relative: what no model of the step can foresee."""
+    seconds = durations(runs)
+    middle = np.median(seconds, axis=0)
+    return quantiles(np.abs(seconds - middle) / middle)
+
+
+def quantiles(values: np.ndarray) -> dict[str, float]:
+    """Median and 95th percentile."""
+    return {"median": float(np.median(values)), "p95": float(np.quantile(values, 0.95))}
+
+
+def _kind(row: dict[str, float]) -> str:
+    if not row["prefill_tokens"]:
+        return "decode"
+    return "mixed" if row["decode_tokens"] else "prefill"
+
+
+def _sizes(seconds: np.ndarray, predicted: np.ndarray) -> dict[str, Any]:
+    off = np.abs(predicted - seconds)
+    return {"steps": len(seconds), "absolute_s": quantiles(off), "relative": quantiles(off / seconds)}
