@@ -24,8 +24,8 @@ STYLES = {
     "v2_lru": ("v2_lru", "#E69F00", "-", 3.4),
     "v3_priority": ("v3_priority", "#56B4E9", "-", 2.2),
     "v4_prefix": ("v4_prefix", "#0072B2", "-", 2.2),
-    "vllm_uncached": ("vLLM, no prefix cache", "#000000", ":", 1.0),
-    "vllm_cached": ("vLLM, prefix cache", "#000000", "-", 0.8),
+    "vllm_uncached": ("vLLM without prefix cache", "#000000", ":", 1.0),
+    "vllm_cached": ("vLLM with prefix cache", "#000000", "-", 0.8),
 }
 MEMORIES = ("ample", "scarce")
 QUANTITIES = {"running": "requests running", "waiting": "requests waiting", "used_blocks": "blocks in use"}
