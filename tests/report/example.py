@@ -44,9 +44,34 @@ def example(root: Path, *, host: str = "testhost", started: str = "2026-01-02T03
     calibrated = project.job(
         "calibrate", {"results/calibration/calibration.json": calibration()}, inputs=model, kind="measured"
     )
+    scheduled = scheduling(project, tokens)
     return [
-        *conversations, *model, *tokens, *traces, *stats, *figures, *sweep, *mooncake, *compared, *calibrated
+        *conversations, *model, *tokens, *traces, *stats, *figures, *sweep, *mooncake, *compared, *scheduled,
+        *calibrated,
     ]  # fmt: skip
+
+
+def scheduling(project: Project, tokens: list[str]) -> list[str]:
+    """Replays of two traces with scarce memory; vLLM was not run on the single-turn one."""
+    replayed = [
+        path
+        for trace in ("single_turn", "multi_turn")
+        for engine in ("v1_naive", "v2_lru", "v3_priority", "v4_prefix", "vllm_uncached", "vllm_cached")
+        for path in project.job(
+            "oracle" if engine.startswith("vllm") else "mini",
+            {f"results/{'oracle' if engine.startswith('vllm') else 'mini'}/{engine}.{trace}.scarce.json":
+             replay(engine, trace)},
+            inputs=tokens, wildcards={"engine": engine, "trace": trace}, kind="simulated",
+        )
+    ]  # fmt: skip
+    runs = [
+        account(version, trace)
+        for trace in ("single_turn", "multi_turn")
+        for version in ("v1_naive", "v2_lru", "v3_priority", "v4_prefix")
+    ]
+    return replayed + project.job(
+        "compare", {"results/oracle/comparison.json": {"runs": runs}}, inputs=replayed, kind="simulated"
+    )
 
 
 def write_report(root: Path, files: list[str]) -> Path:
@@ -246,6 +271,56 @@ def mooncake_published() -> dict[str, Any]:
             "note": "The paper does not say what is divided by what.",
         },
         "table_1": {"source": "arXiv", "note": "Another trace.", "rows": rows},
+    }
+
+
+REASON = "vLLM is not installed (No module named 'vllm')"
+STEP = '{{"step":7,"time":0.5,"scheduled":{},"preempted":["{}"],"finished":[],"evicted":[],"free_blocks":{}}}'
+VLLM_STEP = STEP.format('{"a":1,"b":1}', "c", 8)
+V2_STEP = STEP.format('{"b":1,"c":1}', "a", 3)
+
+
+def replay(engine: str, trace: str) -> dict[str, Any]:
+    """v1 crashes; vLLM was not run on the single-turn trace."""
+    limits = {
+        "num_blocks": 512, "block_size": 16, "max_num_seqs": 256, "max_num_batched_tokens": 8192,
+        "policy": "fcfs", "prefix_caching": engine.endswith(("_cached", "_prefix")), "chunked_prefill": True,
+        "clock": {"kind": "Clock", "base": 0.01, "per_token": 0.00001, "per_request": 0.0001},
+    }  # fmt: skip
+    if engine.startswith("vllm") and trace == "single_turn":
+        return {"engine": "vllm_scheduler", "status": "not_run", "reason": REASON, "limits": limits}
+    crashed = engine == "v1_naive"
+    metrics = {
+        "finished": 13 if crashed else 1000, "refused": 0, "preemptions": 0 if crashed else 430,
+        "hit_rate": 0.0, "ttft_mean": 0.0195, "makespan": 379.84, "steps": 7 if crashed else 33926,
+        "crash_step": 7 if crashed else None,
+    }  # fmt: skip
+    crash = {"step": 7, "time": 0.5, "reason": HOSTILE} if crashed else None
+    return {"engine": engine, "status": "simulated", "limits": limits, "metrics": metrics, "crash": crash}
+
+
+def account(version: str, trace: str) -> dict[str, Any]:
+    """v3 and v4 are equal to vLLM; v1 and v2 part from it in step 7."""
+    against = "vllm_cached" if version == "v4_prefix" else "vllm_uncached"
+    who = {"version": version, "against": against, "trace": trace, "memory": "scarce"}
+    if trace == "single_turn":
+        return {**who, "status": "not_run", "reason": REASON}
+    equal = version in ("v3_priority", "v4_prefix")
+    sides = {"vllm": VLLM_STEP, "mini": V2_STEP if version == "v2_lru" else None, "before": None}
+    crash = {"step": 7, "time": 0.5, "reason": HOSTILE, "finished": 13, "vllm": VLLM_STEP}
+    apart = {"vllm": 2.0, "mini": 3.0, "relative_difference": 0.5}
+    names = ("ttft_mean", "tpot_mean", "e2e_mean", "preemptions", "makespan")
+    return {
+        **who,
+        "status": "simulated",
+        "vllm_version": "0.32.0",
+        "equal": equal,
+        "equal_steps": 33926 if equal else 7,
+        "differing_steps": 0 if equal else 33919,
+        "first_difference": None if equal else {"step": 7, "fields": ["scheduled"], **sides},
+        "differing_requests": 0 if equal else 987,
+        "metrics": dict.fromkeys(names, apart),
+        "crash": crash if version == "v1_naive" else None,
     }
 
 

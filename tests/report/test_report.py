@@ -23,6 +23,7 @@ SECTIONS = {
     "sweeps/hit_rates.csv": "Cache capacity and eviction policy",
     "sharing/reference.json": "The published run beside ours",
     "sharing/mooncake_conversation_stats.json": "Other people's traces",
+    "oracle/comparison.json": "Four schedulers against vLLM's own",
     "calibration/calibration.json": "Cost model",
 }
 
@@ -79,6 +80,7 @@ def test_a_section_whose_files_are_absent_is_absent(tmp_path, name):
         if not file.endswith(name) and not (name.startswith("sharing/mu") and "single_turn" in file)
         and not (name.startswith("sharing/mo") and "mooncake" in file)
         and not (name.startswith("tokens") and "traces/" in file)
+        and not (name.startswith("oracle") and ("mini/" in file or "oracle/" in file))
     ]  # fmt: skip
     folder = write_report(tmp_path, without)
     for rendering in ("index.html", "report.md"):
@@ -195,6 +197,38 @@ def test_what_was_not_run_is_listed_with_its_reason(tmp_path, monkeypatch):
     page = Page(html.render(compose(results, "T")))
     assert "What was not run, and why." in page.text
     assert "no GPU here" in page.text
+
+
+def prose(markdown: str, start: str) -> str:
+    """The paragraph that begins so, without Markdown's marks."""
+    line = next(line for line in markdown.replace("\\", "").splitlines() if line.startswith(start))
+    return line.replace("`", "")
+
+
+def test_the_naive_schedulers_end_is_told_with_what_vllm_does_instead(written):
+    markdown = (written / "report.md").read_text(encoding="utf-8")
+    told = prose(markdown, "On the multi-turn trace with scarce memory v1_naive ends in step 7")
+    assert "13 requests had finished" in told
+    assert "preempts c in this step" in told
+    assert "8 free blocks at its end" in told
+    assert "It finishes 1,000 requests with 430 preemptions." in told
+
+
+def test_a_first_difference_is_told_from_both_sides_steps(written):
+    markdown = (written / "report.md").read_text(encoding="utf-8")
+    told = prose(markdown, "v2_lru, multi-turn trace, scarce memory: all is equal up to step 7.")
+    assert "vLLM preempts c, v2_lru a; vLLM alone schedules a; v2_lru alone schedules c" in told
+    assert told.endswith("afterwards vLLM has 8 free blocks, v2_lru 3.")
+
+
+def test_exact_versions_are_said_to_be_exact_and_only_for_what_was_run(written, summary):
+    markdown = (written / "report.md").read_text(encoding="utf-8")
+    assert "all 33,926 steps" in prose(markdown, "v3_priority does:")
+    assert "33,919 differ" in prose(markdown, "v2_lru does not:")
+    entry = summary["scheduling.compared.v3_priority.single_turn.scarce.equal_steps"]
+    assert (entry["status"], entry["value"]) == ("not_run", None)
+    assert "vLLM is not installed" in entry["reason"]
+    assert summary["scheduling.v4_prefix.multi_turn.scarce.preemptions"]["status"] == "simulated"
 
 
 def test_the_page_asks_for_nothing_from_outside(written, page):

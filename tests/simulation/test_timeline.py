@@ -42,6 +42,15 @@ def test_means_are_weighted_by_time_and_nothing_runs_while_idle(run):
     assert means.tolist() == [1.5, 1.5, 0, 1]
 
 
+def test_windows_that_divide_the_run_leave_no_sliver_at_its_end(run):
+    line = Timeline.of(run)
+    for windows in range(1, 200):
+        middles, means = line.mean(line.used_blocks, 7 / windows)
+        assert len(middles) == windows
+        assert np.isfinite(means).all()
+        assert means.mean() == pytest.approx(4 / 7)
+
+
 def test_a_run_without_a_step_has_an_empty_line(tmp_path, requests, limits, result):
     empty = replace(result, steps=[])
     RunFiles.of(str(tmp_path / "v2_lru.hand.scarce")).write(

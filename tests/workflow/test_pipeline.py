@@ -8,6 +8,7 @@ import threading
 import time
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -87,10 +88,26 @@ def test_the_summary_s_numbers_stand_in_the_files_they_name(finished):
     assert {entry["status"] for entry in summary.values()} == kinds
 
 
+def test_scarce_memory_ends_v1_makes_the_others_preempt_and_v3_and_v4_do_as_vllm_does(finished):
+    for trace in ("single_turn", "multi_turn"):
+        records = {
+            version: json.loads((finished.root / f"results/mini/{version}.{trace}.scarce.json").read_text())
+            for version in ("v1_naive", "v2_lru", "v3_priority", "v4_prefix")
+        }
+        assert records["v1_naive"]["crash"]
+        assert all(records[version]["metrics"]["preemptions"] for version in records if version != "v1_naive")
+    if find_spec("vllm"):
+        runs = json.loads((finished.root / "results/oracle/comparison.json").read_text())["runs"]
+        exact = [run for run in runs if run["version"] in ("v3_priority", "v4_prefix")]
+        assert len(exact) == 8
+        assert all(run["equal"] and run["equal_steps"] for run in exact)
+
+
 def test_snakemakes_own_report_can_be_made(finished, tmp_path):
     finished.snakemake("--report", str(tmp_path / "snakemake.html"))
     page = (tmp_path / "snakemake.html").read_text()
     assert "Cache sweeps" in page
+    assert "Scheduling" in page
     assert "Prefix sharing" in page
 
 
@@ -181,7 +198,10 @@ def test_a_path_that_is_not_there_is_named_and_kept_results_are_not_taken_for_it
 # What triggers a rerun: every row of the table of triggers, with the rules that depend on the thing changed.
 
 VLLM_LOCK = "envs/cuda.lock" if shutil.which("nvidia-smi") else "envs/cpu.lock"
-EVERY_RULE = {"sharegpt", "conversations", "model", "tokens", "trace", "sharing", "sweep", "render"}
+EVERY_RULE = {
+    "sharegpt", "conversations", "model", "tokens", "trace", "sharing", "sweep", "mini", "oracle", "compare",
+    "scheduling_figures", "render",
+}  # fmt: skip
 
 
 def test_touching_every_source_reruns_nothing(project):
@@ -229,7 +249,13 @@ def append(path: Path) -> None:
         ("src/vllm_lab/report/html.py", {"render"}, {"sharing", "sweep", "sharing_figures", "tokens"}),
         ("workflow/schemas/sweep.schema.yaml", {"sweep", "sweep_table"}, {"sharing", "trace"}),
         ("envs/core.lock", EVERY_RULE, set()),
-        (VLLM_LOCK, {"calibrate"}, EVERY_RULE - {"render"}),
+        ("src/mini_vllm/v2_lru/scheduler.py", {"mini"}, {"sweep", "trace"}),
+        ("src/vllm_lab/simulation/compared.py", {"compare"}, {"mini", "oracle"}),
+        (
+            VLLM_LOCK,
+            {"oracle", "calibrate"},
+            EVERY_RULE - {"oracle", "compare", "scheduling_figures", "render"},
+        ),
         ("envs/lock.sh", set(), EVERY_RULE),
     ],
 )  # fmt: skip
@@ -246,6 +272,7 @@ def test_an_edited_script_module_schema_or_lock_reruns_what_depends_on_it(projec
         ("traces: {rate: 3.0}", {"trace"}, {"tokens", "model", "conversations", "import_trace"}),
         ("sharing: {working_set_windows: [30]}", {"sharing"}, {"trace", "sweep", "tokens"}),
         ("sweep: {policies: [lru]}", {"sweep"}, {"sharing", "trace"}),
+        ("simulation: {num_blocks: {scarce: 300}}", {"mini", "oracle"}, {"trace", "sharing", "sweep"}),
         ("sharegpt: {max_records: 90}", {"conversations"}, {"sharegpt", "model", "import_trace"}),
     ],
 )  # fmt: skip

@@ -29,6 +29,10 @@ def test_there_are_rules():
         "trace",
         "sharing",
         "sweep",
+        "mini",
+        "oracle",
+        "compare",
+        "scheduling_figures",
         "render",
     } <= RULES.keys()
 
@@ -39,16 +43,16 @@ def test_every_rule_has_log_benchmark_message_environment_and_provenance(name):
     assert {"input", "output", "log", "benchmark", "conda", "message", "shell"} <= set(directives(body))
     assert re.search(rf'traced\(\s*"{name}",', body), "its command does not run inside the provenance wrapper"
     assert f'code=code("{name}")' in body
-    assert "lock=LOCK" in body
+    assert re.search(r"lock=(LOCK|\[LOCK, VLLM_LOCK\]),", body)
     assert re.search(r'prov="results/[^"]+\.prov\.json"', body)
 
 
 @pytest.mark.parametrize("name", sorted(RULES))
 def test_rule_script_log_benchmark_and_document_share_one_name(name):
     body = RULES[name]
-    assert re.search(rf'prov="results/\w+/{name}(\.\{{\w+\}})?\.prov\.json"', body)
-    assert re.search(rf'"results/logs/{name}(\.\{{\w+\}})?\.log"', body)
-    assert re.search(rf'"results/benchmarks/{name}(\.\{{\w+\}})?\.tsv"', body)
+    assert re.search(rf'prov="results/\w+/{name}(\.\{{\w+\}})*\.prov\.json"', body)
+    assert re.search(rf'"results/logs/{name}(\.\{{\w+\}})*\.log"', body)
+    assert re.search(rf'"results/benchmarks/{name}(\.\{{\w+\}})*\.tsv"', body)
     assert f"scripts/{name}.py" in body
     assert (ROOT / f"scripts/{name}.py").is_file()
 
@@ -57,7 +61,7 @@ def test_rule_script_log_benchmark_and_document_share_one_name(name):
 def test_every_table_and_every_json_of_a_rule_is_checked_against_a_schema(name):
     body = RULES[name]
     outputs = body[body.index("output:") : body.index("log:")]
-    named = re.findall(r'(\w+)="results/[^"]+\.(?:json|jsonl|csv|parquet)"', outputs)
+    named = re.findall(r'(\w+)=(?:expand\(\s*)?"results/[^"]+\.(?:json|jsonl|csv|parquet)"', outputs)
     for output in set(named) - {"prov", "raw", "config", "generation"}:
         assert f"{output}_schema=schema(" in body, f"output {output} has no schema"
         assert re.search(rf'checked=\[[^\]]*"{output}"', body), f"output {output} is not checked"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any
 
 from vllm_lab.report.blocks import Cell, Number
@@ -16,9 +17,9 @@ ENGINES = {
     "v1_naive": "v1_naive",
     "v2_lru": "v2_lru",
     "v3_priority": "v3_priority",
-    "vllm_uncached": "vLLM, no prefix cache",
+    "vllm_uncached": "vLLM without prefix cache",
     "v4_prefix": "v4_prefix",
-    "vllm_cached": "vLLM, prefix cache",
+    "vllm_cached": "vLLM with prefix cache",
 }
 """Titles, in the order in which engines stand side by side: each exact version before its vLLM."""
 
@@ -62,7 +63,7 @@ class Replay:
         value = self.found.value("limits", *keys)
         return self.found.number(
             f"scheduling.limits.{scope}{'.'.join(keys)}", unit, "limits", *keys, label=label,
-            decimals=5 if unit == "s" and value < 0.001 else 4 if unit == "s" else None,
+            decimals=_exact_decimals(value) if unit == "s" else None,
         )  # fmt: skip
 
 
@@ -154,3 +155,8 @@ def _where(trace: str, memory: str) -> str:
 def _decimals(value: float, unit: str) -> int | None:
     """Times of a few steps, which last some 10 ms each, need more digits than a report's other times."""
     return 4 if unit == "s" and value < 1 else None
+
+
+def _exact_decimals(value: float) -> int:
+    """Digits after the point that show a configured value in full: 5 for 1e-05."""
+    return max(0, -int(Decimal(repr(value)).as_tuple().exponent))

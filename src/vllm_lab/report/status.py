@@ -58,7 +58,19 @@ def _row(part: Section, numbers: list[Number], jobs: Jobs) -> tuple[Cell, ...]:
     makers = {job.number: job for job in (jobs.of(number.file) for number in numbers)}
     used = [makers[key] for key in sorted(makers)]
     seconds = sum(job.document.run["seconds"] for job in used)
-    return (part.title, kinds, ", ".join(job.name for job in used), _hardware(used), f"{seconds:.1f} s")
+    return (part.title, kinds, _job_names(used), _hardware(used), f"{seconds:.1f} s")
+
+
+def _job_names(used: list[Job]) -> str:
+    """Each job by its name, but many of one rule by their number."""
+    by_rule: dict[str, list[Job]] = {}
+    for job in used:
+        by_rule.setdefault(job.document.identity["rule"], []).append(job)
+    names = (
+        f"{rule} ({len(jobs)} jobs)" if len(jobs) > 4 else ", ".join(job.name for job in jobs)
+        for rule, jobs in by_rule.items()
+    )
+    return ", ".join(names)
 
 
 def _hardware(used: list[Job]) -> str:

@@ -49,8 +49,8 @@ def _plain(value: float | int, decimals: int | None) -> str:
 
 def _percent(percent: float, decimals: int | None) -> str:
     """Three significant digits: 5.11, 40.6; 0 and 100 only where exact, so 99.99 is not 100."""
-    if decimals is None and percent in (0, 100):
-        return f"{percent:.0f}"
+    if decimals is None and abs(percent) in (0, 100):
+        return f"{percent:.0f}".replace("-", "−")
     return _fixed(percent, decimals, 1 if 10 <= abs(percent) < 99.9 else 2)
 
 

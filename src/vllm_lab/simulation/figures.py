@@ -24,8 +24,8 @@ STYLES = {
     "v2_lru": ("v2_lru", "#E69F00", "-", 3.4),
     "v3_priority": ("v3_priority", "#56B4E9", "-", 2.2),
     "v4_prefix": ("v4_prefix", "#0072B2", "-", 2.2),
-    "vllm_uncached": ("vLLM, no prefix cache", "#000000", ":", 1.0),
-    "vllm_cached": ("vLLM, prefix cache", "#000000", "-", 0.8),
+    "vllm_uncached": ("vLLM without prefix cache", "#000000", ":", 1.0),
+    "vllm_cached": ("vLLM with prefix cache", "#000000", "-", 0.8),
 }
 MEMORIES = ("ample", "scarce")
 QUANTITIES = {"running": "requests running", "waiting": "requests waiting", "used_blocks": "blocks in use"}
@@ -79,25 +79,20 @@ def running_waiting_blocks(runs: Runs, trace: str, stem: Path) -> None:
     lines = {key: Timeline.of(run) for key, run in runs.items() if key[1] == trace}
     longest = max((line.end[-1] for line in lines.values() if len(line.end)), default=1.0)
     with figures.figure(stem, 6.2, len(QUANTITIES), len(MEMORIES), sharex=True) as panels:
-        for place, axes in enumerate(panels):
-            row, column = divmod(place, len(MEMORIES))
-            memory, (quantity, title) = MEMORIES[column], list(QUANTITIES.items())[row]
-            for engine, (label, colour, style, width) in STYLES.items():
-                line = lines.get((engine, trace, memory))
-                if line is not None:
-                    at, means = line.mean(getattr(line, quantity), longest / WINDOWS)
-                    axes.plot(at, means, style, color=colour, linewidth=width, label=label)
-            v1 = runs["v1_naive", trace, memory].record
-            if v1["crash"]:
-                axes.axvline(v1["crash"]["time"], color=STYLES["v1_naive"][1], linestyle="--", linewidth=1.2)
-                if row == 1:
-                    axes.text(v1["crash"]["time"], 1, " v1_naive ends", va="top", fontsize=8,
-                              color=STYLES["v1_naive"][1], transform=axes.get_xaxis_transform())  # fmt: skip
-            if row == 0:
-                axes.set_title(f"{memory} memory: {v1['limits']['num_blocks']:,} blocks", loc="left")
-            if column == 0:
-                axes.set_ylabel(title)
-            axes.set(xlim=(0, longest), ylim=(0, max(1, axes.get_ylim()[1])))
+        for row, (quantity, title) in enumerate(QUANTITIES.items()):
+            for column, memory in enumerate(MEMORIES):
+                axes = panels[row * len(MEMORIES) + column]
+                for engine, (label, colour, style, width) in STYLES.items():
+                    line = lines.get((engine, trace, memory))
+                    if line is not None:
+                        at, means = line.mean(getattr(line, quantity), longest / WINDOWS)
+                        axes.plot(at, means, style, color=colour, linewidth=width, label=label)
+                _mark_crash(axes, runs["v1_naive", trace, memory], told=quantity == "waiting")
+                axes.set(xlim=(0, longest), ylim=(0, max(1, axes.get_ylim()[1])))
+            panels[row * len(MEMORIES)].set_ylabel(title)
+        for axes, memory in zip(panels, MEMORIES, strict=False):
+            blocks = runs["v1_naive", trace, memory].record["limits"]["num_blocks"]
+            axes.set_title(f"{memory} memory: {blocks:,} blocks", loc="left")
         for axes in panels[-len(MEMORIES) :]:
             axes.set_xlabel("virtual time (s)")
         figures.legend_below(panels[0], 3)
@@ -110,7 +105,7 @@ def hit_rate_over_time(runs: Runs, trace: str, prompt_tokens: dict[str, int], st
         for (engine, of_trace, memory), run in runs.items()
         if of_trace == trace and engine in ("v4_prefix", "vllm_cached")
     }
-    last = max((rate.arrival[-1] for rate in rates.values() if len(rate.arrival)), default=1.0)
+    last = max((rate.arrival[-1] for rate in rates.values() if len(rate.arrival)), default=0.0) or 1.0
     with figures.figure(stem, 3.4, 1, len(MEMORIES), sharey=True) as panels:
         for axes, memory in zip(panels, MEMORIES, strict=True):
             for engine in ("v4_prefix", "vllm_cached"):
@@ -153,6 +148,16 @@ def _outline(axes: Axes, engine: str, counts: np.ndarray, bins: np.ndarray) -> N
     label, colour, line, width = STYLES[engine]
     shown = np.where(counts, counts, np.nan)
     axes.stairs(shown, bins, color=colour, linestyle=line, linewidth=width, label=label)
+
+
+def _mark_crash(axes: Axes, v1: StoredRun, told: bool) -> None:
+    """A line where v1 ends, if it does, with words beside it in one of the panels."""
+    if v1.record["crash"]:
+        at, colour = v1.record["crash"]["time"], STYLES["v1_naive"][1]
+        axes.axvline(at, color=colour, linestyle="--", linewidth=1.2)
+        if told:
+            place = axes.get_xaxis_transform()
+            axes.text(at, 1, " v1_naive ends", va="top", fontsize=8, color=colour, transform=place)
 
 
 def _draw_hit_rates(axes: Axes, engine: str, rates: HitRates, width: float) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -61,7 +62,8 @@ class Timeline:
         """
         if not len(self.start):
             return np.empty(0), np.empty(0)
-        edges = np.append(np.arange(0, self.end[-1], width), self.end[-1])
+        windows = max(1, math.ceil(self.end[-1] / width - 1e-9))  # no sliver where they fit but for rounding
+        edges = np.append(np.arange(windows) * width, self.end[-1])
         area = np.cumsum(values * (self.end - self.start))
         knots = np.column_stack([self.start, self.end]).ravel()
         areas = np.column_stack([np.append(0, area[:-1]), area]).ravel()

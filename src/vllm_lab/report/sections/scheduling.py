@@ -1,20 +1,18 @@
 """mini-vLLM's four versions beside vLLM's own scheduler: from mini/, oracle/ and oracle/comparison.json."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 from vllm_lab.report import decisions
+from vllm_lab.report import replay_tables as tables
 from vllm_lab.report.blocks import (
     Answer,
     Block,
-    Cell,
     Code,
-    Column,
     Figure,
     Heading,
     Inline,
     Note,
     Section,
-    Table,
     Text,
     text,
 )
@@ -22,32 +20,7 @@ from vllm_lab.report.replays import ENGINES, Account, Replay, accounts, replays
 from vllm_lab.report.results import Results, derived
 from vllm_lab.report.trace_names import trace_label
 
-_METRICS = {
-    "finished": "Requests finished",
-    "refused": "Requests refused: larger than the memory",
-    "crash_step": "Ended for want of a block in step",
-    "preemptions": "Preemptions",
-    "preempted_requests": "Requests preempted",
-    "hit_rate": "Prompt tokens found in the cache",
-    "evictions": "Cached blocks evicted",
-    "recomputed_tokens": "Tokens computed again",
-    "ttft_mean": "TTFT, mean",
-    "ttft_p99": "TTFT, 99th percentile",
-    "tpot_mean": "TPOT, mean",
-    "tpot_p99": "TPOT, 99th percentile",
-    "e2e_mean": "E2E, mean",
-    "e2e_p99": "E2E, 99th percentile",
-    "makespan": "Time 0 to the last token",
-    "output_throughput": "Output tokens per second",
-    "steps": "Steps",
-}
-_APART = {
-    "ttft_mean": "TTFT, mean",
-    "tpot_mean": "TPOT, mean",
-    "e2e_mean": "E2E, mean",
-    "preemptions": "Preemptions",
-    "makespan": "Time to the last token",
-}
+_NOTHING = Text(())
 _EXACT = ("v3_priority", "v4_prefix")
 _FIGURES = {
     "latency_histograms": (
@@ -71,16 +44,23 @@ def build(results: Results) -> Section | None:
     """The section; None where nothing was replayed."""
     places = replays(results)
     compared = accounts(results)
-    if not places:
+    if not places and not compared:
         return None
     blocks: list[Block] = [*_setting(places), *_not_run(compared)]
     if compared:
-        blocks += [Heading("The same decisions?"), _exactness(compared), *_figure(results, "divergence")]
-        blocks += [*_crashes(compared), *_first_differences(compared), *_apart(compared)]
-    blocks.append(Heading("What came of it"))
-    blocks += [_metrics(*place, engines) for place, engines in places.items()]
-    for name in ("latency_histograms", "running_waiting_blocks", "hit_rate_over_time"):
-        blocks += _figure(results, name)
+        blocks += [
+            Heading("The same decisions?"),
+            tables.exactness_table(compared),
+            *_figure(results, "divergence"),
+        ]
+        blocks += [*_crashes(compared), *_first_differences(compared)]
+        apart = tables.apart_table(compared)
+        blocks += [apart] if apart else []
+    if places:
+        blocks.append(Heading("What came of it"))
+        blocks += [tables.metrics_table(*place, engines) for place, engines in places.items()]
+    blocks += _figure(results, "latency_histograms", _coincidence(compared))
+    blocks += [*_figure(results, "running_waiting_blocks"), *_figure(results, "hit_rate_over_time")]
     title = "Four schedulers against vLLM's own"
     return Section("scheduling", title, tuple(blocks), _answers(places, compared))
 
@@ -88,6 +68,8 @@ def build(results: Results) -> Section | None:
 def _setting(places: dict[tuple[str, str], dict[str, Replay]]) -> list[Block]:
     """Limits and clock, told from any of the replays: all but the memory are alike."""
     memories = {memory: next(iter(engines.values())) for (_, memory), engines in places.items()}
+    if not memories:
+        return []
     any_one = next(iter(memories.values()))
     sizes: list[Inline] = []
     for memory, replay in memories.items():
@@ -122,34 +104,6 @@ def _not_run(compared: Sequence[Account]) -> list[Block]:
     return [Note(text("vLLM's scheduler was not run: {reason}.", reason=reason)) for reason in reasons]
 
 
-def _exactness(compared: Sequence[Account]) -> Table:
-    columns = (
-        Column("Trace, memory"),
-        Column("Version"),
-        Column("Against"),
-        Column("Steps equal", numeric=True),
-        Column("Steps that differ", numeric=True),
-        Column("First in step", numeric=True),
-        Column("Requests that differ", numeric=True),
-    )
-    caption = text("Step by step and request by request, byte for byte.")
-    return Table("exactness", caption, columns, tuple(_exactness_row(found) for found in compared))
-
-
-def _exactness_row(found: Account) -> tuple[Cell, ...]:
-    trace, memory = found.place
-    head = (f"{trace_label(trace)}, {memory}", found.version, ENGINES[found.value("against")])
-    if not found.ran:
-        return (*head, found.not_run(), "not run", "not run", "not run")
-    return (
-        *head,
-        found.number("steps", "equal_steps", label="steps equal to vLLM's"),
-        found.number("steps", "differing_steps", label="steps that differ from vLLM's"),
-        decisions.first_step(found) if found.value("first_difference") else "–",
-        found.number("requests", "differing_requests", label="requests that differ from vLLM's"),
-    )
-
-
 def _crashes(compared: Sequence[Account]) -> list[Block]:
     crashed = [found for found in compared if found.ran and found.value("crash")]
     blocks: list[Block] = [Heading("Where v1_naive ends")] if crashed else []
@@ -181,59 +135,23 @@ def _first_differences(compared: Sequence[Account]) -> list[Block]:
     return blocks
 
 
-def _apart(compared: Sequence[Account]) -> list[Block]:
-    rows = tuple(
-        (
-            f"{trace_label(found.place[0])}, {found.place[1]}",
-            found.version,
-            *(_relative(found, name, title) for name, title in _APART.items()),
-        )
-        for found in compared
-        if found.ran and not found.value("equal")
-    )
-    if not rows:
-        return []
-    columns = (
-        Column("Trace, memory"),
-        Column("Version"),
-        *(Column(title, numeric=True) for title in _APART.values()),
-    )
-    caption = text(
-        "How far the metrics of those that differ are from vLLM's, relative to vLLM's. Where v1_naive ended, "
-        "only what had finished is in its means."
-    )
-    return [Table("apart", caption, columns, rows)]
-
-
-def _relative(found: Account, name: str, title: str) -> Cell:
-    keys = ("metrics", name, "relative_difference")
-    if found.value(*keys) is None:
-        return "–"
-    return found.number("fraction", *keys, label=f"{title}, (mini - vLLM) / vLLM")
-
-
-def _metrics(trace: str, memory: str, engines: dict[str, Replay]) -> Table:
-    """A column an engine, a row a metric; metrics that no engine has are left out."""
-    rows = []
-    for name, title in _METRICS.items():
-        shown = [replay for replay in engines.values() if replay.ran and replay.found.has("metrics", name)]
-        if any(replay.found.value("metrics", name) for replay in shown):
-            rows.append((title, *_cells(name, title, engines.values(), first=not rows)))
-    columns = (Column("Metric"), *(Column(ENGINES[engine], numeric=True) for engine in engines))
-    caption = text(f"{trace_label(trace)} trace, {memory} memory. Times are virtual.")
-    return Table(f"scheduling-{trace}-{memory}", caption, columns, tuple(rows))
-
-
-def _cells(name: str, title: str, engines: Iterable[Replay], first: bool) -> list[Cell]:
-    """An engine that was not run gives its reason once, in the first row."""
-    return [replay.metric(name, title) if replay.ran or first else "not run" for replay in engines]
-
-
-def _figure(results: Results, name: str) -> list[Block]:
+def _figure(results: Results, name: str, more: Text = _NOTHING) -> list[Block]:
     image = results.image(f"oracle/figures/{name}")
     caption = _FIGURES[name]
     words = f"{caption} The tables of this section hold the values."
-    return [Figure(name, image, text(caption), words)] if image else []
+    return [Figure(name, image, Text((caption, *more.parts)), words)] if image else []
+
+
+def _coincidence(compared: Sequence[Account]) -> Text:
+    """How far the two outlines of the latencies' figure must be one: for v4_prefix, in the replay shown."""
+    for found in compared:
+        if found.ran and (found.version, *found.place) == ("v4_prefix", "multi_turn", "scarce"):
+            return text(
+                " v4_prefix and vLLM with prefix cache take {equal} steps alike and {differing} not.",
+                equal=found.number("steps", "equal_steps", label="steps equal to vLLM's"),
+                differing=found.number("steps", "differing_steps", label="steps that differ from vLLM's"),
+            )
+    return _NOTHING
 
 
 def _answers(
@@ -243,22 +161,27 @@ def _answers(
     crashed = [found for found in ran if found.value("crash")]
     answers = []
     if crashed:
-        last = crashed[-1]
-        replay = places[last.place][last.value("against")]
-        after = text(
-            " It finishes {finished} requests with {preemptions} preemptions.",
-            finished=replay.metric("finished", _METRICS["finished"]),
-            preemptions=replay.metric("preemptions", _METRICS["preemptions"]),
-        )
-        trace, memory = last.place
-        start = f"On the {trace_label(trace).lower()} trace with {memory} memory "
-        body = Text((start, *decisions.crash(last), " ", *decisions.instead(last), *after.parts))
         question = "Where does the naive scheduler die, and what does vLLM do at that step?"
-        answers.append(Answer(question, (body,)))
+        answers.append(Answer(question, (_naive_answer(crashed[-1], places),)))
     if ran:
         paragraphs = tuple(_agreement(version, ran) for version in (*_EXACT, "v2_lru"))
         answers.append(Answer("Does mini-vLLM decide as vLLM's scheduler does?", paragraphs))
     return tuple(answers)
+
+
+def _naive_answer(found: Account, places: dict[tuple[str, str], dict[str, Replay]]) -> Text:
+    trace, memory = found.place
+    start = f"On the {trace_label(trace).lower()} trace with {memory} memory "
+    parts = (start, *decisions.crash(found), " ", *decisions.instead(found))
+    vllm = places.get(found.place, {}).get(found.value("against"))
+    if vllm is None:
+        return Text(parts)
+    after = text(
+        " It finishes {finished} requests with {preemptions} preemptions.",
+        finished=vllm.metric("finished", tables.METRICS["finished"]),
+        preemptions=vllm.metric("preemptions", tables.METRICS["preemptions"]),
+    )
+    return Text((*parts, *after.parts))
 
 
 def _agreement(version: str, ran: Sequence[Account]) -> Text:
