@@ -7,6 +7,7 @@ import pytest
 import render as script
 
 from tests.report.project import Project
+from vllm_lab.simulation.metrics import METRICS
 
 HOSTILE = '<script>alert("x")</script></style>`|*_0'
 PIXEL = '<svg xmlns="http://www.w3.org/2000/svg" width="9" height="9"><path d="M0 0h9v9z"/></svg>'
@@ -45,9 +46,10 @@ def example(root: Path, *, host: str = "testhost", started: str = "2026-01-02T03
         "calibrate", {"results/calibration/calibration.json": calibration()}, inputs=model, kind="measured"
     )
     scheduled = scheduling(project, tokens)
+    tried = experiments(project, tokens)
     return [
         *conversations, *model, *tokens, *traces, *stats, *figures, *sweep, *mooncake, *compared, *scheduled,
-        *calibrated,
+        *tried, *calibrated,
     ]  # fmt: skip
 
 
@@ -82,6 +84,59 @@ def write_report(root: Path, files: list[str]) -> Path:
         patch.chdir(root)
         script.main(["--inputs", *files, *outputs, "--summary", f"{folder}/summary.json"])
     return root / folder
+
+
+def experiments(project: Project, tokens: list[str]) -> list[str]:
+    """One experiment: a refuted, a confirmed and a not run prediction; one of its runs was not run."""
+    runs = [
+        path
+        for engine in ("v2_lru", "vllm")
+        for path in project.job(
+            "experiment_run", {f"results/experiments/exp001.{engine}.json": experiment_run(engine)},
+            inputs=tokens, wildcards={"run": f"exp001.{engine}"}, kind="simulated",
+        )
+    ]  # fmt: skip
+    return runs + project.job(
+        "experiment_verdict", {"results/experiments/exp001.verdict.json": verdicts()}, inputs=runs,
+        wildcards={"experiment": "exp001"}, kind="simulated",
+    )  # fmt: skip
+
+
+def experiment_run(engine: str) -> dict[str, Any]:
+    limits = replay("v2_lru", "multi_turn")["limits"]
+    if engine == "vllm":
+        return {"engine": engine, "status": "not_run", "reason": REASON, "limits": limits}
+    return {"engine": engine, "status": "simulated", "limits": limits, "metrics": dict.fromkeys(METRICS, 2)}
+
+
+def verdicts() -> dict[str, Any]:
+    told = {
+        "statement": HOSTILE, "why": HOSTILE, "metric": "v2_lru.ttft_mean", "unit": "s", "relation": "within",
+        "value": 0.5, "times": 1, "tolerance": 0.1, "status": "simulated",
+    }  # fmt: skip
+    seen = {"observed": 0.0123, "bound": 0.5}
+    pair = {"mini": "v2_lru", "vllm": "vllm"}
+    counts = {"equal_steps": 3, "differing_steps": 4, "first_difference": 3, "times_compared": True}
+    part = {"engine": "v2_lru", "settings": {"num_blocks": 20}, "status": "simulated"}
+    return {
+        "experiment": "exp001",
+        "title": HOSTILE,
+        "question": HOSTILE,
+        "trace": "multi_turn",
+        "pin": {"state": "pinned", "sha256": "0" * 64, "day": "2026-01-02", "times_pinned": 1},
+        "verdicts": {"refuted": 1, "confirmed": 1, "not_run": 1},
+        "predictions": [
+            {**told, "id": "one", "verdict": "refuted", **seen},
+            {**told, "id": "two", "verdict": "confirmed", **seen},
+            {**told, "id": "three", "verdict": "not_run", "reason": REASON, "status": "not_run"},
+        ],
+        "comparisons": {
+            "parted": {**pair, **counts, "status": "simulated", "diff": ["--- a", "+++ b", "@@", "-x", "+y"]},
+            "absent": {**pair, "status": "not_run", "reason": REASON},
+        },
+        "parts": {"mini": {"v2_lru": part}, "vllm": {"vllm": {**part, "engine": "vllm"}}, "extension": {}},
+        "aha": HOSTILE,
+    }
 
 
 def calibration() -> dict[str, Any]:

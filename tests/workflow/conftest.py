@@ -19,6 +19,7 @@ PARTS = (
     "scripts",
     "src",
     "envs",
+    "experiments",
     "resources",
     "results/README.md",
 )

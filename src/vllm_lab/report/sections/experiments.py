@@ -172,8 +172,12 @@ def _settings(settings: dict) -> str:
     return ", ".join(f"{key} {value}" for key, value in settings.items())
 
 
-def _metric(results: Results, experiment: str, run: str, metric: str) -> Number:
-    record = results.json(f"experiments/{experiment}.{run}.json")
+def _metric(results: Results, experiment: str, run: str, metric: str) -> Number | None:
+    """None where the report was not given the run's record."""
+    file = f"experiments/{experiment}.{run}.json"
+    if not results.has(file):
+        return None
+    record = results.json(file)
     id, unit = f"{experiment}.{run}.{metric}", METRICS[metric].unit
     title = f"{experiment} {run}: {metric}, {METRICS[metric].definition}"
     if record.value("status") == "not_run":
