@@ -36,12 +36,12 @@ class BlockManager:
         if missing > self.num_free:
             raise OutOfBlocks(f"{request.request_id} needs {missing} blocks, {self.num_free} are free")
         if missing > 0:
-            request.block_table += [self.take() for _ in range(missing)]
+            request.block_table += self.take(missing)
             request.num_slots = len(request.block_table) * self.block_size
 
-    def take(self) -> int:
-        """One free block's id."""
-        return self.free.pop()
+    def take(self, count: int) -> list[int]:
+        """The ids of `count` free blocks."""
+        return [self.free.pop() for _ in range(count)]
 
     def release(self, request: Request) -> None:
         """Take back all of a request's blocks, the last one first."""

@@ -77,14 +77,16 @@ class BlockManager(v3.BlockManager):
             node = self.cache.insert(node, tokens, request.block_table[index])
         request.num_cached_blocks, request.last_node = full, node
 
-    def take(self) -> int:
-        """The block at the front of the free ones. What it held is forgotten only now."""
-        block, _ = self.free.popitem(last=False)
-        node = self.cache.evict(block)
-        if node is not None:
-            self.evicted.append(node)
-        self.references[block] = 1
-        return block
+    def take(self, count: int) -> list[int]:
+        """The blocks at the front of the free ones. What they held is forgotten only now."""
+        taken = []
+        for _ in range(count):
+            block, _ = self.free.popitem(last=False)
+            if block in self.cache.node_of:
+                self.evicted.append(self.cache.evict(block))
+            self.references[block] = 1
+            taken.append(block)
+        return taken
 
     def release(self, request: Request) -> None:
         """Drop the request's references, last block first, so that the beginning, which more requests share,

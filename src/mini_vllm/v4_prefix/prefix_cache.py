@@ -48,11 +48,9 @@ class PrefixCache:
         self.node_of[block] = node
         return node
 
-    def evict(self, block: int) -> Node | None:
-        """Forget `block`; return the node it had, None if it was not cached."""
-        evicted = node = self.node_of.pop(block, None)
-        if node is None:
-            return None
+    def evict(self, block: int) -> Node:
+        """Forget `block`, which is cached; return the node it had."""
+        evicted = node = self.node_of.pop(block)
         node.blocks.remove(block)
         while not node.blocks and not node.children and node.parent is not None:
             del node.parent.children[node.tokens]
