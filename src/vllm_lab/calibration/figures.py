@@ -61,6 +61,9 @@ def _scatter(axes: Axes, points: Sequence[tuple[float, float]], label: str, mark
 
 
 def _diagonal(axes: Axes, noun: str, title: str) -> None:
-    axes.axline((1, 1), (10, 10), color="#555555", linewidth=0.8)
+    """The line on which prediction and measurement are equal, over what has been drawn so far."""
+    data = axes.dataLim
+    ends = (min(data.x0, data.y0), max(data.x1, data.y1))
+    axes.plot(ends, ends, color="#555555", linewidth=0.8)
     axes.set(xscale="log", yscale="log", xlabel=f"measured {noun} (s)", ylabel=f"predicted {noun} (s)")
     axes.set_title(title, loc="left")
