@@ -39,8 +39,8 @@ if DEVICE == "auto":
 VLLM_LOCK = f"envs/{DEVICE}.lock"
 VLLM_ENVIRONMENT = f"../../envs/{DEVICE}.yaml"
 
-# The threads of a rule that measures: all that this machine gives, so that no job runs beside it. Where jobs go to a
-# cluster (no --cores), so many of a node's.
+# Threads for measurements. All that this machine gives, so that no job runs beside them; where jobs go to a cluster
+# (no --cores), so many of a node's.
 ALL_CORES = workflow.resource_settings.cores or 16
 
 TOKENIZER = [

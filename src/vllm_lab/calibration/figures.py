@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from matplotlib.axes import Axes
+from matplotlib.ticker import LogLocator, NullFormatter
 
 from vllm_lab import figures
 
@@ -37,7 +38,7 @@ def requests_figure(rows: Sequence[Row], stem: Path) -> None:
         for metric, axes, colour in zip(METRICS, all_axes, figures.PALETTE, strict=False):
             points = [(float(row[metric]), float(row[f"predicted_{metric}"])) for row in rows if row[metric]]
             _scatter(axes, points, metric, "o", colour)
-            _diagonal(axes, metric.upper(), f"{metric.upper()} of held-out requests")
+            _diagonal(axes, metric.upper(), metric.upper())
 
 
 def not_run(stem: Path) -> None:
@@ -61,6 +62,14 @@ def _scatter(axes: Axes, points: Sequence[tuple[float, float]], label: str, mark
 
 
 def _diagonal(axes: Axes, noun: str, title: str) -> None:
-    axes.axline((1, 1), (10, 10), color="#555555", linewidth=0.8)
+    """The line on which prediction and measurement are equal, over what has been drawn so far."""
+    data = axes.dataLim
+    ends = (min(data.x0, data.y0), max(data.x1, data.y1))
+    axes.plot(ends, ends, color="#555555", linewidth=0.8)
     axes.set(xscale="log", yscale="log", xlabel=f"measured {noun} (s)", ylabel=f"predicted {noun} (s)")
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axis.set_major_formatter(lambda value, _: f"{value:g}")
+        axis.set_minor_formatter(NullFormatter())
+    axes.tick_params(axis="x", rotation=45)
     axes.set_title(title, loc="left")

@@ -11,9 +11,7 @@ import numpy as np
 from mini_vllm.clock import CostModel, StepLoad
 from vllm_lab.calibration.measure import Run
 
-HUBER = (
-    1.345  # residuals beyond so many standard deviations count less: 95 % efficient on Gaussians (Huber 1964)
-)
+HUBER = 1.345  # residuals beyond so many standard deviations count less (Huber 1964: 95 % efficiency)
 ROUNDS = 50  # of reweighting; the weights settle in about ten
 CHOSEN = "context"
 COLUMNS = {

@@ -176,7 +176,7 @@ def _error_table(found: JsonResult) -> Table:
     columns = (Column("Metric"), *(Column(title, numeric=True) for title in titles))
     caption = text(
         "Relative errors of the simulation over {requests} held-out requests, against every run that counts; "
-        "beside them the errors of those runs against each other, which no prediction can beat for long.",
+        "beside them the errors of those runs against each other: what noise alone brings, on both sides.",
         requests=_heldout(found),
     )
     return Table("cost-model-errors", caption, columns, rows)
