@@ -11,9 +11,8 @@ from pathlib import Path
 
 from vllm_lab import console
 from vllm_lab.errors import LabError
-from vllm_lab.oracle import limit_flags
+from vllm_lab.oracle import engine, limit_flags
 from vllm_lab.oracle.scheduler import vllm_version
-from vllm_lab.simulation.replay import VLLM, replay
 from vllm_lab.simulation.run_file import RunFiles
 
 
@@ -38,11 +37,11 @@ def main(argv: Sequence[str] | None = None) -> None:
             limits = limit_flags.limits(args, int(num_blocks), prefix_caching=caching)
             files = RunFiles.of(str(args.outdir / name))
             if reason:
-                files.write_not_run(VLLM, limits, reason)
+                files.write_not_run(engine.VLLM, limits, reason)
                 console.log(f"{name}: not run: {reason}")
             else:
-                result = replay(VLLM, requests, limits)
-                files.write(VLLM, requests, limits, result)
+                result = engine.run(requests, limits)
+                files.write(engine.VLLM, requests, limits, result)
                 console.log(f"{name}: {len(requests)} requests, {len(result.steps)} steps")
 
 

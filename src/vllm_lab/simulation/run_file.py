@@ -10,11 +10,10 @@ from typing import Any
 from mini_vllm.limits import Limits
 from vllm_lab import files
 from vllm_lab.oracle import records
-from vllm_lab.oracle.engine import TracedRequest
+from vllm_lab.oracle.engine import VLLM, TracedRequest
 from vllm_lab.oracle.records import Result
 from vllm_lab.oracle.scheduler import vllm_version
 from vllm_lab.simulation.metrics import metrics, metrics_by_priority
-from vllm_lab.simulation.replay import VLLM
 
 
 @dataclass(frozen=True)
