@@ -11,9 +11,8 @@ from pathlib import Path
 
 from vllm_lab import console
 from vllm_lab.errors import Unavailable
-from vllm_lab.oracle import flags
+from vllm_lab.oracle import engine, flags
 from vllm_lab.oracle.scheduler import vllm_version
-from vllm_lab.simulation.replay import VLLM, replay
 from vllm_lab.simulation.run_file import RunFiles, simulated_record
 
 
@@ -39,11 +38,11 @@ def main(argv: Sequence[str] | None = None) -> None:
             limits = flags.limits_from(args, num_blocks=int(num_blocks), prefix_caching=caching)
             files = RunFiles.of(str(args.outdir / name))
             if reason:
-                files.write_not_run(VLLM, limits, reason)
+                files.write_not_run(engine.VLLM, limits, reason)
                 console.log(f"{name}: not run: {reason}")
             else:
-                result = replay(VLLM, requests, limits)
-                files.write(result, simulated_record(VLLM, requests, limits, result))
+                result = engine.run(requests, limits)
+                files.write(result, simulated_record(engine.VLLM, requests, limits, result))
                 console.log(f"{name}: {len(requests)} requests, {len(result.steps)} steps")
 
 

@@ -94,7 +94,9 @@ def test_a_section_whose_files_are_absent_is_absent(tmp_path, name):
 
 def test_each_part_alone_makes_a_report(tmp_path):
     for index, file in enumerate(example(tmp_path / "all")):
-        if file.endswith(".svg") or re.search(r"experiments/\w+\.\w+\.json$", file) and "verdict" not in file:
+        if file.endswith(".svg") or (
+            re.search(r"experiments/\w+\.\w+\.json$", file) and "verdict" not in file
+        ):
             continue  # a figure, and a run without its experiment's verdicts, are no part of their own
         root = tmp_path / str(index)
         shutil.copytree(tmp_path / "all", root)

@@ -9,11 +9,11 @@ from mini_vllm.clock import Clock
 from mini_vllm.limits import Limits
 from vllm_lab.errors import LabError
 from vllm_lab.oracle.comparison import compare
-from vllm_lab.oracle.engine import TracedRequest
+from vllm_lab.oracle.engine import VLLM, TracedRequest
 from vllm_lab.oracle.records import Refusal
 from vllm_lab.simulation import run_file
 from vllm_lab.simulation.compared import compare_all
-from vllm_lab.simulation.replay import VLLM, replay
+from vllm_lab.simulation.replay import replay
 from vllm_lab.simulation.run_file import RunFiles, simulated_record
 from vllm_lab.simulation.stored_run import StoredRun, stored_runs
 

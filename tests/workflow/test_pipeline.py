@@ -249,7 +249,7 @@ def append(path: Path) -> None:
         ("src/vllm_lab/report/html.py", {"render"}, {"sharing", "sweep", "sharing_figures", "tokens"}),
         ("workflow/schemas/sweep.schema.yaml", {"sweep", "sweep_table"}, {"sharing", "trace"}),
         ("envs/core.lock", EVERY_RULE, set()),
-        ("src/mini_vllm/v2_lru/scheduler.py", {"mini"}, {"sweep", "trace"}),
+        ("src/mini_vllm/v2_lru/scheduler.py", {"mini"}, {"oracle", "sweep", "trace"}),
         ("src/vllm_lab/simulation/compared.py", {"compare"}, {"mini", "oracle"}),
         (
             VLLM_LOCK,

@@ -18,6 +18,8 @@ from vllm_lab.oracle.records import Outcome, Refusal, Result
 from vllm_lab.oracle.scheduler import WatchedScheduler
 from vllm_lab.traces.trace import Trace
 
+VLLM = "vllm_scheduler"  # this engine's name beside those of mini_vllm's versions
+
 
 @dataclass(frozen=True)
 class TracedRequest:

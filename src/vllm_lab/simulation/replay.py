@@ -7,10 +7,9 @@ from collections.abc import Sequence
 from mini_vllm.limits import Limits
 from mini_vllm.versions import VERSIONS
 from vllm_lab.oracle import engine, mini
-from vllm_lab.oracle.engine import TracedRequest
+from vllm_lab.oracle.engine import VLLM, TracedRequest
 from vllm_lab.oracle.records import Result
 
-VLLM = "vllm_scheduler"
 ENGINES = (*VERSIONS, VLLM)
 
 

@@ -10,12 +10,11 @@ from typing import Any
 from mini_vllm.limits import Limits
 from vllm_lab import files
 from vllm_lab.engine.measured import Measured
-from vllm_lab.oracle.engine import TracedRequest
+from vllm_lab.oracle.engine import VLLM, TracedRequest
 from vllm_lab.oracle.records import Result, write_requests, write_steps
 from vllm_lab.oracle.scheduler import vllm_version
 from vllm_lab.simulation.events import write_events
 from vllm_lab.simulation.metrics import metrics, metrics_by_priority
-from vllm_lab.simulation.replay import VLLM
 
 
 @dataclass(frozen=True)
