@@ -103,6 +103,49 @@ def test_scarce_memory_ends_v1_makes_the_others_preempt_and_v3_and_v4_do_as_vllm
         assert all(run["equal"] and run["equal_steps"] for run in exact)
 
 
+NEW_EXPERIMENT = """
+title: A smaller budget
+question: Does a smaller token budget keep long prompts from delaying the others?
+trace: multi_turn
+settings: {requests: 30, num_blocks: 2000}
+runs:
+  mini:
+    small: {engine: v4_prefix, max_num_batched_tokens: 256}
+    large: {engine: v4_prefix, max_num_batched_tokens: 8192}
+predictions:
+  - {id: more_steps, statement: It takes more steps., why: Prompts come in chunks., metric: small.steps,
+     relation: more than, value: large.steps}
+"""
+
+
+def test_an_experiment_of_your_own_needs_no_code(project):
+    (project.root / "experiments/exp005.yaml").write_text(NEW_EXPERIMENT)
+    assert project.planned() == {"experiment_run", "experiment_verdict", "progress", "render"}
+    project.snakemake("report")
+    page = (project.root / "results/report/report.md").read_text()
+    assert "EXP-005: A smaller budget" in page
+    progress = (project.root / "results/report/PROGRESS.md").read_text()
+    assert "| **confirmed** | It takes more steps. |" in progress
+    assert "EXP-005: A smaller budget | 0 | 1 | 0 | unpinned |" in progress
+
+
+def test_a_learned_aha_reruns_no_experiment(project):
+    experiment = project.root / "experiments/exp001.yaml"
+    experiment.write_text(experiment.read_text().replace("aha: >-", "aha: >-\n  I see."))
+    assert project.planned() == {"experiment_verdict", "progress", "render"}
+
+
+def test_the_real_engine_schedules_as_the_mini_does(finished):
+    verdict = json.loads((finished.root / "results/experiments/exp003.verdict.json").read_text())
+    comparison = verdict["comparisons"]["real_exact"]
+    if find_spec("vllm"):
+        assert comparison["equal_steps"] > 0
+        assert comparison["differing_steps"] == 0
+        assert not comparison["times_compared"]
+    else:
+        assert comparison["status"] == "not_run"
+
+
 def test_snakemakes_own_report_can_be_made(finished, tmp_path):
     finished.snakemake("--report", str(tmp_path / "snakemake.html"))
     page = (tmp_path / "snakemake.html").read_text()
@@ -200,7 +243,7 @@ def test_a_path_that_is_not_there_is_named_and_kept_results_are_not_taken_for_it
 VLLM_LOCK = "envs/cuda.lock" if shutil.which("nvidia-smi") else "envs/cpu.lock"
 EVERY_RULE = {
     "sharegpt", "conversations", "model", "tokens", "trace", "sharing", "sweep", "mini", "oracle", "compare",
-    "scheduling_figures", "render",
+    "scheduling_figures", "experiment_run", "experiment_real", "experiment_verdict", "calibrate", "render",
 }  # fmt: skip
 
 
