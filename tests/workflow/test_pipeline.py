@@ -296,8 +296,8 @@ def append(path: Path) -> None:
         ("src/vllm_lab/simulation/compared.py", {"compare"}, {"mini", "oracle"}),
         (
             VLLM_LOCK,
-            {"oracle", "calibrate"},
-            EVERY_RULE - {"oracle", "compare", "scheduling_figures", "render"},
+            {"oracle", "calibrate", "experiment_run", "experiment_real"},
+            {"sharegpt", "conversations", "model", "tokens", "trace", "sharing", "sweep", "mini"},
         ),
         ("envs/lock.sh", set(), EVERY_RULE),
     ],
