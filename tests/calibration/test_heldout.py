@@ -30,6 +30,12 @@ def test_errors_are_relative_and_their_bias_has_a_sign():
     assert errors["tpot"]["median"] == 0
 
 
+def test_medians_are_taken_request_by_request_over_the_runs():
+    runs = [[replace(row, ttft=factor * row.ttft) for row in MEASURED] for factor in (9, 1, 2)]
+    assert [row.ttft for row in heldout.medians(runs)] == [2 * row.ttft for row in MEASURED]
+    assert heldout.medians([[Outcome.finished("one", 0.0, 0, 0, 1.0, 1.0, 1)]])[0].tpot is None
+
+
 def test_repetitions_are_held_against_each_other_both_ways():
     double = [replace(row, ttft=2 * row.ttft) for row in MEASURED]
     assert heldout.repetition_errors([MEASURED, double])["ttft"]["median"] == pytest.approx((1 + 0.5) / 2)

@@ -160,7 +160,12 @@ def calibration() -> dict[str, Any]:
             },
         },
         "step_noise": sizes,
-        "heldout": {"requests": 20, "prediction": errors, "repetition": errors},
+        "heldout": {
+            "requests": 20,
+            "prediction": errors,
+            "prediction_of_one_run": errors,
+            "repetition": errors,
+        },
     }
 
 

@@ -32,6 +32,18 @@ def output_throughput(outcomes: Sequence[Outcome]) -> float:
     )
 
 
+def medians(measured: Runs) -> list[Outcome]:
+    """Each request's median TTFT, TPOT and E2E over the runs: what a prediction can hope to meet."""
+    return [
+        replace(rows[0], **{name: _median([getattr(row, name) for row in rows]) for name in METRICS})
+        for rows in zip(*measured, strict=True)
+    ]
+
+
+def _median(values: Sequence[float | None]) -> float | None:
+    return None if values[0] is None else float(np.median(values))
+
+
 def prediction_errors(predicted: Sequence[Outcome], measured: Runs) -> dict[str, dict[str, float]]:
     """Of each metric: the relative errors of the prediction against every measured run, pooled."""
     return _errors((predicted, run) for run in measured)

@@ -103,7 +103,7 @@ def measured(
     """The document of a calibration: runs, fits, and the errors on the held-out requests."""
     environment = measurements.environment
     truth = [run.measured[0].requests for run in used(measurements.heldout)]
-    prediction = heldout.prediction_errors(predicted, truth)
+    prediction = heldout.prediction_errors(predicted, [heldout.medians(truth)])
     throughputs = [heldout.output_throughput(outcomes) for outcomes in truth]
     return _document(parameters, environment["device"], "measured") | {
         "environment": environment,
@@ -117,6 +117,7 @@ def measured(
         "heldout": {
             "requests": len(predicted),
             "prediction": prediction,
+            "prediction_of_one_run": heldout.prediction_errors(predicted, truth),
             "repetition": heldout.repetition_errors(truth),
             "output_throughput": {
                 "predicted": heldout.output_throughput(predicted),

@@ -27,6 +27,11 @@ _COEFFICIENTS = {
     "context_tokens": ("Context token", "s/token", "a token that a new token looks at, itself included"),
 }
 _METRICS = {"ttft": "TTFT", "tpot": "TPOT", "e2e": "E2E", "throughput": "Throughput"}
+_ERRORS = {
+    "prediction": "simulation",
+    "prediction_of_one_run": "simulation of one run",
+    "repetition": "repetition",
+}
 _QUANTILES = {"median": "median", "p95": "95th percentile"}
 _MODELS = {
     "context": "context for every new token (the cost model)",
@@ -156,7 +161,7 @@ def _residual_table(found: JsonResult) -> Table:
 
 
 def _error(found: JsonResult, kind: str, metric: str, name: str) -> Number:
-    of = {"prediction": "simulation", "repetition": "repetition"}[kind]
+    of = _ERRORS[kind]
     label = f"Held-out requests: error of the {of}, {_METRICS[metric]}, {_QUANTILES.get(name, name)}"
     return found.number(
         f"calibration.{kind}.{metric}.{name}", "fraction", "heldout", kind, metric, name, label=label
@@ -168,15 +173,25 @@ def _error_table(found: JsonResult) -> Table:
         (
             title,
             *(_error(found, "prediction", metric, name) for name in (*_QUANTILES, "bias")),
+            *(_error(found, "prediction_of_one_run", metric, name) for name in _QUANTILES),
             *(_error(found, "repetition", metric, name) for name in _QUANTILES),
         )
         for metric, title in _METRICS.items()
     )
-    titles = ("Median", "95th percentile", "Bias", "Repetition, median", "Repetition, 95th percentile")
+    titles = (
+        "Median",
+        "95th percentile",
+        "Bias",
+        "One run, median",
+        "One run, 95th percentile",
+        "Repetition, median",
+        "Repetition, 95th percentile",
+    )
     columns = (Column("Metric"), *(Column(title, numeric=True) for title in titles))
     caption = text(
-        "Relative errors of the simulation over {requests} held-out requests, against every run that counts; "
-        "beside them the errors of those runs against each other: what noise alone brings, on both sides.",
+        "Relative errors of the simulation over {requests} held-out requests, against each request's median "
+        "over the runs that count; beside them the errors against single runs, and those of the runs against "
+        "each other: what noise alone brings, on both sides.",
         requests=_heldout(found),
     )
     return Table("cost-model-errors", caption, columns, rows)
@@ -247,8 +262,8 @@ def _answer(found: JsonResult) -> Text:
     }
     return text(
         "For {requests} requests that the cost model was not fitted to, it is off by {ttft_prediction} in "
-        "TTFT, {tpot_prediction} in TPOT and {e2e_prediction} in E2E (medians). The same run repeated is "
-        "off by {ttft_repetition}, {tpot_repetition} and {e2e_repetition}.",
+        "TTFT, {tpot_prediction} in TPOT and {e2e_prediction} in E2E (medians over the requests, of medians "
+        "over the runs). The same run repeated is off by {ttft_repetition}, {tpot_repetition} and {e2e_repetition}.",
         requests=_heldout(found),
         **values,
     )
