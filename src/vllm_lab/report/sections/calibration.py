@@ -263,7 +263,8 @@ def _answer(found: JsonResult) -> Text:
     return text(
         "For {requests} requests that the cost model was not fitted to, it is off by {ttft_prediction} in "
         "TTFT, {tpot_prediction} in TPOT and {e2e_prediction} in E2E (medians over the requests, of medians "
-        "over the runs). The same run repeated is off by {ttft_repetition}, {tpot_repetition} and {e2e_repetition}.",
+        "over the runs). The same run repeated is off by {ttft_repetition}, {tpot_repetition} and "
+        "{e2e_repetition}.",
         requests=_heldout(found),
         **values,
     )
