@@ -64,27 +64,27 @@ def used(runs: Sequence[Run]) -> list[Run]:
 def measure(settings: EngineSettings, workload: Workload, repeats: int, retries: int) -> Measurements:
     """Start vLLM once and run everything `repeats` times, and up to `retries` times more while disturbed.
 
-    Unavailable where there is no vLLM.
+    The two sets take turns, as a machine's speed drifts over minutes. Unavailable where there is no vLLM.
     """
+    sets = {"to fit to": workload.groups, "held out": [workload.heldout]}
+    runs: dict[str, list[Run]] = {name: [] for name in sets}
     with Engine(settings) as engine:
-        fitted = _repeat(engine, workload.groups, "to fit to", repeats, retries)
-        heldout = _repeat(engine, [workload.heldout], "held out", repeats, retries)
+        for _ in range(repeats + retries):
+            for name, groups in sets.items():
+                if sum(run.quiet for run in runs[name]) < repeats:
+                    runs[name].append(_run(engine, groups))
+                    _tell(name, runs[name])
+        fitted, heldout = runs.values()
         _check(fitted)
         return Measurements(fitted, heldout, engine.environment())
 
 
-def _repeat(
-    engine: Engine, groups: Sequence[Sequence[TracedRequest]], name: str, repeats: int, retries: int
-) -> list[Run]:
-    runs: list[Run] = []
-    while len(runs) < repeats + retries and sum(run.quiet for run in runs) < repeats:
-        run = _run(engine, groups)
-        console.log(
-            f"{name}, run {len(runs)}: {run.seconds:.1f} s in {run.steps} steps, others used "
-            f"{run.other_cores:.2f} cores, load {run.load_before:.2f} to {run.load_after:.2f}"
-        )
-        runs.append(run)
-    return runs
+def _tell(name: str, runs: Sequence[Run]) -> None:
+    run = runs[-1]
+    console.log(
+        f"{name}, run {len(runs) - 1}: {run.seconds:.1f} s in {run.steps} steps, others used "
+        f"{run.other_cores:.2f} cores, load {run.load_before:.2f} to {run.load_after:.2f}"
+    )
 
 
 def _run(engine: Engine, groups: Sequence[Sequence[TracedRequest]]) -> Run:

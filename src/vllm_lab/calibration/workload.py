@@ -37,7 +37,8 @@ def choose(
     average. LabError where the trace has too few requests.
     """
     conversations = sorted(set(trace.conversation_id))
-    order = np.random.default_rng(seed).permutation(len(conversations))
+    rng = np.random.default_rng(seed)
+    order = rng.permutation(len(conversations))
     rank = {conversations[index]: place for place, index in enumerate(order)}
     of_request = dict(zip(trace.request_id, trace.conversation_id, strict=True))
     short = shortened(requests_of(trace), max_prompt_tokens, max_output_tokens)
@@ -51,11 +52,16 @@ def choose(
             f"the trace gives {len(fitted)} requests to fit to and {len(heldout)} held out, wanted are "
             f"{requests} and {heldout_requests}; lower these, or raise calibration.max_prompt_tokens"
         )
-    return Workload(_groups(fitted), _at_rate(heldout, rate))
+    ends = rng.integers(1, max_output_tokens, size=len(fitted), endpoint=True)
+    staggered = [replace(row, output=row.output[:end]) for row, end in zip(fitted, ends, strict=True)]
+    return Workload(_groups(staggered), _at_rate(heldout, rate))
 
 
 def _groups(requests: Sequence[TracedRequest]) -> list[list[TracedRequest]]:
-    """Groups of doubling size visit steps of every number of requests; in the last, prefills join decodes."""
+    """Groups of doubling size visit steps of every number of requests.
+
+    In the last, requests that had to wait for a place join the decodes one by one, as outputs end one by one.
+    """
     groups = []
     size, start = 1, 0
     while start < len(requests):
