@@ -1,6 +1,7 @@
 """Predictions against what happened: from experiments/*.verdict.json and the records of the runs."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
 
 from vllm_lab.experiments.words import DECIMALS, PINS, counts, expectation, label, verdict
 from vllm_lab.report.blocks import (
@@ -98,7 +99,8 @@ def _experiment(results: Results, body: JsonResult) -> Iterator[Block]:
         state=PINS[pin["state"]],
         counts=counts(body.value("verdicts")).capitalize(),
     )
-    yield _runs(results, body)
+    yield _runs(body)
+    yield _outcomes(results, body)
     for name in body.value("comparisons"):
         yield from _comparison(body, name)
     if body.value("aha"):
@@ -110,8 +112,7 @@ def _predictions(body: JsonResult) -> Table:
     rows = tuple(
         (
             verdict(entry["verdict"]),
-            entry["statement"],
-            entry["why"],
+            text("{statement} Because: {why}", statement=entry["statement"], why=entry["why"]),
             text("{metric} {words}", metric=Code(entry["metric"]), words=expectation(entry)),
             _number(body, index, "observed"),
             _number(body, index, "bound"),
@@ -121,7 +122,6 @@ def _predictions(body: JsonResult) -> Table:
     columns = (
         Column("Verdict"),
         Column("Prediction"),
-        Column("Because"),
         Column("Expected"),
         Column("Observed", numeric=True),
         Column("Bound", numeric=True),
@@ -145,31 +145,37 @@ def _number(body: JsonResult, index: int, what: str) -> Number:
     return Number(value=entry[what], status=entry["status"], decimals=decimals, **given)
 
 
-def _runs(results: Results, body: JsonResult) -> Table:
+def _runs(body: JsonResult) -> Table:
+    """Which engine ran with which settings; those that all runs share stand in the caption."""
+    name = body.value("experiment")
+    runs = [
+        (title, run, told) for part, title in PARTS.items() for run, told in body.value("parts", part).items()
+    ]
+    shared = set.intersection(*(set(told["settings"].items()) for _, _, told in runs))
+    rows = tuple(
+        (title, Code(run), Code(told["engine"]), _settings(set(told["settings"].items()) - shared))
+        for title, run, told in runs
+    )
+    columns = (Column("Part"), Column("Run"), Column("Engine"), Column("Settings of its own"))
+    caption = text(
+        "The runs, on the {trace} trace. All: {shared}.", trace=body.value("trace"), shared=_settings(shared)
+    )
+    return Table(f"{name}-runs", caption, columns, rows, (body.file,))
+
+
+def _outcomes(results: Results, body: JsonResult) -> Table:
     name = body.value("experiment")
     rows = tuple(
-        (
-            title,
-            Code(run),
-            Code(told["engine"]),
-            _settings(told["settings"]),
-            *(_metric(results, name, run, metric) for metric in SHOWN),
-        )
-        for part, title in PARTS.items()
-        for run, told in body.value("parts", part).items()
+        (Code(run), *(_metric(results, name, run, metric) for metric in SHOWN))
+        for part in PARTS
+        for run in body.value("parts", part)
     )
-    columns = (
-        Column("Part"),
-        Column("Run"),
-        Column("Engine"),
-        Column("Settings"),
-        *(Column(metric.replace("_", " "), numeric=True) for metric in SHOWN),
-    )
-    return Table(f"{name}-runs", text("The runs and what they came to."), columns, rows)
+    columns = (Column("Run"), *(Column(metric.replace("_", " "), numeric=True) for metric in SHOWN))
+    return Table(f"{name}-outcomes", text("What the runs came to."), columns, rows)
 
 
-def _settings(settings: dict) -> str:
-    return ", ".join(f"{key} {value}" for key, value in settings.items())
+def _settings(settings: Iterable[tuple[str, Any]]) -> str:
+    return ", ".join(f"{key} {str(value).lower()}" for key, value in sorted(settings)) or "none"
 
 
 def _metric(results: Results, experiment: str, run: str, metric: str) -> Number | None:
