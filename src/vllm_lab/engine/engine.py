@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import functools
 import os
+import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -195,11 +197,24 @@ def _start(settings: EngineSettings) -> Any:
     if settings.threads is not None:
         torch.set_num_threads(settings.threads)  # without effect once an engine has run in this process
     try:
-        return LLMEngine.from_engine_args(
-            EngineArgs(**settings.engine_args(), logits_processors=[forced_tokens_processor()])
-        )
+        with _hidden("llvmlite.binding.ffi"):
+            return LLMEngine.from_engine_args(
+                EngineArgs(**settings.engine_args(), logits_processors=[forced_tokens_processor()])
+            )
     except (OSError, RuntimeError, ValueError) as error:
         raise LabError(f"vLLM refuses: {error}") from error
+
+
+@contextmanager
+def _hidden(module: str) -> Iterator[None]:
+    """Keep an imported module out of sight of vLLM 0.32, which looks through all of them for Triton kernels
+    (vllm/triton_utils/dispatcher.py) and falls over one: numba's, whose `lib` has no real __dict__."""
+    found = sys.modules.pop(module, None)
+    try:
+        yield
+    finally:
+        if found is not None:
+            sys.modules[module] = found
 
 
 def _synchronizer(device: str) -> Callable[[], None]:
