@@ -106,7 +106,10 @@ def experiment_run(engine: str) -> dict[str, Any]:
     limits = replay("v2_lru", "multi_turn")["limits"]
     if engine == "vllm":
         return {"engine": engine, "status": "not_run", "reason": REASON, "limits": limits}
-    return {"engine": engine, "status": "simulated", "limits": limits, "metrics": dict.fromkeys(METRICS, 2)}
+    repeats = [{"makespan": 2.5, "ttft_mean": 0.1}, {"makespan": 2.6, "ttft_mean": 0.1}]
+    metrics = dict.fromkeys(METRICS, 2)
+    told = {"metrics": metrics, "repeats": repeats, "same_decisions": True}
+    return {"engine": engine, "status": "simulated", "limits": limits, **told}
 
 
 def verdicts() -> dict[str, Any]:

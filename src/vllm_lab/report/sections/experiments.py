@@ -101,6 +101,7 @@ def _experiment(results: Results, body: JsonResult) -> Iterator[Block]:
     )
     yield _runs(body)
     yield _outcomes(results, body)
+    yield from _repeats(results, body)
     for name in body.value("comparisons"):
         yield from _comparison(body, name)
     if body.value("aha"):
@@ -172,6 +173,30 @@ def _outcomes(results: Results, body: JsonResult) -> Table:
     )
     columns = (Column("Run"), *(Column(metric.replace("_", " "), numeric=True) for metric in SHOWN))
     return Table(f"{name}-outcomes", text("What the runs came to."), columns, rows)
+
+
+def _repeats(results: Results, body: JsonResult) -> Iterator[Table]:
+    """What repeating the real runs gave; nothing where there was none."""
+    name = body.value("experiment")
+    files = {run: f"experiments/{name}.{run}.json" for part in PARTS for run in body.value("parts", part)}
+    records = {run: results.json(file) for run, file in files.items() if results.has(file)}
+    rows = []
+    for run, record in records.items():
+        if record.has("repeats"):
+            makespans = [
+                record.number(
+                    f"{name}.{run}.repeat{index}.makespan", "s", "repeats", index, "makespan",
+                    label=f"{name} {run}: makespan of one repeat",
+                )
+                for index in range(len(record.value("repeats")))
+            ]  # fmt: skip
+            fields = " ".join(f"{{m{index}}}" for index in range(len(makespans)))
+            cell = text(fields, **{f"m{index}": number for index, number in enumerate(makespans)})
+            rows.append((Code(run), cell, "yes" if record.value("same_decisions") else "no"))
+    if rows:
+        columns = (Column("Run"), Column("Makespan of each repeat"), Column("Same decisions"))
+        caption = text("Repeats of the real runs, each from an empty cache; the median one is told above.")
+        yield Table(f"{name}-repeats", caption, columns, tuple(rows))
 
 
 def _settings(settings: Iterable[tuple[str, Any]]) -> str:
