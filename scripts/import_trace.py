@@ -1,7 +1,7 @@
 """Other people's traces to ours.
 
-In: a trace of Mooncake's or Bailian's, JSON Lines, also .gz or .xz. Out: a trace of blocks in Parquet, and its
-part of the traces' summary as JSON.
+In: a trace of Mooncake's or Bailian's, JSON Lines, also .gz or .xz.
+Out: a trace of blocks in Parquet, and its part of the traces' summary as JSON.
 """
 
 import argparse
@@ -26,7 +26,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument(
         "--block-tokens",
         type=int,
-        help="prompt tokens that one hash stands for; the format's own if not given",
+        help="prompt tokens of a hash; the format's own if not given",
     )
     parser.add_argument("--output", type=Path, required=True, help="trace, .parquet")
     parser.add_argument("--summary", type=Path, required=True, help="this trace's part of the summary, .json")
