@@ -24,6 +24,7 @@ def example(root: Path, *, host: str = "testhost", started: str = "2026-01-02T03
         "tokens", {"results/tokens/summary.json": tokens_summary()}, inputs=[*conversations, *model]
     )
     traces = project.job("trace_summary", {"results/traces/summary.json": traces_summary()}, inputs=tokens)
+    exported = project.job("exports", {"results/exports/index.json": exports()}, inputs=tokens)
     stats = [
         path
         for trace in ("single_turn", "multi_turn", "mooncake_conversation")
@@ -48,9 +49,25 @@ def example(root: Path, *, host: str = "testhost", started: str = "2026-01-02T03
     scheduled = scheduling(project, tokens)
     tried = experiments(project, tokens)
     return [
-        *conversations, *model, *tokens, *traces, *stats, *figures, *sweep, *mooncake, *compared, *scheduled,
-        *tried, *calibrated,
+        *conversations, *model, *tokens, *traces, *exported, *stats, *figures, *sweep, *mooncake, *compared,
+        *scheduled, *tried, *calibrated,
     ]  # fmt: skip
+
+
+def exports() -> dict[str, Any]:
+    """Two formats of one trace; a reader with a hostile command."""
+    readers = [{"tool": "vLLM", "command": HOSTILE, "checked": "read back"}]
+    made = {
+        "trace": "multi_turn", "bytes": 2048, "records": 7, "left_out": 1, "block_size": 16,
+        "readers": readers,
+    }  # fmt: skip
+    return {
+        "exports": [
+            {**made, "format": "mooncake", "file": "results/exports/a", "unit": "requests"},
+            {**made, "format": "messages", "file": "results/exports/b", "unit": "conversations"},
+        ],
+        "notes": {"mooncake": ["Milliseconds."], "messages": [HOSTILE]},
+    }
 
 
 def scheduling(project: Project, tokens: list[str]) -> list[str]:
@@ -66,6 +83,11 @@ def scheduling(project: Project, tokens: list[str]) -> list[str]:
             inputs=tokens, wildcards={"engine": engine, "trace": trace}, kind="simulated",
         )
     ]  # fmt: skip
+    replayed += project.job(
+        "mini_imported",
+        {"results/mini/v4_prefix.mooncake_conversation.scarce.json": replay("v4_prefix", "multi_turn")},
+        inputs=tokens, kind="simulated",
+    )  # fmt: skip
     runs = [
         account(version, trace)
         for trace in ("single_turn", "multi_turn")
@@ -408,4 +430,7 @@ def hit_rates() -> str:
             strict=True,
         )
     ]
+    # What the engine of the imported trace's replay can use: 511 blocks of 16 tokens.
+    lines.append("mooncake_conversation,16,lru,8176,511,,12031,288500,60000,0.21,0.2157")
+    lines.append("mooncake_conversation,16,lru,inf,inf,,12031,288500,105000,0.36,0.3736")
     return "\n".join((header, *lines, ""))

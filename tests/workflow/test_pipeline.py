@@ -244,6 +244,7 @@ VLLM_LOCK = "envs/cuda.lock" if shutil.which("nvidia-smi") else "envs/cpu.lock"
 EVERY_RULE = {
     "sharegpt", "conversations", "model", "tokens", "trace", "sharing", "sweep", "mini", "oracle", "compare",
     "scheduling_figures", "experiment_run", "experiment_real", "experiment_verdict", "calibrate", "render",
+    "exports", "mini_imported",
 }  # fmt: skip
 
 
@@ -315,7 +316,9 @@ def test_an_edited_script_module_schema_or_lock_reruns_what_depends_on_it(projec
         ("traces: {rate: 3.0}", {"trace"}, {"tokens", "model", "conversations", "import_trace"}),
         ("sharing: {working_set_windows: [30]}", {"sharing"}, {"trace", "sweep", "tokens"}),
         ("sweep: {policies: [lru]}", {"sweep"}, {"sharing", "trace"}),
-        ("simulation: {num_blocks: {scarce: 300}}", {"mini", "oracle"}, {"trace", "sharing", "sweep"}),
+        ("simulation: {num_blocks: {scarce: 300}}", {"mini", "oracle"}, {"mini_imported", "sweep"}),
+        ("simulation: {imported_num_blocks: {scarce: 300}}", {"mini_imported"}, {"mini", "oracle", "sweep"}),
+        ("exports: {formats: [vidur]}", {"exports"}, {"trace", "sharing", "mini"}),
         ("sharegpt: {max_records: 90}", {"conversations"}, {"sharegpt", "model", "import_trace"}),
     ],
 )  # fmt: skip

@@ -11,6 +11,7 @@ sys.path.insert(0, str(ROOT / "src"))
 from vllm_lab import config as configuration
 from vllm_lab.errors import LabError
 from vllm_lab.experiments.spec import Experiment
+from vllm_lab.exports.formats import FORMATS
 from vllm_lab.provenance.adopt import adopt
 from vllm_lab.provenance.sources import code_of
 
@@ -155,6 +156,17 @@ def imported_flags(wildcards):
     return flags({"format": given["format"], "input": given["path"], "block_tokens": given["block_tokens"]})
 
 
+def export_files():
+    """A file for each trace and each configured format that can tell it."""
+    formats = [FORMATS[name] for name in config["exports"]["formats"]]
+    return [
+        f"results/exports/{format.file(trace)}"
+        for trace in TRACES
+        for format in formats
+        if trace in MODES or format.imported
+    ]
+
+
 def sweep_flags(wildcards):
     """Block sizes, capacities and policies; a trace of blocks brings its own block size."""
     sweep = config["sweep"]
@@ -225,13 +237,18 @@ MEMORY = list(config["simulation"]["num_blocks"])
 SCHEDULING_FIGURES = ["latency_histograms", "running_waiting_blocks", "hit_rate_over_time", "divergence"]
 
 
-def limit_flags():
-    """How much of a trace is replayed, and under which limits and clock."""
+def limit_flags(limit=config["simulation"]["requests"], block_size=config["simulation"]["block_size"]):
+    """How much of a trace is replayed (0: all), and under which limits and clock."""
     simulation = config["simulation"]
-    names = ("block_size", "max_num_seqs", "max_num_batched_tokens", "policy")
+    names = ("max_num_seqs", "max_num_batched_tokens", "policy")
     clock = ",".join(str(simulation["clock"][part]) for part in ("base", "per_token", "per_request"))
-    limits = {name: simulation[name] for name in names}
-    return flags({"limit": simulation["requests"] or False, **limits, "clock": clock})
+    limits = {"block_size": block_size, **{name: simulation[name] for name in names}}
+    return flags({"limit": limit or False, **limits, "clock": clock})
+
+
+def imported_limit_flags(wildcards):
+    """The same for a trace of somebody else's: all of it, in blocks of its own."""
+    return limit_flags(0, config["traces"]["imported"][wildcards.imported]["block_tokens"])
 
 
 def run_files(*kinds):
@@ -253,12 +270,14 @@ def report_inputs():
         "results/model/summary.json",
         "results/tokens/summary.json",
         "results/traces/summary.json",
+        "results/exports/index.json",
         *([f"results/traces/{mode}_trace.jsonl" for mode in MODES] if config["traces"]["jsonl"] else []),
         *expand("results/sharing/{trace}_stats.json", trace=TRACES),
         "results/sharing/reference.json",
         "results/sweeps/hit_rates.csv",
         *(["results/sweeps/mooncake_published.json"] if "mooncake_conversation" in IMPORTED else []),
         *run_files("json"),
+        *expand("results/mini/v4_prefix.{trace}.{memory}.json", trace=IMPORTED, memory=MEMORY),
         "results/oracle/comparison.json",
         "results/calibration/calibration.json",
         *[f"{figure}.{kind}" for figure in figures for kind in ("png", "svg")],

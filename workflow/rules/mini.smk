@@ -38,3 +38,41 @@ rule mini:
             checked=["steps", "requests", "record"],
             kind="simulated",
         )
+
+
+rule mini_imported:
+    input:
+        trace="results/traces/{imported}_trace.parquet",
+        code=code("mini_imported"),
+        lock=LOCK,
+        requests_schema=schema("replayed_requests"),
+        record_schema=schema("replay"),
+    output:
+        requests="results/mini/{version}.{imported}.{memory}.requests.csv",
+        record="results/mini/{version}.{imported}.{memory}.json",
+        prov="results/mini/mini_imported.{version}.{imported}.{memory}.prov.json",
+    log:
+        "results/logs/mini_imported.{version}.{imported}.{memory}.log",
+    benchmark:
+        "results/benchmarks/mini_imported.{version}.{imported}.{memory}.tsv"
+    wildcard_constraints:
+        version="|".join(VERSIONS),
+        imported="|".join(IMPORTED) or "(?!)",
+        memory="|".join(MEMORY),
+    conda:
+        ENVIRONMENT
+    params:
+        limits=imported_limit_flags,
+        num_blocks=lookup(within=config, dpath="simulation/imported_num_blocks/{memory}"),
+    message:
+        "Replaying the trace {wildcards.imported} through {wildcards.version}, memory {wildcards.memory}"
+    shell:
+        traced(
+            "mini_imported",
+            "scripts/mini_imported.py --version {wildcards.version} --trace {input.trace:q}"
+            " --num-blocks {params.num_blocks} {params.limits:q} --requests {output.requests:q}"
+            " --record {output.record:q}",
+            wildcards=["version", "imported", "memory"],
+            checked=["requests", "record"],
+            kind="simulated",
+        )

@@ -160,3 +160,37 @@ rule trace_summary:
             "scripts/trace_summary.py {params.parts:q} --output {output.summary:q}",
             checked=["summary"],
         )
+
+
+# One job for all files: what a trace is written from is read once.
+rule exports:
+    input:
+        TOKENIZER,
+        template_file(),
+        traces=expand("results/traces/{trace}_trace.parquet", trace=TRACES),
+        conversations="results/data/conversations.parquet",
+        code=code("exports"),
+        lock=LOCK,
+        index_schema=schema("exports"),
+    output:
+        export_files(),
+        index="results/exports/index.json",
+        prov="results/exports/exports.prov.json",
+    log:
+        "results/logs/exports.log",
+    benchmark:
+        "results/benchmarks/exports.tsv"
+    conda:
+        ENVIRONMENT
+    params:
+        exports=flags(config["exports"]),
+        template=TEMPLATE_FLAGS,
+    message:
+        "Writing the traces for other tools"
+    shell:
+        traced(
+            "exports",
+            "scripts/exports.py --traces {input.traces:q} {params.exports:q} --conversations {input.conversations:q}"
+            " --model-dir results/model {params.template:q} --outdir results/exports --index {output.index:q}",
+            checked=["index"],
+        )

@@ -31,6 +31,16 @@ class TracedRequest:
     prompt: list[int]  # token ids, >= 1
     output: list[int]  # token ids, >= 1
 
+    @property
+    def prompt_tokens(self) -> int:
+        """Tokens of the prompt."""
+        return len(self.prompt)
+
+    @property
+    def output_tokens(self) -> int:
+        """Tokens of the output."""
+        return len(self.output)
+
 
 def requests_of(trace: Trace, limit: int | None = None) -> list[TracedRequest]:
     """The trace's requests (its first `limit`) in its order.

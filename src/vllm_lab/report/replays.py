@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
 from vllm_lab.report.blocks import Cell, Number
 from vllm_lab.report.results import JsonResult, Results
-from vllm_lab.report.trace_names import ordered, trace_label
+from vllm_lab.report.trace_names import OWN, ordered, trace_label
 from vllm_lab.simulation.metrics import METRICS
 
 COMPARISON = "oracle/comparison.json"
@@ -127,17 +128,29 @@ class Account:
 
 
 def replays(results: Results) -> dict[tuple[str, str], dict[str, Replay]]:
-    """(trace, memory) -> engine -> its replay; our traces first, ample memory before scarce."""
+    """(trace, memory) -> engine -> its replay of one of our traces; ample memory before scarce."""
     found: dict[tuple[str, str], dict[str, Replay]] = {}
-    for name in (*results.names("mini/*.json"), *results.names("oracle/vllm_*.json")):
-        engine, trace, memory, _ = name.partition("/")[2].split(".")
-        found.setdefault((trace, memory), {})[engine] = Replay(engine, trace, memory, results.json(name))
+    for replay in _all_replays(results):
+        if replay.trace in OWN:
+            found.setdefault((replay.trace, replay.memory), {})[replay.engine] = replay
     traces = ordered({trace for trace, _ in found})
     places = sorted(found, key=lambda place: (traces.index(place[0]), place[1]))
     return {
         place: {engine: found[place][engine] for engine in ENGINES if engine in found[place]}
         for place in places
     }
+
+
+def imported_replays(results: Results) -> list[Replay]:
+    """The replays of other people's traces, by trace, ample memory before scarce."""
+    found = [replay for replay in _all_replays(results) if replay.trace not in OWN]
+    return sorted(found, key=lambda replay: (replay.trace, replay.memory, replay.engine))
+
+
+def _all_replays(results: Results) -> Iterator[Replay]:
+    for name in (*results.names("mini/*.json"), *results.names("oracle/vllm_*.json")):
+        engine, trace, memory, _ = name.partition("/")[2].split(".")
+        yield Replay(engine, trace, memory, results.json(name))
 
 
 def accounts(results: Results) -> list[Account]:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
-from vllm_lab.oracle.engine import TracedRequest
 from vllm_lab.oracle.records import Outcome, Result
 from vllm_lab.sharing.distribution import Distribution
 
@@ -69,11 +68,24 @@ RUN_METRICS = {
 METRICS = REQUEST_METRICS | RUN_METRICS
 
 
+class Asked(Protocol):
+    """What the metrics ask of a request: vllm_lab's TracedRequest and mini_vllm's Request tell it."""
+
+    @property
+    def request_id(self) -> str: ...
+    @property
+    def priority(self) -> int: ...
+    @property
+    def prompt_tokens(self) -> int: ...
+    @property
+    def output_tokens(self) -> int: ...
+
+
 @dataclass(frozen=True)
 class _Row:
     """A request and what became of it."""
 
-    asked: TracedRequest
+    asked: Asked
     got: Outcome
     refused: bool
 
@@ -86,7 +98,7 @@ class _Row:
         return self.got.e2e is not None
 
 
-def metrics(requests: Sequence[TracedRequest], result: Result, num_blocks: int) -> dict[str, Value]:
+def metrics(requests: Sequence[Asked], result: Result, num_blocks: int) -> dict[str, Value]:
     """Every metric of METRICS. None where nothing has the value (no request finished, no crash).
 
     `num_blocks` counts as vLLM's num_gpu_blocks does: the null block is one of them.
@@ -95,14 +107,14 @@ def metrics(requests: Sequence[TracedRequest], result: Result, num_blocks: int) 
     return _request_metrics(rows) | _run_metrics(rows, result, num_blocks)
 
 
-def metrics_by_priority(requests: Sequence[TracedRequest], result: Result) -> dict[int, dict[str, Value]]:
+def metrics_by_priority(requests: Sequence[Asked], result: Result) -> dict[int, dict[str, Value]]:
     """REQUEST_METRICS of the requests of each priority, the one served first in front."""
     rows = _rows(requests, result)
     priorities = sorted({row.asked.priority for row in rows})
     return {p: _request_metrics([row for row in rows if row.asked.priority == p]) for p in priorities}
 
 
-def _rows(requests: Sequence[TracedRequest], result: Result) -> list[_Row]:
+def _rows(requests: Sequence[Asked], result: Result) -> list[_Row]:
     asked = {request.request_id: request for request in requests}
     refused = {refusal.request_id for refusal in result.refused}
     return [_Row(asked[got.request_id], got, got.request_id in refused) for got in result.requests]
@@ -110,7 +122,7 @@ def _rows(requests: Sequence[TracedRequest], result: Result) -> list[_Row]:
 
 def _request_metrics(rows: Sequence[_Row]) -> dict[str, Value]:
     admitted = [row for row in rows if row.admitted]
-    prompt_tokens = sum(len(row.asked.prompt) for row in admitted)
+    prompt_tokens = sum(row.asked.prompt_tokens for row in admitted)
     cached_tokens = sum(row.got.cached_tokens for row in admitted)
     preemptions = [row.got.preemptions for row in admitted]
     return {
@@ -144,9 +156,11 @@ def _run_metrics(rows: Sequence[_Row], result: Result, num_blocks: int) -> dict[
     finished = [row for row in rows if row.finished]
     makespan = max((row.got.arrival + row.got.e2e for row in finished), default=None)
     scheduled = sum(sum(step.scheduled.values()) for step in result.steps)
-    once = sum(len(row.asked.prompt) + len(row.asked.output) - 1 - row.got.cached_tokens for row in finished)
+    once = sum(
+        row.asked.prompt_tokens + row.asked.output_tokens - 1 - row.got.cached_tokens for row in finished
+    )
     output = sum(row.got.output_tokens for row in rows)
-    total = sum(len(row.asked.prompt) + row.got.output_tokens for row in finished)
+    total = sum(row.asked.prompt_tokens + row.got.output_tokens for row in finished)
     return {
         "steps": len(result.steps),
         "makespan": makespan,

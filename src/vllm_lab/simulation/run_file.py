@@ -10,11 +10,11 @@ from typing import Any
 from mini_vllm.limits import Limits
 from vllm_lab import files
 from vllm_lab.engine.measured import Measured
-from vllm_lab.oracle.engine import VLLM, TracedRequest
+from vllm_lab.oracle.engine import VLLM
 from vllm_lab.oracle.records import Result, write_requests, write_steps
 from vllm_lab.oracle.scheduler import vllm_version
 from vllm_lab.simulation.events import write_events
-from vllm_lab.simulation.metrics import metrics, metrics_by_priority
+from vllm_lab.simulation.metrics import Asked, metrics, metrics_by_priority
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class RunFiles:
 
 
 def simulated_record(
-    engine: str, requests: Sequence[TracedRequest], limits: Limits, result: Result
+    engine: str, requests: Sequence[Asked], limits: Limits, result: Result
 ) -> dict[str, Any]:
     """Engine, limits, metrics (see simulation/metrics.py), refusals and v1's crash, as JSON."""
     return {
@@ -59,7 +59,7 @@ def simulated_record(
 
 
 def measured_record(
-    requests: Sequence[TracedRequest], limits: Limits, repeats: Sequence[Measured]
+    requests: Sequence[Asked], limits: Limits, repeats: Sequence[Measured]
 ) -> tuple[Measured, dict[str, Any]]:
     """The repeat with the median makespan (the faster of the middle two), and the same record of it.
 
@@ -88,7 +88,7 @@ def _decisions(measured: Measured) -> list[tuple]:
     return [(list(step.scheduled.items()), step.preempted, step.finished, step.evicted) for step in steps]
 
 
-def outcome_record(requests: Sequence[TracedRequest], limits: Limits, result: Result) -> dict[str, Any]:
+def outcome_record(requests: Sequence[Asked], limits: Limits, result: Result) -> dict[str, Any]:
     """What came of a run, however its time passed."""
     by_priority = metrics_by_priority(requests, result)
     return {

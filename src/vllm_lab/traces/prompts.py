@@ -28,6 +28,20 @@ class Prompts:
     def text(self, row: int) -> str:
         """The prompt of request `row`. LabError if the trace was not made from these conversations."""
         name, turn = self._trace.conversation_id[row], int(self._trace.turn[row])
+        end = self._end(name, turn)
+        chat, hidden = self._maker.messages(self._messages[name][:end])
+        return show(self._maker.template.render(chat, prompt=True), hidden)
+
+    def conversation(self, name: str, turn: int) -> list[dict[str, str]]:
+        """A conversation's messages (role, text) to its user turn `turn` (from 1), and the reply if there is
+        one. LabError as for `text`."""
+        end = self._end(name, turn)
+        messages = self._messages[name]
+        replied = end < len(messages) and messages[end]["role"] == "assistant"
+        return messages[: end + replied]
+
+    def _end(self, name: str, turn: int) -> int:
+        """How many messages there are up to the conversation's user turn `turn`."""
         messages = self._messages.get(name, [])
         user_turns = [index for index, message in enumerate(messages) if message["role"] == "user"]
         if turn > len(user_turns):
@@ -35,5 +49,4 @@ class Prompts:
                 f"{self._path}: conversation {name} has {len(user_turns)} user turns, the trace asks for "
                 f"turn {turn}; run the rules `tokens` and `trace` again"
             )
-        chat, hidden = self._maker.messages(messages[: user_turns[turn - 1] + 1])
-        return show(self._maker.template.render(chat, prompt=True), hidden)
+        return user_turns[turn - 1] + 1

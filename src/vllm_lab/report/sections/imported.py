@@ -1,10 +1,14 @@
 """Traces of other people: their sharing, and Mooncake's published hit rates beside ours."""
 
 from vllm_lab.report import metric_tables as tables
-from vllm_lab.report.blocks import Answer, Block, Column, Heading, Note, Number, Section, Table, text
+from vllm_lab.report.blocks import Answer, Block, Cell, Column, Heading, Note, Number, Section, Table, text
+from vllm_lab.report.curves import Curve, curves
+from vllm_lab.report.replays import Replay, imported_replays
 from vllm_lab.report.results import JsonResult, Results
+from vllm_lab.report.trace_names import trace_label
 
 _PUBLISHED = "sweeps/mooncake_published.json"
+_SWEEPS = "sweeps/hit_rates.csv"
 
 
 def build(results: Results) -> Section | None:
@@ -21,11 +25,63 @@ def build(results: Results) -> Section | None:
             tables.metrics_table("imported-metrics", stats),
             tables.working_set_table("imported-working-set", stats),
         ]
+    blocks += _replayed(results)
     if results.has(_PUBLISHED):
         found = results.json(_PUBLISHED)
         blocks += _published(found)
         answers = (_answer(found),)
     return Section("imported", "Other people's traces", tuple(blocks), answers) if blocks else None
+
+
+def _replayed(results: Results) -> list[Block]:
+    """What an engine finds in its cache beside what the sweep's LRU finds in one of the same size."""
+    replays = imported_replays(results)
+    if not replays:
+        return []
+    swept = curves(results.rows(_SWEEPS)) if results.has(_SWEEPS) else []
+    lru = {curve.trace: curve for curve in swept if curve.policy == "lru"}
+    metrics = (("preemptions", "Preemptions"), ("ttft_mean", "TTFT, mean"), ("makespan", "Makespan"))
+    rows = tuple(
+        (
+            f"{trace_label(replay.trace)}, {replay.memory}",
+            replay.found.number(
+                f"imported.{replay.engine}.{replay.trace}.{replay.memory}.num_blocks",
+                "blocks",
+                "limits",
+                "num_blocks",
+                label=f"{trace_label(replay.trace)}, {replay.memory} memory: blocks with the null block",
+            ),
+            replay.metric("hit_rate", "Prompt tokens found"),
+            _swept_rate(replay, lru.get(replay.trace)),
+            *(replay.metric(name, title) for name, title in metrics),
+        )
+        for replay in replays
+    )
+    columns = (
+        Column("Trace, memory"),
+        Column("Blocks", numeric=True),
+        Column("Found by v4_prefix", numeric=True),
+        Column("Found by the sweep's lru", numeric=True),
+        *(Column(title, numeric=True) for _, title in metrics),
+    )
+    caption = text(
+        "All requests through mini-vLLM's v4_prefix in virtual time, in blocks of the trace's own size, and "
+        "the sweep with a cache of as many blocks as the engine can use."
+    )
+    note = text(
+        "The sweep serves one request after another and counts the partial last block. The engine serves "
+        "many at once, keeps outputs in the same blocks, evicts nothing that runs, and finds full blocks "
+        "alone."
+    )
+    heading = Heading("Through an engine")
+    return [heading, Table("imported-replays", caption, columns, rows), Note(note)]
+
+
+def _swept_rate(replay: Replay, lru: Curve | None) -> Cell:
+    """The sweep's rate at the engine's capacity without the null block; a dash where that was not swept."""
+    tokens = (replay.found.value("limits", "num_blocks") - 1) * replay.found.value("limits", "block_size")
+    points = [point for point in lru.points if point.capacity == tokens] if lru else []
+    return lru.rate(points[0]) if lru and points else "–"
 
 
 def _published(found: JsonResult) -> list[Block]:

@@ -1,10 +1,12 @@
-"""Token streams and traces: from tokens/summary.json and traces/summary.json."""
+"""Token streams and traces: from tokens/summary.json, traces/summary.json and exports/index.json."""
+
+from typing import Any
 
 from vllm_lab.report.blocks import Block, Cell, Code, Column, Heading, Note, Section, Table, text
 from vllm_lab.report.results import JsonResult, Results
 from vllm_lab.report.trace_names import ordered, trace_label
 
-_TOKENS, _TRACES = "tokens/summary.json", "traces/summary.json"
+_TOKENS, _TRACES, _EXPORTS = "tokens/summary.json", "traces/summary.json", "exports/index.json"
 _TOKEN_ROWS = (
     ("Conversations rendered", "conversations", ("conversations",)),
     ("Token streams", "streams", ("streams",)),
@@ -24,6 +26,8 @@ def build(results: Results) -> Section | None:
         blocks += _token_blocks(results.json(_TOKENS))
     if results.has(_TRACES):
         blocks += _trace_blocks(results.json(_TRACES))
+    if results.has(_EXPORTS):
+        blocks += _export_blocks(results.json(_EXPORTS))
     return Section("traces", "Token streams and traces", tuple(blocks)) if blocks else None
 
 
@@ -152,3 +156,74 @@ def _selection_table(found: JsonResult, names: list[str]) -> list[Block]:
         "longer than the model's context."
     )
     return [Table("selection", caption, head, rows)]
+
+
+def _export_blocks(found: JsonResult) -> list[Block]:
+    """The files for other tools, the commands that read them, and what to look out for."""
+    return [Heading("For other tools"), _export_table(found), _command_table(found), _notes_table(found)]
+
+
+def _export_table(found: JsonResult) -> Table:
+    rows = tuple(
+        (
+            trace_label(entry["trace"]),
+            Code(entry["format"]),
+            Code(entry["file"]),
+            *(
+                found.number(
+                    f"exports.{entry['trace']}.{entry['format']}.{key}",
+                    unit,
+                    "exports",
+                    index,
+                    key,
+                    label=f"{trace_label(entry['trace'])} trace as {entry['format']}: {words}",
+                )
+                for key, unit, words in (
+                    ("records", "records", entry["unit"]),
+                    ("left_out", "conversations", "left out"),
+                    ("bytes", "bytes", "size"),
+                )
+            ),
+            entry["unit"],
+        )
+        for index, entry in enumerate(found.value("exports"))
+    )
+    columns = (
+        Column("Trace"),
+        Column("Format"),
+        Column("File"),
+        Column("Records", numeric=True),
+        Column("Left out", numeric=True),
+        Column("Size", numeric=True),
+        Column("A record is one of the"),
+    )
+    caption = text(
+        "The traces as other tools read them. What a format cannot tell is left out; traces of block hashes "
+        "have neither text nor output tokens."
+    )
+    return Table("exports", caption, columns, rows)
+
+
+def _command_table(found: JsonResult) -> Table:
+    """The commands of the first file of each format."""
+    first: dict[str, Any] = {}
+    for entry in found.value("exports"):
+        first.setdefault(entry["format"], entry)
+    rows = tuple(
+        (Code(format), reader["tool"], Code(reader["command"]), reader["checked"])
+        for format, entry in first.items()
+        for reader in entry["readers"]
+    )
+    columns = (Column("Format"), Column("Tool"), Column("Command"), Column("How it is known to work"))
+    caption = text(
+        "The command that reads each format, here for one trace; {index} has those of every file.",
+        index=Code(found.file),
+    )
+    return Table("export-commands", caption, columns, rows, (found.file,))
+
+
+def _notes_table(found: JsonResult) -> Table:
+    notes = found.value("notes")
+    rows = tuple((Code(entry), " ".join(notes[entry])) for entry in notes)
+    columns = (Column("Format"), Column("What to look out for"))
+    return Table("export-notes", text("What each format says and what not."), columns, rows, (found.file,))

@@ -1,0 +1,1 @@
+"""Our traces in the formats of other tools, each with the command that reads it."""
