@@ -85,7 +85,9 @@ def tell(document: dict) -> None:
         metrics, hits = row["metrics"], row["hit_tokens"]
         console.log(
             f"{row['rate']:g} requests/s: "
-            + ", ".join(f"{name} {metrics[name] or float('nan'):.3g}" for name in result.HEADLINE)
+            + ", ".join(
+                f"{name} {metrics[name]:.3g}" for name in result.HEADLINE if metrics[name] is not None
+            )
             + f"; hit tokens {hits['measured']}, the scheduler foretells {hits['scheduler']}, the sharing "
             f"analysis {hits['sharing_with_outputs']}"
         )

@@ -161,7 +161,7 @@ def _environment() -> dict[str, str]:
     return os.environ | {
         "PYTHONPATH": path,
         "HF_HUB_OFFLINE": "1",
-        "VLLM_LOGGING_LEVEL": "INFO",  # whatever this process set for itself
+        "VLLM_CONFIGURE_LOGGING": "1",  # which vllm_lab.oracle switches off in this process
         "VLLM_NO_USAGE_STATS": "1",
         "VLLM_SERVER_DEV_MODE": "1",  # /reset_prefix_cache and /server_info; the port is the loopback's
     }
