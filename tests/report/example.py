@@ -185,7 +185,7 @@ def server_replay() -> dict[str, Any]:
         metrics = {**dict.fromkeys(server_metrics.METRICS, 0.5), "ttft_p50": ttft}
         return {"rate": rate, "metrics": metrics, "hit_tokens": {**hits, **foretold}}
 
-    run = {"repeat": 0, "problem": HOSTILE}
+    run = {"repeat": 0, "problem": HOSTILE, "load_before": 0.5, "load_after": 2.0}
     limits = {"limit_ttft": 0.5, "limit_tpot": 0.06, "limit_e2e": 3.0}
     return {
         "status": "measured",
@@ -196,6 +196,7 @@ def server_replay() -> dict[str, Any]:
         "parameters": {"requests": 32, "repeats": 2, **limits},
         "runs": [{**run, "rate": 2.0, "errors": {}}, {**run, "rate": 4.5, "errors": {HOSTILE: 1}}],
         "rates": [row(2.0, 0.1), row(4.5, 0.3)],
+        "verification": {"spread_pct": 7.5, "tolerance_pct": 5.0},
         "turn": {"metric": "ttft_p50", "factor": 2.0, "last_rate_before": 2.0, "first_rate_after": 4.5},
     }
 

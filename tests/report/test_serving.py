@@ -15,7 +15,8 @@ ACCOUNTS = {
     ),
     "no turn": (
         server_replay()
-        | {"turn": {"factor": 2.0, "last_rate_before": None, "first_rate_after": None}, "runs": []},
+        | {"turn": {"factor": 2.0, "last_rate_before": None, "first_rate_after": None}}
+        | {"runs": [], "verification": None},
         ["it does not", "every request of every replay was answered in full"],
     ),
     "turned at once": (

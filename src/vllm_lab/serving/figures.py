@@ -24,7 +24,7 @@ def latency_over_rate(document: Mapping[str, Any], stem: Path) -> None:
     with figures.figure(stem, 5.4, 2, 2) as all_axes:
         for (metric, title), axes in zip(LATENCIES.items(), all_axes, strict=False):
             _lines(axes, document, {f"{metric}_{name}": words for name, words in PERCENTILES.items()})
-            predicted = [row["predicted"].get(f"{metric}_p50") for row in document["rates"]]
+            predicted = [row["predicted"][f"{metric}_p50"] for row in document["rates"]]
             if all(value is not None for value in predicted):
                 axes.plot(_rates(document), predicted, ":", color="#555555", label="median, simulated")
             limit = document["parameters"][f"limit_{metric}"]

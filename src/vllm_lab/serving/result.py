@@ -166,14 +166,16 @@ def _rate(
         "runs_output_throughput": [
             value for metrics in found if (value := metrics["output_throughput"]) is not None
         ],
-        "predicted": {
-            f"{time}_p50": Distribution.of([getattr(row, time) for row in predicted]).percentile(50)
-            for time in ("ttft", "e2e")
+        "predicted": {  # of requests that the limits do not refuse
+            f"{time}_p50": Distribution.of(
+                [value for row in predicted if (value := getattr(row, time)) is not None]
+            ).percentile(50)
+            for time in ("ttft", "tpot", "e2e")
         },
         "hit_tokens": {
             "measured": [cell.counters["prefix_cache_hits"] for cell in cells if cell.counters],
             "told_to_clients": [sum(a.cached_tokens or 0 for a in cell.answers) for cell in cells],
-            "scheduler": sum(row.cached_tokens for row in predicted),
+            "scheduler": sum(row.cached_tokens or 0 for row in predicted),
             "sharing_of_prompts": shared.prompts,
             "sharing_with_outputs": shared.with_outputs,
         },

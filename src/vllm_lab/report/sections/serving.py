@@ -52,6 +52,7 @@ def build(results: Results) -> Section | None:
     answers = []
     if found.value("rates"):
         blocks += [_latency_table(found), _throughput_table(found), *_figure(results)]
+        blocks += [Note(_verification(found))] if found.has("verification") else []
         blocks += [Heading("Prefix cache hits"), _hit_table(found), Note(_why_hits_differ())]
         answers += [Answer("At which arrival rate does latency turn up?", (_answer(found),))]
     blocks += [Heading("What went wrong"), *_errors(found)]
@@ -83,6 +84,27 @@ def _measured(found: JsonResult) -> Text:
             label="Server replay: requests at each rate",
         ),
         repeats=str(found.value("parameters", "repeats")),
+    )
+
+
+def _verification(found: JsonResult) -> Text:
+    loads = [run[when] for run in found.value("runs") for when in ("load_before", "load_after")]
+    return text(
+        "Verification: at the highest rate the output throughput of the repeats lies {spread} apart; the "
+        "tolerance is {tolerance} %. The load (processes running or waiting, these included) was between "
+        "{low} and {high}: other jobs on the machine make latencies longer.",
+        spread=Number(
+            "serving.spread",
+            found.value("verification", "spread_pct") / 100,
+            "fraction",
+            "derived",
+            found.file,
+            "verification.spread_pct / 100",
+            "Server replay: spread of the repeats' output throughput at the highest rate",
+        ),
+        tolerance=f"{found.value('verification', 'tolerance_pct'):g}",
+        low=f"{min(loads):.1f}",
+        high=f"{max(loads):.1f}",
     )
 
 
