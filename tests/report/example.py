@@ -7,6 +7,7 @@ import pytest
 import render as script
 
 from tests.report.project import Project
+from vllm_lab.serving import measures as server_metrics
 from vllm_lab.simulation.metrics import METRICS
 
 HOSTILE = '<script>alert("x")</script></style>`|*_0'
@@ -46,11 +47,17 @@ def example(root: Path, *, host: str = "testhost", started: str = "2026-01-02T03
     calibrated = project.job(
         "calibrate", {"results/calibration/calibration.json": calibration()}, inputs=model, kind="measured"
     )
+    served = project.job(
+        "server_replay",
+        {"results/serving/server_replay.json": server_replay()},
+        inputs=[*model, *calibrated],
+        kind="measured",
+    )
     scheduled = scheduling(project, tokens)
     tried = experiments(project, tokens)
     return [
         *conversations, *model, *tokens, *traces, *exported, *stats, *figures, *sweep, *mooncake, *compared,
-        *scheduled, *tried, *calibrated,
+        *scheduled, *tried, *calibrated, *served,
     ]  # fmt: skip
 
 
@@ -191,6 +198,31 @@ def calibration() -> dict[str, Any]:
             "prediction_of_one_run": errors,
             "repetition": errors,
         },
+    }
+
+
+def server_replay() -> dict[str, Any]:
+    """Latency turns up at the second rate, where a request failed with a hostile text."""
+
+    def row(rate: float, ttft: float) -> dict[str, Any]:
+        hits = {"measured": [640, 608], "told_to_clients": [640, 608]}
+        foretold = {"scheduler": 640, "sharing_of_prompts": 320, "sharing_with_outputs": 640}
+        metrics = {**dict.fromkeys(server_metrics.METRICS, 0.5), "ttft_p50": ttft}
+        return {"rate": rate, "metrics": metrics, "hit_tokens": {**hits, **foretold}}
+
+    run = {"repeat": 0, "problem": HOSTILE, "load_before": 0.5, "load_after": 2.0}
+    limits = {"limit_ttft": 0.5, "limit_tpot": 0.06, "limit_e2e": 3.0}
+    return {
+        "status": "measured",
+        "reason": None,
+        "hardware": {"cpu": "Test CPU"},
+        "environment": {"vllm": "0.32.0"},
+        "server_exit_status": None,
+        "parameters": {"requests": 32, "repeats": 2, **limits},
+        "runs": [{**run, "rate": 2.0, "errors": {}}, {**run, "rate": 4.5, "errors": {HOSTILE: 1}}],
+        "rates": [row(2.0, 0.1), row(4.5, 0.3)],
+        "verification": {"spread_pct": 7.5, "tolerance_pct": 5.0},
+        "turn": {"metric": "ttft_p50", "factor": 2.0, "last_rate_before": 2.0, "first_rate_after": 4.5},
     }
 
 

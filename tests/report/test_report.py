@@ -26,6 +26,7 @@ SECTIONS = {
     "oracle/comparison.json": "Four schedulers against vLLM's own",
     "experiments/exp001.verdict.json": "Experiments",
     "calibration/calibration.json": "Cost model",
+    "serving/server_replay.json": "Server replay",
 }
 
 

@@ -243,8 +243,8 @@ def test_a_path_that_is_not_there_is_named_and_kept_results_are_not_taken_for_it
 VLLM_LOCK = "envs/cuda.lock" if shutil.which("nvidia-smi") else "envs/cpu.lock"
 EVERY_RULE = {
     "sharegpt", "conversations", "model", "tokens", "trace", "sharing", "sweep", "mini", "oracle", "compare",
-    "scheduling_figures", "experiment_run", "experiment_real", "experiment_verdict", "calibrate", "render",
-    "exports", "mini_imported",
+    "scheduling_figures", "experiment_run", "experiment_real", "experiment_verdict", "calibrate",
+    "server_replay", "server_figures", "render", "exports", "mini_imported",
 }  # fmt: skip
 
 
@@ -297,7 +297,7 @@ def append(path: Path) -> None:
         ("src/vllm_lab/simulation/compared.py", {"compare"}, {"mini", "oracle"}),
         (
             VLLM_LOCK,
-            {"oracle", "calibrate", "experiment_run", "experiment_real"},
+            {"oracle", "calibrate", "experiment_run", "experiment_real", "server_replay"},
             {"sharegpt", "conversations", "model", "tokens", "trace", "sharing", "sweep", "mini"},
         ),
         ("envs/lock.sh", set(), EVERY_RULE),

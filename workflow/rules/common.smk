@@ -222,6 +222,7 @@ SHARING_FIGURES = [
 ]
 SWEEP_FIGURES = ["hit_rate_curves", "hit_rate_heatmap"]
 CALIBRATION_FIGURES = ["calibration_steps", "calibration_requests"]
+SERVING_FIGURES = ["latency_over_rate"]
 
 
 def sharing_tables(trace):
@@ -265,6 +266,7 @@ def report_inputs():
     figures += [f"results/sweeps/figures/{name}" for name in SWEEP_FIGURES]
     figures += [f"results/oracle/figures/{name}" for name in SCHEDULING_FIGURES]
     figures += [f"results/calibration/figures/{name}" for name in CALIBRATION_FIGURES]
+    figures += [f"results/serving/figures/{name}" for name in SERVING_FIGURES]
     return [
         "results/data/rejects.json",
         "results/model/summary.json",
@@ -280,6 +282,7 @@ def report_inputs():
         *expand("results/mini/v4_prefix.{trace}.{memory}.json", trace=IMPORTED, memory=MEMORY),
         "results/oracle/comparison.json",
         "results/calibration/calibration.json",
+        "results/serving/server_replay.json",
         *[f"{figure}.{kind}" for figure in figures for kind in ("png", "svg")],
         *[f"results/experiments/{experiment}.verdict.json" for experiment in EXPERIMENTS],
         *[f"results/experiments/{run}.json" for run in RUNS],

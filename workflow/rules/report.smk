@@ -26,6 +26,8 @@ rule render:
             rules.scheduling_figures.output.prov,
             rules.calibrate.output.prov,
             rules.calibration_figures.output.prov,
+            rules.server_replay.output.prov,
+            rules.server_figures.output.prov,
             *([rules.mooncake_published.output.prov] if "mooncake_conversation" in IMPORTED else []),
             *expand(rules.experiment_run.output.prov, run=SIMULATED_RUNS),
             *expand(rules.experiment_real.output.prov, run=REAL_RUNS),

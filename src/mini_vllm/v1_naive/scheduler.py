@@ -31,6 +31,14 @@ class Scheduler:
         """A new request joins the end of the queue."""
         self.waiting.append(request)
 
+    def abort(self, request: Request) -> None:
+        """Drop a waiting or running request: nobody wants its answer any more. Mirrors finish_requests."""
+        if request in self.running:
+            self.running.remove(request)
+            self.blocks.release(request)
+        else:
+            self.waiting.remove(request)
+
     def has_requests(self) -> bool:
         """Whether anything waits or runs."""
         return bool(self.waiting or self.running)

@@ -38,6 +38,11 @@ class RequestQueue:
         """Take out the next request."""
         return heapq.heappop(self.heap)[1]
 
+    def remove(self, request: Request) -> None:
+        """Take out `request`, wherever it stands. Mirrors remove_request."""
+        self.heap = [entry for entry in self.heap if entry[1] is not request]
+        heapq.heapify(self.heap)
+
     def _push(self, request: Request, ticket: int) -> None:
         # Ties of priority and arrival are broken by the id's text, as in vllm/v1/request.py, Request.__lt__.
         order = (

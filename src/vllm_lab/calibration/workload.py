@@ -36,14 +36,9 @@ def choose(
     The held-out requests keep the trace's pattern of arrivals, stretched or squeezed to `rate` (1/s) on
     average. LabError where the trace has too few requests.
     """
-    conversations = sorted(set(trace.conversation_id))
     rng = np.random.default_rng(seed)
-    order = rng.permutation(len(conversations))
-    rank = {conversations[index]: place for place, index in enumerate(order)}
+    short = shuffled(trace, max_prompt_tokens, max_output_tokens, rng)
     of_request = dict(zip(trace.request_id, trace.conversation_id, strict=True))
-    short = shortened(requests_of(trace), max_prompt_tokens, max_output_tokens)
-    short.sort(key=lambda row: (rank[of_request[row.request_id]], row.arrival_time))
-
     fitted = short[:requests]
     seen = {of_request[row.request_id] for row in fitted}
     heldout = [row for row in short if of_request[row.request_id] not in seen][:heldout_requests]
@@ -54,7 +49,19 @@ def choose(
         )
     ends = rng.integers(1, max_output_tokens, size=len(fitted), endpoint=True)
     staggered = [replace(row, output=row.output[:end]) for row, end in zip(fitted, ends, strict=True)]
-    return Workload(_groups(staggered), _at_rate(heldout, rate))
+    return Workload(_groups(staggered), at_rate(heldout, rate))
+
+
+def shuffled(
+    trace: Trace, max_prompt_tokens: int, max_output_tokens: int, rng: np.random.Generator
+) -> list[TracedRequest]:
+    """Conversation by conversation in a random order, the short requests of each by arrival."""
+    conversations = sorted(set(trace.conversation_id))
+    order = rng.permutation(len(conversations))
+    rank = {conversations[index]: place for place, index in enumerate(order)}
+    of_request = dict(zip(trace.request_id, trace.conversation_id, strict=True))
+    short = shortened(requests_of(trace), max_prompt_tokens, max_output_tokens)
+    return sorted(short, key=lambda row: (rank[of_request[row.request_id]], row.arrival_time))
 
 
 def _groups(requests: Sequence[TracedRequest]) -> list[list[TracedRequest]]:
@@ -71,7 +78,8 @@ def _groups(requests: Sequence[TracedRequest]) -> list[list[TracedRequest]]:
     return groups
 
 
-def _at_rate(requests: Sequence[TracedRequest], rate: float) -> list[TracedRequest]:
+def at_rate(requests: Sequence[TracedRequest], rate: float) -> list[TracedRequest]:
+    """In order of arrival, from 0 s on, stretched or squeezed to `rate` (1/s) on average."""
     ordered = sorted(requests, key=lambda row: row.arrival_time)
     span = ordered[-1].arrival_time - ordered[0].arrival_time
     return shortened(ordered, time_scale=(len(ordered) - 1) / rate / span if span else 1.0)

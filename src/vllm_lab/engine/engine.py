@@ -61,7 +61,7 @@ class Engine:
 
     def __init__(self, settings: EngineSettings) -> None:
         self.settings = settings
-        self.version = vllm_version()
+        self.version = check_device(settings.device)
         self._llm = _start(settings)
         self._synchronize = _synchronizer(settings.device)
         core = self._llm.engine_core.engine_core
@@ -180,20 +180,27 @@ class Engine:
         self.forget()
 
 
+def check_device(device: str) -> str:
+    """vLLM's version. Unavailable where it is not installed, or built for another device than `device`."""
+    version = vllm_version()
+    from vllm.platforms import current_platform
+
+    if current_platform.device_type != device:
+        raise Unavailable(
+            f"device is {device}, this vLLM is built for {current_platform.device_type}; "
+            f"install envs/{device}.lock, or ask for the other device"
+        )
+    return version
+
+
 def _start(settings: EngineSettings) -> Any:
     os.environ["VLLM_ENABLE_V1_MULTIPROCESSING"] = "0"
     os.environ["VLLM_DISABLE_REQUEST_ID_RANDOMIZATION"] = "1"  # ids here are unique, and records name them
     os.environ["HF_HUB_OFFLINE"] = "1"
     import torch
     from vllm.engine.arg_utils import EngineArgs
-    from vllm.platforms import current_platform
     from vllm.v1.engine.llm_engine import LLMEngine
 
-    if current_platform.device_type != settings.device:
-        raise Unavailable(
-            f"device is {settings.device}, this vLLM is built for {current_platform.device_type}; "
-            f"install envs/{settings.device}.lock, or ask for the other device"
-        )
     if settings.threads is not None:
         torch.set_num_threads(settings.threads)  # without effect once an engine has run in this process
     try:

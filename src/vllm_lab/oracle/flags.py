@@ -18,6 +18,10 @@ def add_trace(parser: argparse.ArgumentParser) -> None:
     """Add the trace, and the limits that all replays of it share."""
     parser.add_argument("--trace", type=Path, required=True, help="trace, .parquet or .jsonl")
     parser.add_argument("--limit", type=int, metavar="N", help="only the trace's first N rows")
+    _add_shared_limits(parser)
+
+
+def _add_shared_limits(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--block-size", type=int, default=_DEFAULT.block_size, help="tokens (%(default)s)")
     parser.add_argument("--max-num-seqs", type=int, default=_DEFAULT.max_num_seqs, help="(%(default)s)")
     parser.add_argument(
@@ -29,6 +33,16 @@ def add_trace(parser: argparse.ArgumentParser) -> None:
 def add_limits(parser: argparse.ArgumentParser) -> None:
     """Add the trace and every limit but the clock."""
     add_trace(parser)
+    _add_memory(parser)
+
+
+def add_server_limits(parser: argparse.ArgumentParser) -> None:
+    """Add every limit but the clock, for what needs no trace."""
+    _add_shared_limits(parser)
+    _add_memory(parser)
+
+
+def _add_memory(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--num-blocks", type=int, required=True, help="KV blocks, the null block among them")
     parser.add_argument("--prefix-caching", action=argparse.BooleanOptionalAction, default=True)
     parser.add_argument("--chunked-prefill", action=argparse.BooleanOptionalAction, default=True)

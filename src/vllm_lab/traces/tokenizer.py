@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -107,6 +107,14 @@ class ChatTokenizer:
             position = match.end()
         parts.append(self._encode_literal(text[position:], hidden))
         return np.concatenate(parts)
+
+    def decoder(self) -> Callable[[int], str]:
+        """What turns a stream's tokens into text, one after the other: "" while a character is incomplete,
+        and for special tokens."""
+        from tokenizers.decoders import DecodeStream
+
+        stream = DecodeStream(skip_special_tokens=True)
+        return lambda token: stream.step(self._tokenizer, token) or ""
 
     def _encode_literal(self, text: str, hidden: dict[str, str]) -> np.ndarray:
         return _ids(self._literal.encode_batch_fast([show(text, hidden)], add_special_tokens=False))[0]

@@ -13,6 +13,7 @@ from vllm_lab.report.sections import (
     model,
     reference,
     scheduling,
+    serving,
     sharing,
     sweeps,
     traces,
@@ -29,4 +30,5 @@ SECTIONS = (
     scheduling.build,
     experiments.build,
     calibration.build,
+    serving.build,
 )

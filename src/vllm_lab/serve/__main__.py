@@ -1,0 +1,63 @@
+"""python -m vllm_lab.serve: an OpenAI-compatible server on mini-vLLM; no GPU, no weights, real time."""
+
+from __future__ import annotations
+
+import argparse
+import socket
+from collections.abc import Sequence
+from pathlib import Path
+
+import uvicorn
+
+from mini_vllm.versions import VERSIONS
+from vllm_lab import console
+from vllm_lab.errors import LabError
+from vllm_lab.oracle import flags
+from vllm_lab.serve.answers import Answers
+from vllm_lab.serve.app import Server
+from vllm_lab.serve.live import LiveEngine
+from vllm_lab.serve.telemetry import Telemetry
+from vllm_lab.serve.texts import ByteTexts, TokenizerTexts
+from vllm_lab.traces.trace import Trace
+
+SHUTDOWN = 5  # s that open streams have to end in, once asked to stop
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Serve until SIGINT or SIGTERM."""
+    arguments = _parser().parse_args(argv)
+    texts = TokenizerTexts(arguments.tokenizer) if arguments.tokenizer else ByteTexts()
+    answers = Answers(texts, Trace.read(arguments.trace) if arguments.trace else None)
+    engine = LiveEngine(arguments.version, flags.limits_from(arguments), Telemetry(arguments.model))
+    app = Server(engine, texts, answers, arguments.model).app()
+    with _listen(arguments.host, arguments.port) as listening:
+        host, port = listening.getsockname()[:2]
+        console.log(f"{arguments.version} serves {arguments.model} on http://{host}:{port}")
+        config = uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=SHUTDOWN)
+        uvicorn.Server(config).run(sockets=[listening])
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    try:
+        return socket.create_server((host, port), backlog=2048)
+    except OSError as error:
+        raise LabError(
+            f"{host}:{port}: {error.strerror}; give another --port, or 0 for a free one"
+        ) from error
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m vllm_lab.serve", description=__doc__)
+    parser.add_argument("--version", choices=VERSIONS, default=VERSIONS[-1], help="(%(default)s)")
+    parser.add_argument("--trace", type=Path, help="answers to its prompts; .parquet or .jsonl")
+    parser.add_argument("--tokenizer", type=Path, metavar="DIR", help="results/model; without: bytes")
+    parser.add_argument("--model", default="mini-vllm", help="the model's name (%(default)s)")
+    parser.add_argument("--host", default="127.0.0.1", help="(%(default)s)")
+    parser.add_argument("--port", type=int, default=8000, help="0: a free one (%(default)s)")
+    flags.add_server_limits(parser)
+    flags.add_clock(parser)
+    return parser
+
+
+if __name__ == "__main__":
+    console.run(main)

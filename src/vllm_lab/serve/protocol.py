@@ -1,0 +1,172 @@
+"""Requests and answers of /v1/completions and /v1/chat/completions, as OpenAI's clients write and read them.
+
+Sampling parameters (temperature, top_p, seed, stop …) are accepted and mean nothing here: nothing is sampled.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from vllm_lab.engine.forced import KEY
+from vllm_lab.serve.texts import Texts
+from vllm_lab.traces.template import TemplateRefusedError
+
+COMPLETIONS_MAX_TOKENS = 16  # OpenAI's and vLLM's default for /v1/completions
+LARGEST_TOKEN = 2**31 - 1
+
+
+class BadRequestError(Exception):
+    """The client's mistake; the message names the field."""
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What a request's body says."""
+
+    prompt: list[int]  # token ids, >= 1
+    max_tokens: int | None
+    ignore_eos: bool
+    priority: int
+    forced: list[int] | None  # what to answer, from vllm_xargs, as vllm_lab.engine.forced_plugin takes it
+    stream: bool
+    include_usage: bool
+
+
+def read(body: Any, texts: Texts, *, chat: bool) -> Asked:
+    """Check and read a body. BadRequestError."""
+    if not isinstance(body, dict):
+        raise BadRequestError("the body must be a JSON object")
+    if body.get("n") not in (None, 1):
+        raise BadRequestError("n: this server gives one answer a request")
+    limit = body.get("max_completion_tokens") if chat else None
+    limit = body.get("max_tokens") if limit is None else limit
+    default = None if chat else COMPLETIONS_MAX_TOKENS
+    options = _field(body, "stream_options", dict, {})
+    return Asked(
+        prompt=_messages(body, texts) if chat else _prompt(body, texts),
+        max_tokens=default if limit is None else _count("max_tokens", limit),
+        ignore_eos=_field(body, "ignore_eos", bool, False),
+        priority=_field(body, "priority", int, 0),
+        forced=_forced(_field(body, "vllm_xargs", dict, {})),
+        stream=_field(body, "stream", bool, False),
+        include_usage=_field(options, "include_usage", bool, False),
+    )
+
+
+def _field(body: Mapping[str, Any], name: str, kind: type, default: Any) -> Any:
+    value = body.get(name)
+    if value is None:
+        return default
+    if not isinstance(value, kind):
+        raise BadRequestError(f"{name}: found {type(value).__name__}, must be {kind.__name__}")
+    return value
+
+
+def _count(name: str, value: Any) -> int:
+    if type(value) is not int or value < 1:
+        raise BadRequestError(f"{name}: found {value!r}, must be a whole number of at least 1")
+    return value
+
+
+def _forced(extra: Mapping[str, Any]) -> list[int] | None:
+    return _ids(f"vllm_xargs.{KEY}", extra[KEY]) if KEY in extra else None
+
+
+def _ids(name: str, value: Any) -> list[int]:
+    good = isinstance(value, list) and value
+    if not good or not all(type(item) is int and 0 <= item <= LARGEST_TOKEN for item in value):
+        raise BadRequestError(f"{name}: must be a list of token ids, at least one")
+    return value
+
+
+def _prompt(body: Mapping[str, Any], texts: Texts) -> list[int]:
+    prompt = body.get("prompt")
+    if isinstance(prompt, list) and len(prompt) == 1 and isinstance(prompt[0], str | list):
+        prompt = prompt[0]  # a batch of one
+    if isinstance(prompt, str) and prompt:
+        return texts.encode(prompt)
+    return _ids("prompt (text, or one prompt's token ids)", prompt)
+
+
+def _messages(body: Mapping[str, Any], texts: Texts) -> list[int]:
+    messages = body.get("messages")
+    if not isinstance(messages, list) or not messages:
+        raise BadRequestError("messages: must be a list of at least one message")
+    try:
+        prompt = texts.encode_chat([_message(message) for message in messages])
+    except TemplateRefusedError as error:
+        raise BadRequestError(f"messages: the chat template refuses them: {error}") from error
+    if not prompt:
+        raise BadRequestError("messages: they come to no token")
+    return prompt
+
+
+def _message(message: Any) -> dict[str, str]:
+    role = message.get("role") if isinstance(message, dict) else None
+    if role not in ("system", "user", "assistant"):
+        raise BadRequestError(f"messages: found role {role!r}, must be system, user or assistant")
+    content = message.get("content")
+    if isinstance(content, list):  # content parts
+        if not all(isinstance(part, dict) and isinstance(part.get("text"), str) for part in content):
+            raise BadRequestError("messages: content parts must be text")
+        content = "".join(part["text"] for part in content)
+    if not isinstance(content, str):
+        raise BadRequestError("messages: content must be text")
+    return {"role": role, "content": content}
+
+
+@dataclass(frozen=True)
+class Reply:
+    """The bodies of one answer. `finish_reason` is length or stop."""
+
+    id: str
+    model: str
+    created: int  # s since 1970
+    chat: bool
+    prompt_tokens: int
+    finish_reason: str
+
+    def whole(self, text: str, usage: dict[str, Any]) -> dict[str, Any]:
+        """The answer in one piece."""
+        content = {"message": {"role": "assistant", "content": text}} if self.chat else {"text": text}
+        return self._body(content, self.finish_reason, streamed=False) | {"usage": usage}
+
+    def chunk(self, text: str, *, first: bool, last: bool) -> dict[str, Any]:
+        """One token's piece of a stream."""
+        role = {"role": "assistant"} if first else {}
+        content = {"delta": {**role, "content": text}} if self.chat else {"text": text}
+        return self._body(content, self.finish_reason if last else None, streamed=True)
+
+    def usage_chunk(self, usage: dict[str, Any]) -> dict[str, Any]:
+        """The piece after the last token."""
+        return self._head(streamed=True) | {"choices": [], "usage": usage}
+
+    def usage(self, output_tokens: int, cached_tokens: int) -> dict[str, Any]:
+        """The count of tokens."""
+        return {
+            "prompt_tokens": self.prompt_tokens,
+            "completion_tokens": output_tokens,
+            "total_tokens": self.prompt_tokens + output_tokens,
+            "prompt_tokens_details": {"cached_tokens": cached_tokens},
+        }
+
+    def _head(self, *, streamed: bool) -> dict[str, Any]:
+        kind = ("chat.completion" + (".chunk" if streamed else "")) if self.chat else "text_completion"
+        return {"id": self.id, "object": kind, "created": self.created, "model": self.model}
+
+    def _body(self, content: dict[str, Any], finish: str | None, *, streamed: bool) -> dict[str, Any]:
+        choice = {"index": 0, **content, "logprobs": None, "finish_reason": finish}
+        return self._head(streamed=streamed) | {"choices": [choice]}
+
+
+def event(body: dict[str, Any] | str) -> str:
+    """One server-sent event."""
+    return f"data: {body if isinstance(body, str) else json.dumps(body)}\n\n"
+
+
+def error_body(message: str, kind: str, code: int) -> dict[str, Any]:
+    """What OpenAI's clients expect of an error."""
+    return {"error": {"message": message, "type": kind, "param": None, "code": code}}

@@ -1,0 +1,168 @@
+"""A whole sweep, its document, table and figure: against mini-vLLM's server, and where there is none."""
+
+import importlib.util
+import json
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import httpx
+import pytest
+
+from mini_vllm.limits import Limits
+from tests.calibration.traces import trace_of
+from tests.serving.conftest import mini_server
+from vllm_lab.files import write_csv, write_json
+from vllm_lab.oracle import mini
+from vllm_lab.oracle.engine import TracedRequest, requests_of
+from vllm_lab.provenance.schemas import check
+from vllm_lab.serving import prediction, result, server
+from vllm_lab.serving.figures import latency_over_rate
+from vllm_lab.serving.measures import LatencyLimits
+from vllm_lab.serving.sweep import sweep
+from vllm_lab.serving.workload import choose
+
+ROOT = Path(__file__).parents[2]
+LIMITS = Limits(num_blocks=200, block_size=16)
+PARAMETERS = {"requests": 6, "repeats": 2, "limit_ttft": 1.0, "limit_tpot": 1.0, "limit_e2e": 9.0}
+
+
+class Standing:
+    """A server that runs already; its cache is not emptied, so the second repeat finds more."""
+
+    def __init__(self, url: str, dies_after: int = 99) -> None:
+        self.url = url
+        self.exit_status = None
+        self.replays_left = dies_after
+
+    def forget(self) -> None:
+        self.replays_left -= 1
+        if self.replays_left < 0:
+            self.exit_status = -9
+            raise httpx.ConnectError("refused")
+
+    def environment(self) -> dict:
+        return {"device": "cpu", "vllm": "0.0"}
+
+
+def account(found, requests: list[TracedRequest], folder: Path) -> dict:
+    """The document of a sweep; it and the table are checked, the figure is drawn."""
+    rates = sorted({cell.rate for cell in found.cells})
+    predicted = {rate: mini.run("v4_prefix", requests, LIMITS).requests for rate in rates}
+    limits = LatencyLimits(1.0, 1.0, 9.0)
+    shared = prediction.shared_tokens(requests, LIMITS.block_size)
+    document = result.measured(PARAMETERS, found, limits, 2.0, shared, predicted)
+    write_json(folder / "server_replay.json", document)
+    write_csv(folder / "requests.csv", result.COLUMNS, result.request_table(found, predicted))
+    check_files(folder)
+    latency_over_rate(document, folder / "figure")
+    assert (folder / "figure.png").stat().st_size
+    return document
+
+
+def check_files(folder: Path) -> None:
+    check(folder / "server_replay.json", ROOT / "workflow/schemas/server_replay.schema.yaml")
+    check(folder / "requests.csv", ROOT / "workflow/schemas/server_requests.schema.yaml")
+
+
+@pytest.fixture(scope="module")
+def url():
+    limits = ("--num-blocks", "200", "--block-size", "16", "--clock", "0.001,0,0")
+    with mini_server("--model", server.MODEL, *limits) as found:
+        yield found
+
+
+def test_every_rate_and_repeat_is_measured_and_hits_are_what_sharing_foretells(url, requests, tmp_path):
+    found = sweep(Standing(url), requests, [20.0, 40.0], repeats=2, timeout=30)
+    document = account(found, requests, tmp_path)
+    assert [(run["rate"], run["repeat"]) for run in document["runs"]] == [
+        (20.0, 0), (40.0, 0), (20.0, 1), (40.0, 1),
+    ]  # fmt: skip
+    assert [row["metrics"]["completed"] for row in document["rates"]] == [6, 6]
+    hits = document["rates"][0]["hit_tokens"]
+    assert hits["measured"] == hits["told_to_clients"]
+    assert hits["scheduler"] == hits["sharing_of_prompts"] == hits["sharing_with_outputs"] == 4 * 32
+    assert document["verification"]["runs"] == 2
+
+
+def test_a_server_that_dies_on_the_way_leaves_what_there_was_and_its_errors(url, requests, tmp_path):
+    found = sweep(Standing(url, dies_after=1), requests, [20.0, 40.0], repeats=1, timeout=30)
+    document = account(found, requests, tmp_path)
+    assert [row["rate"] for row in document["rates"]] == [20.0]
+    assert document["runs"][1]["metrics"] is None
+    assert "has ended with -9: refused" in document["runs"][1]["problem"]
+    assert document["server_exit_status"] == -9
+
+
+def test_one_that_is_dead_from_the_start_of_the_sweep_is_told_too(url, requests, tmp_path):
+    document = account(sweep(Standing(url, 0), requests, [20.0], 1, 30), requests, tmp_path)
+    assert (document["rates"], document["verification"]) == ([], None)
+    assert document["turn"]["first_rate_after"] is None
+
+
+def rate(value: float, ttft: float | None, failed: int = 0) -> dict:
+    return {"rate": value, "metrics": {"ttft_p50": ttft, "failed": failed}}
+
+
+@pytest.mark.parametrize(
+    ("rates", "before", "after"),
+    [
+        ([rate(1, 0.1), rate(2, 0.2), rate(4, 0.3)], 2, 4),
+        ([rate(1, 0.1), rate(2, 0.1, failed=1)], 1, 2),
+        ([rate(1, 0.1), rate(2, 0.2)], None, None),
+        ([rate(1, None, failed=9), rate(2, None, failed=9)], None, 1),
+    ],
+)
+def test_latency_turns_up_where_it_passes_the_factor_or_requests_fail(rates, before, after):
+    found = result.turn(rates, 2.0)
+    assert (found["last_rate_before"], found["first_rate_after"]) == (before, after)
+
+
+def test_a_prompt_that_fills_its_blocks_never_finds_its_last_one():
+    requests = [TracedRequest(name, 0.0, 0, list(range(64)), [1, 2]) for name in "ab"]
+    assert prediction.shared_tokens(requests, 32).prompts == 32
+
+
+def test_an_earlier_answer_counts_as_shared_with_outputs_only():
+    first = TracedRequest("a", 0.0, 0, list(range(32)), list(range(32, 65)))
+    later = TracedRequest("b", 1.0, 0, list(range(65)), [1])
+    found = prediction.shared_tokens([first, later], 32)
+    assert (found.prompts, found.with_outputs) == (32, 64)
+
+
+def test_the_workload_is_whole_conversations_cut_and_the_same_for_a_seed():
+    trace = trace_of(10, 2)
+    chosen = choose(trace, 6, 200, 4, seed=1)
+    assert chosen == choose(trace, 6, 200, 4, seed=1)
+    assert len({row.request_id.partition("-")[0] for row in chosen}) == 3
+    assert {len(row.output) for row in chosen} == {4}
+    full = {row.request_id: row for row in requests_of(trace)}
+    assert all(replace(row, output=[]).prompt == full[row.request_id].prompt for row in chosen)
+
+
+def test_without_vllm_the_rules_files_say_so(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "vllm", None)
+    trace_of(10, 2).write(tmp_path / "small_trace.parquet")
+    words = (
+        f"--trace {tmp_path}/small_trace.parquet --model-dir {tmp_path} --cost-model none.json --device cpu "
+        "--requests 6 --rates 4 8 --repeats 1 --max-prompt-tokens 200 --max-output-tokens 4 --num-blocks 60 "
+        "--block-size 32 --max-num-seqs 4 --max-num-batched-tokens 128 --limit-ttft 1 --limit-tpot 1 "
+        "--limit-e2e 1 --turn-factor 2 --timeout 30 --startup 30 --seed 0 "
+        f"--output {tmp_path}/server_replay.json --requests-table {tmp_path}/requests.csv "
+        f"--server-log {tmp_path}/server.log"
+    )
+    script("server_replay").main(words.split())
+    check_files(tmp_path)
+    document = json.loads((tmp_path / "server_replay.json").read_text())
+    assert document["status"] == "not_run"
+    assert "not installed" in document["reason"]
+    figures = ["--replay", str(tmp_path / "server_replay.json"), "--outdir", str(tmp_path)]
+    script("server_figures").main(figures)
+    assert (tmp_path / "latency_over_rate.svg").stat().st_size
+
+
+def script(name: str):
+    spec = importlib.util.spec_from_file_location(name, ROOT / f"scripts/{name}.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
