@@ -244,6 +244,7 @@ VLLM_LOCK = "envs/cuda.lock" if shutil.which("nvidia-smi") else "envs/cpu.lock"
 EVERY_RULE = {
     "sharegpt", "conversations", "model", "tokens", "trace", "sharing", "sweep", "mini", "oracle", "compare",
     "scheduling_figures", "experiment_run", "experiment_real", "experiment_verdict", "calibrate", "render",
+    "bench_code_quality", "bench_basics", "bench_prefix_cache", "bench_figures",
 }  # fmt: skip
 
 
@@ -292,11 +293,11 @@ def append(path: Path) -> None:
         ("src/vllm_lab/report/html.py", {"render"}, {"sharing", "sweep", "sharing_figures", "tokens"}),
         ("workflow/schemas/sweep.schema.yaml", {"sweep", "sweep_table"}, {"sharing", "trace"}),
         ("envs/core.lock", EVERY_RULE, set()),
-        ("src/mini_vllm/v2_lru/scheduler.py", {"mini"}, {"oracle", "sweep", "trace"}),
+        ("src/mini_vllm/v2_lru/scheduler.py", {"mini", "bench_code_quality"}, {"oracle", "sweep", "trace"}),
         ("src/vllm_lab/simulation/compared.py", {"compare"}, {"mini", "oracle"}),
         (
             VLLM_LOCK,
-            {"oracle", "calibrate", "experiment_run", "experiment_real"},
+            {"oracle", "calibrate", "experiment_run", "experiment_real", "bench_basics"},
             {"sharegpt", "conversations", "model", "tokens", "trace", "sharing", "sweep", "mini"},
         ),
         ("envs/lock.sh", set(), EVERY_RULE),
@@ -315,6 +316,7 @@ def test_an_edited_script_module_schema_or_lock_reruns_what_depends_on_it(projec
         ("traces: {rate: 3.0}", {"trace"}, {"tokens", "model", "conversations", "import_trace"}),
         ("sharing: {working_set_windows: [30]}", {"sharing"}, {"trace", "sweep", "tokens"}),
         ("sweep: {policies: [lru]}", {"sweep"}, {"sharing", "trace"}),
+        ("bench: {code_quality: [src/mini_vllm]}", {"bench_code_quality"}, {"bench_basics", "mini"}),
         ("simulation: {num_blocks: {scarce: 300}}", {"mini", "oracle"}, {"trace", "sharing", "sweep"}),
         ("sharegpt: {max_records: 90}", {"conversations"}, {"sharegpt", "model", "import_trace"}),
     ],

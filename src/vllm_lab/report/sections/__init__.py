@@ -6,6 +6,7 @@ of these modules changes.
 """
 
 from vllm_lab.report.sections import (
+    bench,
     calibration,
     data,
     experiments,
@@ -29,4 +30,5 @@ SECTIONS = (
     scheduling.build,
     experiments.build,
     calibration.build,
+    bench.build,
 )
