@@ -43,7 +43,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     lengths = (args.prompt_tokens, args.output_tokens, vocabulary_of(args))
     batch = uniform(args.sequences, *lengths, args.seed)
     arriving = poisson(uniform(args.loaded_requests, *lengths, args.seed + 1), args.rate, args.seed)
-    settings = settings_of(args, max(batch, arriving, key=len))
+    settings = settings_of(args, max(batch, arriving, key=len))  # requests are of one size: room for the more
     try:
         with EngineProcess(settings) as engine:
             found = basics.accounts(

@@ -29,6 +29,7 @@ WORKLOAD = {
     "output_tokens": int,
     "sharing_requests": float,
     "shared_prompt": float,
+    "starts": int,
 }
 
 

@@ -16,7 +16,7 @@ COMMON = (
     "--repeats 2 --most-repeats 2 --tolerance-pct 5 --prompt-tokens 70 --output-tokens 3"
 )
 BATCH = "--sequences 4 --rate 50"
-PREFIX = "--requests 10 --sharing-requests 0.7 --shared-prompt 0.8"
+PREFIX = "--requests 10 --sharing-requests 0.7 --shared-prompt 0.8 --starts 2"
 BASICS = f"{BATCH} --single-requests 2 --loaded-requests 4"
 
 
@@ -24,17 +24,12 @@ BASICS = f"{BATCH} --single-requests 2 --loaded-requests 4"
 def model_dir(tmp_path_factory) -> Path:
     """A checkpoint of random weights: processes of their own cannot be told to make them up."""
     pytest.importorskip("vllm")
+    import torch
     from transformers import LlamaConfig, LlamaForCausalLM
 
     folder = tmp_path_factory.mktemp("model")
-    LlamaForCausalLM(LlamaConfig(**SHAPE)).to(dtype_of(SHAPE)).save_pretrained(folder)
+    LlamaForCausalLM(LlamaConfig(**SHAPE)).to(torch.bfloat16).save_pretrained(folder)
     return folder
-
-
-def dtype_of(shape):
-    import torch
-
-    return getattr(torch, shape["torch_dtype"])
 
 
 def run(name: str, folder: Path, model: Path, words: str, *outputs: str) -> list[dict]:

@@ -10,7 +10,7 @@ from typing import Any
 
 from vllm_lab.bench import memory
 from vllm_lab.bench.phases import phases
-from vllm_lab.bench.repeats import Measured, Repeats
+from vllm_lab.bench.repeats import Measured, Repeats, Run
 from vllm_lab.bench.result import Check, Test, measured
 from vllm_lab.bench.worker import EngineProcess, Replayed
 from vllm_lab.files import read_json
@@ -123,7 +123,7 @@ def accounts(
     }
 
 
-def _of(test: Test, run: Any) -> Any:
+def _of(test: Test, run: Run) -> Run:
     """The run with the test's own values."""
     return replace(run, values={name: value for name, value in run.values.items() if name in test.metrics})
 

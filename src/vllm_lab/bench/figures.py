@@ -77,4 +77,5 @@ def _panel(axes: Axes, document: dict[str, Any], metrics: dict[str, str]) -> Non
             axes.plot(x, y, "o", color=colour, markerfacecolor=face, label=legend if used else None)
         if name in document["results"]:
             axes.axhline(document["results"][name]["value"], color=colour, linewidth=0.8)
+    axes.margins(x=0.1)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))

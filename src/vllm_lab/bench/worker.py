@@ -1,8 +1,7 @@
-"""An engine in a process of its own: engines side by side, each with its own cache, cores and peak memory."""
+"""An engine in a process of its own: engines side by side, each with its own cache and peak memory."""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -35,12 +34,12 @@ class Replayed:
 class EngineProcess:
     """A running engine. A context manager; Unavailable and LabError as of Engine."""
 
-    def __init__(self, settings: EngineSettings, cores: Sequence[int] = ()) -> None:
+    def __init__(self, settings: EngineSettings) -> None:
         vllm_version()  # where there is none, that is found out before a process is started
         self._settings = settings
         self._pool = ProcessPoolExecutor(1, mp_context=get_context("spawn"))
         try:
-            self.environment: dict[str, Any] = self._call(_start, settings, cores)
+            self.environment: dict[str, Any] = self._call(_start, settings)
         except BaseException:
             self._pool.shutdown()
             raise
@@ -79,10 +78,7 @@ class EngineProcess:
 _ENGINE: list[Engine] = []
 
 
-def _start(settings: EngineSettings, cores: Sequence[int]) -> dict[str, Any]:
-    if cores:
-        os.sched_setaffinity(0, cores)
-        os.environ["VLLM_CPU_OMP_THREADS_BIND"] = ",".join(map(str, cores))
+def _start(settings: EngineSettings) -> dict[str, Any]:
     _ENGINE.append(Engine(settings))
     return _ENGINE[0].environment()
 
