@@ -77,8 +77,8 @@ MEMORY = Test(
         "model_weight_memory_gb": Metric("GB", "parameters x bytes of the dtype they run in, 1e9 bytes"),
         "kv_cache_memory_gb": Metric("GB", "the KV cache's tensors"),
         "activation_memory_gb": Metric(
-            "GB", "peak during the run less what was held before it; on the CPU of the resident set, so that "
-            "memory kept from earlier runs hides part of it"
+            "GB", "peak during the run less what was held before the first batch; on the CPU of the resident "
+            "set, so that memory kept from the engine's start hides part of it"
         ),
         "total_peak_memory_gb": Metric(
             "GB", "CUDA: peak of the allocator; CPU: peak resident set of the engine's process, code and "
@@ -104,8 +104,12 @@ def accounts(
     config = engine.environment["config"]
     weights = memory.checkpoint_bytes(model_dir, config["model_config"]["dtype"])
     singles = [replace(row, arrival_time=0.0) for row in batch[: parameters["single_requests"]]]
-    engine.warm_up(batch)
-    batches = repeats.run(lambda: _batch(engine.replay(batch), batch, weights), THROUGHPUT.headline, threads)
+    held = engine.warm_up(batch).memory.before
+
+    def once() -> Measured:
+        return _batch(engine.replay(batch), batch, weights, held)
+
+    batches = repeats.run(once, THROUGHPUT.headline, threads)
     latencies = repeats.run(lambda: _latencies(engine, singles, arriving), LATENCY.headline, threads)
     checks = _memory_checks(model_dir, config, batches[0].values)
     runs = {THROUGHPUT: batches, LATENCY: latencies, MEMORY: batches}
@@ -128,8 +132,8 @@ def _of(test: Test, run: Run) -> Run:
     return replace(run, values={name: value for name, value in run.values.items() if name in test.metrics})
 
 
-def _batch(replayed: Replayed, requests: Sequence[TracedRequest], weights: int) -> Measured:
-    """Values of THROUGHPUT and MEMORY."""
+def _batch(replayed: Replayed, requests: Sequence[TracedRequest], weights: int, held: int) -> Measured:
+    """Values of THROUGHPUT and MEMORY; bytes of `weights`, and `held` before the first batch."""
     found = throughput(replayed, requests)
     used = replayed.memory
     return Measured(
@@ -137,7 +141,7 @@ def _batch(replayed: Replayed, requests: Sequence[TracedRequest], weights: int) 
         | {
             "model_weight_memory_gb": (used.weights or weights) / GB,
             "kv_cache_memory_gb": used.kv_cache / GB,
-            "activation_memory_gb": used.activations / GB,
+            "activation_memory_gb": (used.peak - held) / GB,
             "total_peak_memory_gb": used.peak / GB,
         }
     )

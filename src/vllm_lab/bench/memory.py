@@ -26,11 +26,6 @@ class Memory:
     before: int
     peak: int
 
-    @property
-    def activations(self) -> int:
-        """By how much the peak was above what was held before."""
-        return self.peak - self.before
-
 
 @contextmanager
 def watched(engine: Engine) -> Iterator[Callable[[], Memory]]:

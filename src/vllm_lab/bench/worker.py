@@ -51,10 +51,10 @@ class EngineProcess:
         self._pool.submit(_stop)
         self._pool.shutdown()
 
-    def warm_up(self, requests: Sequence[TracedRequest]) -> None:
+    def warm_up(self, requests: Sequence[TracedRequest]) -> Replayed:
         """As many of `requests` as run at once, untimed: kernels of the sizes to come are made and kept."""
         limits = self._settings.limits
-        self.replay([replace(row, arrival_time=0.0) for row in requests[: limits.max_num_seqs]])
+        return self.replay([replace(row, arrival_time=0.0) for row in requests[: limits.max_num_seqs]])
 
     def replay(self, requests: Sequence[TracedRequest]) -> Replayed:
         """Replay from an empty prefix cache; LabError where a request was refused or preempted."""
