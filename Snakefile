@@ -17,6 +17,7 @@ include: "workflow/rules/data.smk"
 include: "workflow/rules/traces.smk"
 include: "workflow/rules/sharing.smk"
 include: "workflow/rules/calibrate.smk"
+include: "workflow/rules/bench.smk"
 include: "workflow/rules/serving.smk"
 include: "workflow/rules/mini.smk"
 include: "workflow/rules/oracle.smk"
@@ -35,3 +36,20 @@ rule report:
         "results/report/report.md",
         "results/report/summary.json",
     localrule: True
+
+
+# Single tests of the benchmark plan by name, on the device that there is.
+rule bench:
+    input:
+        bench_files(),
+    localrule: True
+
+
+for test in BENCH_TESTS:
+
+    rule:
+        name:
+            test
+        input:
+            f"results/bench/{DEVICE}/{test}.json",
+        localrule: True

@@ -53,11 +53,12 @@ def example(root: Path, *, host: str = "testhost", started: str = "2026-01-02T03
         inputs=[*model, *calibrated],
         kind="measured",
     )
+    benchmarked = benchmarks(project, model)
     scheduled = scheduling(project, tokens)
     tried = experiments(project, tokens)
     return [
         *conversations, *model, *tokens, *traces, *exported, *stats, *figures, *sweep, *mooncake, *compared,
-        *scheduled, *tried, *calibrated, *served,
+        *scheduled, *tried, *calibrated, *served, *benchmarked,
     ]  # fmt: skip
 
 
@@ -168,6 +169,78 @@ def verdicts() -> dict[str, Any]:
         },
         "parts": {"mini": {"v2_lru": part}, "vllm": {"vllm": {**part, "engine": "vllm"}}, "extension": {}},
         "aha": HOSTILE,
+    }
+
+
+def benchmarks(project: Project, model: list[str]) -> list[str]:
+    """A measured test with its figure, one that was not run, and the code's size."""
+    ran = project.job(
+        "bench_prefix_cache",
+        {"results/bench/cpu/prefix_cache.json": benchmark()},
+        inputs=model,
+        kind="measured",
+    )
+    absent = {**benchmark(), "test_id": "cuda_graphs", "status": "not_run", "reason": REASON}
+    return [
+        *ran,
+        *project.job("bench_pair", {"results/bench/cpu/cuda_graphs.json": absent}, kind="measured"),
+        *project.job(
+            "bench_figures", {"results/bench/figures/prefix_cache.svg": PIXEL}, inputs=ran, kind="measured"
+        ),
+        *project.job("bench_code_quality", {"results/bench/code_quality.json": code_quality()}),
+    ]
+
+
+def benchmark() -> dict[str, Any]:
+    units = {"actual_speedup_ratio": "x", "cache_hit_rate": "fraction", "compute_saved_pct": "%",
+             "on_first_token_latency_ms": "ms", "kv_cache_memory_gb": "GB"}  # fmt: skip
+    spread = {"interval": [1.5, 2.5], "cv_pct": 1.0, "spread_pct": 1.5}
+    check = {"expected": 100, "found": 100, "tolerance_pct": 0.0, "holds": True}
+    run = {"values": dict.fromkeys(units, 2.0), "raw": {}, "load_before": 1.0, "load_after": 2.0}
+    return {
+        "test_id": "prefix_cache",
+        "test_name": "Prefix cache off and on",
+        "device": "cpu",
+        "method": HOSTILE,
+        "how_obtained": HOSTILE,
+        "parameters": {"requests": 100, "sharing_requests": 0.7, "shared_prompt": 0.8},
+        "status": "measured",
+        "reason": None,
+        "environments": {"on": {"vllm": "0.32.0"}},
+        "runs": [
+            {**run, "run": 0, "used": True, "other_cores": 0.1, "short_cores": 0.1},
+            {**run, "run": 1, "used": False, "other_cores": 1.1, "short_cores": 1.1},
+        ],
+        "results": {
+            name: {"value": 0.5, "unit": unit, "definition": HOSTILE, **spread}
+            for name, unit in units.items()
+        },
+        "verification": {
+            "metric": "actual_speedup_ratio",
+            "runs": 1,
+            "spread_pct": 1.5,
+            "tolerance_pct": 5.0,
+            "within_tolerance": True,
+        },
+        "checks": [{"statement": HOSTILE, **check}] * 3,
+    }
+
+
+def code_quality() -> dict[str, Any]:
+    counts = {
+        "total_loc": 230,
+        "source_loc": 160,
+        "function_count": 21,
+        "class_count": 4,
+        "avg_complexity": 2.5,
+    }
+    return {
+        "test_id": "code_quality",
+        "test_name": "Size and complexity of the code",
+        "how_obtained": "counted from the source text",
+        "status": "derived",
+        "results": {f"mini_vllm.v1_naive.{name}": {"value": value} for name, value in counts.items()},
+        "checks": [],
     }
 
 

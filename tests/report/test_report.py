@@ -27,6 +27,7 @@ SECTIONS = {
     "experiments/exp001.verdict.json": "Experiments",
     "calibration/calibration.json": "Cost model",
     "serving/server_replay.json": "Server replay",
+    "bench/code_quality.json": "Benchmarks",
 }
 
 
@@ -82,6 +83,7 @@ def test_a_section_whose_files_are_absent_is_absent(tmp_path, name):
         if not file.endswith(name) and not (name.startswith("sharing/mu") and "single_turn" in file)
         and not (name.startswith("sharing/mo") and "mooncake" in file)
         and not (name.startswith("tokens") and ("traces/" in file or "exports/" in file))
+        and not (name.startswith("bench") and "bench/" in file)
         and not (name.startswith("oracle") and ("mini/" in file or "oracle/" in file))
     ]  # fmt: skip
     folder = write_report(tmp_path, without)

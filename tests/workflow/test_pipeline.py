@@ -245,6 +245,7 @@ EVERY_RULE = {
     "sharegpt", "conversations", "model", "tokens", "trace", "sharing", "sweep", "mini", "oracle", "compare",
     "scheduling_figures", "experiment_run", "experiment_real", "experiment_verdict", "calibrate",
     "server_replay", "server_figures", "render", "exports", "mini_imported",
+    "bench_code_quality", "bench_basics", "bench_prefix_cache", "bench_figures",
 }  # fmt: skip
 
 
@@ -293,11 +294,11 @@ def append(path: Path) -> None:
         ("src/vllm_lab/report/html.py", {"render"}, {"sharing", "sweep", "sharing_figures", "tokens"}),
         ("workflow/schemas/sweep.schema.yaml", {"sweep", "sweep_table"}, {"sharing", "trace"}),
         ("envs/core.lock", EVERY_RULE, set()),
-        ("src/mini_vllm/v2_lru/scheduler.py", {"mini"}, {"oracle", "sweep", "trace"}),
+        ("src/mini_vllm/v2_lru/scheduler.py", {"mini", "bench_code_quality"}, {"oracle", "sweep", "trace"}),
         ("src/vllm_lab/simulation/compared.py", {"compare"}, {"mini", "oracle"}),
         (
             VLLM_LOCK,
-            {"oracle", "calibrate", "experiment_run", "experiment_real", "server_replay"},
+            {"oracle", "calibrate", "experiment_run", "experiment_real", "server_replay", "bench_basics"},
             {"sharegpt", "conversations", "model", "tokens", "trace", "sharing", "sweep", "mini"},
         ),
         ("envs/lock.sh", set(), EVERY_RULE),
@@ -319,6 +320,7 @@ def test_an_edited_script_module_schema_or_lock_reruns_what_depends_on_it(projec
         ("simulation: {num_blocks: {scarce: 300}}", {"mini", "oracle"}, {"mini_imported", "sweep"}),
         ("simulation: {imported_num_blocks: {scarce: 300}}", {"mini_imported"}, {"mini", "oracle", "sweep"}),
         ("exports: {formats: [vidur]}", {"exports"}, {"trace", "sharing", "mini"}),
+        ("bench: {code_quality: [src/mini_vllm]}", {"bench_code_quality"}, {"bench_basics", "mini"}),
         ("sharegpt: {max_records: 90}", {"conversations"}, {"sharegpt", "model", "import_trace"}),
     ],
 )  # fmt: skip

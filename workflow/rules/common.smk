@@ -260,6 +260,44 @@ def run_files(*kinds):
     )
 
 
+# The benchmark plan: which rule makes which tests.
+BENCH_PAIRS = ["torch_compile", "cuda_graphs", "scheduler"]
+BENCH = config["bench"]
+BENCH_TESTS = [
+    test
+    for name in BENCH["tests"]
+    for test in (["throughput", "latency", "memory"] if name == "basics" else [name])
+]
+
+
+def bench_flags(workload):
+    """Engine, repeats and workload of a test of the plan, on the device that there is."""
+    given = BENCH[DEVICE]
+    repeats = {name: BENCH[name] for name in ("seed", "repeats", "most_repeats", "tolerance_pct")}
+    return flags({**repeats, **given["engine"], **given[workload]})
+
+
+def python_files():
+    """The code whose size and complexity are counted."""
+    found = [Path(existing("bench.code_quality", path)) for path in BENCH["code_quality"]]
+    return sorted({str(file) for path in found for file in (path.rglob("*.py") if path.is_dir() else [path])})
+
+
+def bench_files():
+    """The plan's results that the report tells of."""
+    return [
+        "results/bench/code_quality.json",
+        *[f"results/bench/{DEVICE}/{test}.json" for test in BENCH_TESTS],
+    ]
+
+
+def bench_documents():
+    """The provenance documents of those that run vLLM."""
+    single = {name: f"bench_{name}.{DEVICE}" for name in ("basics", "prefix_cache")}
+    jobs = [single.get(name, f"bench_pair.{DEVICE}.{name}") for name in BENCH["tests"]]
+    return [f"results/bench/{job}.prov.json" for job in jobs]
+
+
 def report_inputs():
     """The results that the report tells of."""
     figures = [f"results/sharing/figures/{name}" for name in SHARING_FIGURES]
@@ -267,6 +305,7 @@ def report_inputs():
     figures += [f"results/oracle/figures/{name}" for name in SCHEDULING_FIGURES]
     figures += [f"results/calibration/figures/{name}" for name in CALIBRATION_FIGURES]
     figures += [f"results/serving/figures/{name}" for name in SERVING_FIGURES]
+    figures += [f"results/bench/figures/{test}" for test in BENCH_TESTS]
     return [
         "results/data/rejects.json",
         "results/model/summary.json",
@@ -283,6 +322,7 @@ def report_inputs():
         "results/oracle/comparison.json",
         "results/calibration/calibration.json",
         "results/serving/server_replay.json",
+        *bench_files(),
         *[f"{figure}.{kind}" for figure in figures for kind in ("png", "svg")],
         *[f"results/experiments/{experiment}.verdict.json" for experiment in EXPERIMENTS],
         *[f"results/experiments/{run}.json" for run in RUNS],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
 
@@ -181,10 +182,7 @@ def _run(name: str, number: int, run: Run, counts: bool) -> dict[str, Any]:
         "run": number,
         "steps": run.steps,
         "seconds": run.seconds,
-        "load_before": run.load_before,
-        "load_after": run.load_after,
-        "other_cores": run.other_cores,
-        "short_cores": run.short_cores,
+        **asdict(run.disturbance),
         "used": counts,
     }
 

@@ -137,6 +137,32 @@ class Engine:
         if not self._llm.reset_prefix_cache():
             raise LabError("vLLM does not empty its prefix cache: a request still holds blocks")
 
+    def counters(self) -> dict[str, int]:
+        """vLLM's own prefix cache counters since its start, tokens: `queries` looked up, `hits` found.
+
+        Only with settings.log_stats.
+        """
+        found = {metric.name: metric for metric in self._llm.get_metrics()}
+        return {
+            name: int(found[f"vllm:prefix_cache_{name}"].value) if f"vllm:prefix_cache_{name}" in found else 0
+            for name in ("queries", "hits")
+        }
+
+    @property
+    def kv_cache_bytes(self) -> int:
+        """Bytes of the KV cache's tensors."""
+        tensors = self._model_runner.kv_caches
+        return sum({tensor.data_ptr(): tensor.nbytes for tensor in tensors}.values())
+
+    @property
+    def weight_bytes(self) -> int:
+        """Bytes of the model's parameters; the CPU's linear layers keep theirs elsewhere, packed."""
+        return sum(parameter.nbytes for parameter in self._model_runner.model.parameters())
+
+    @property
+    def _model_runner(self) -> Any:
+        return self._llm.engine_core.engine_core.model_executor.driver_worker.worker.model_runner
+
     def environment(self) -> dict[str, Any]:
         """Versions, the device, and the values of RESOLVED."""
         import torch

@@ -20,6 +20,10 @@ class EngineSettings:
     device: str = "cpu"  # or cuda: what the installed vLLM must be built for
     max_model_len: int = -1  # tokens of prompt and output; -1: as long as the model and the blocks allow
     enforce_eager: bool = True  # no torch.compile and no CUDA graphs: quicker to start, slower to step
+    cuda_graphs: bool = True  # False: none, and torch.compile stays; without effect where enforce_eager holds
+    scheduler: str = "mixed"  # vLLM's; or separated: prefill and decode in steps of their own
+    memory_share: float | None = None  # of a GPU's memory, for engines side by side; None: vLLM's 0.92
+    log_stats: bool = False  # count for Engine.counters
     load_format: str = "auto"  # or dummy: random weights, for speed without a checkpoint
     dtype: str = "auto"  # the checkpoint's
     threads: int | None = None  # of torch on the CPU, fixed by a process's first engine; None: all cores
@@ -44,7 +48,16 @@ class EngineSettings:
             "enable_chunked_prefill": limits.chunked_prefill,
             "scheduling_policy": limits.policy,
             "async_scheduling": False,  # one step ends before the next is scheduled, as in the oracle
-            "disable_log_stats": True,
+            "disable_log_stats": not self.log_stats,
             "use_tqdm_on_load": False,
             "seed": 0,
+            **({} if self.cuda_graphs else {"compilation_config": {"cudagraph_mode": "NONE"}}),
+            **({"scheduler_cls": _separated()} if self.scheduler == "separated" else {}),
+            **({} if self.memory_share is None else {"gpu_memory_utilization": self.memory_share}),
         }
+
+
+def _separated() -> type:
+    from vllm_lab.engine.separated import SeparatedScheduler
+
+    return SeparatedScheduler

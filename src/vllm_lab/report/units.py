@@ -4,10 +4,13 @@ from vllm_lab.errors import LabError
 
 COUNTS = (
     "blocks", "conversations", "messages", "preemptions", "records", "requests", "step", "steps", "streams",
-    "tokens", "",
+    "tokens", "lines", "",
 )  # fmt: skip
 RATES = ("1/s", "requests/s", "tokens/s")
-UNITS = (*COUNTS, *RATES, "fraction", "points", "bytes", "GiB", "s", "s/token", "accesses/block", "x")
+UNITS = (
+    *COUNTS, *RATES, "fraction", "%", "points", "x", "bytes", "GiB", "GB", "s", "ms", "s/token",
+    "accesses/block",
+)  # fmt: skip
 
 
 def display(value: float | int | str | None, unit: str, decimals: int | None = None) -> str:
@@ -36,6 +39,10 @@ def display(value: float | int | str | None, unit: str, decimals: int | None = N
         return f"{_plain(1e6 * value, decimals)} µs/token"
     if unit in RATES:
         return f"{_fixed(value, decimals, 2)}/s"
+    if unit in ("ms", "GB"):
+        return f"{_plain(value, decimals)} {unit}"
+    if unit == "%":
+        return f"{_percent(value, decimals)} %"
     if unit == "x":
         return f"{_fixed(value, decimals, 1)}×"
     return _plain(value, decimals)

@@ -6,6 +6,7 @@ of these modules changes.
 """
 
 from vllm_lab.report.sections import (
+    bench,
     calibration,
     data,
     experiments,
@@ -30,5 +31,6 @@ SECTIONS = (
     scheduling.build,
     experiments.build,
     calibration.build,
+    bench.build,
     serving.build,
 )

@@ -1,0 +1,28 @@
+"""Draw the runs of the benchmarks as points.
+
+In: the tests' documents.
+Out: for each a figure of the test's name, as PNG and SVG; where a test was not run it says so.
+"""
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+from vllm_lab import console
+from vllm_lab.bench.figures import draw
+from vllm_lab.files import read_json
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--results", type=Path, nargs="+", required=True, help="the tests' JSON files")
+    parser.add_argument("--outdir", type=Path, required=True)
+    args = parser.parse_args(argv)
+    for file in args.results:
+        draw(read_json(file), args.outdir / file.stem)
+
+
+if __name__ == "__main__":
+    console.run(main)

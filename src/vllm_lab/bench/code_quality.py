@@ -1,0 +1,153 @@
+"""The size and complexity of Python code, as radon counts them."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+from radon.complexity import cc_visit
+from radon.raw import analyze
+from radon.visitors import Class, Function
+
+from vllm_lab.bench.result import Check, Test, checks_of, document
+from vllm_lab.errors import LabError
+from vllm_lab.simulation.metrics import Metric
+
+TEST = Test(
+    id="code_quality",
+    name="Size and complexity of the code",
+    method="radon.raw.analyze and radon.complexity.cc_visit on every Python file below each path",
+    how_obtained="counted from the source text; functions and classes counted a second time from the syntax "
+    "tree (ast)",
+    metrics={
+        "total_loc": Metric("lines", "lines of all files, blank ones and comments among them (radon's LOC)"),
+        "source_loc": Metric("lines", "lines that hold code (radon's SLOC)"),
+        "function_count": Metric("", "functions, methods and functions inside functions"),
+        "class_count": Metric("", "classes"),
+        "avg_complexity": Metric("", "mean cyclomatic complexity of the functions (radon; 1: no branch)"),
+        "max_complexity": Metric("", "cyclomatic complexity of the most complex function"),
+        "lines_per_function": Metric("lines", "mean of a function's last line - first line + 1"),
+    },
+)
+
+
+@dataclass(frozen=True)
+class Counts:
+    """What stands in one file, or in several together."""
+
+    loc: int
+    sloc: int
+    classes: int
+    complexities: list[int]  # of each function
+    lengths: list[int]  # lines of each function
+
+    @classmethod
+    def of(cls, source: str) -> Counts:
+        """Of one file's text."""
+        raw, blocks = analyze(source), list(_all_blocks(cc_visit(source)))
+        functions = [block for block in blocks if isinstance(block, Function)]
+        return cls(
+            raw.loc,
+            raw.sloc,
+            len(blocks) - len(functions),
+            [function.complexity for function in functions],
+            [function.endline - function.lineno + 1 for function in functions],
+        )
+
+    @classmethod
+    def together(cls, parts: Sequence[Counts]) -> Counts:
+        """Of several files."""
+        return cls(
+            sum(part.loc for part in parts),
+            sum(part.sloc for part in parts),
+            sum(part.classes for part in parts),
+            [complexity for part in parts for complexity in part.complexities],
+            [length for part in parts for length in part.lengths],
+        )
+
+    def values(self) -> dict[str, float]:
+        """TEST's metrics; those over functions only where there is one."""
+        counts = {
+            "total_loc": self.loc,
+            "source_loc": self.sloc,
+            "function_count": len(self.complexities),
+            "class_count": self.classes,
+        }
+        if not self.complexities:
+            return counts
+        return counts | {
+            "avg_complexity": fmean(self.complexities),
+            "max_complexity": max(self.complexities),
+            "lines_per_function": fmean(self.lengths),
+        }
+
+
+def account(paths: Sequence[Path]) -> dict[str, Any]:
+    """The test's document: results `{path as a module}.{metric}`, and each file's counts as raw values."""
+    files = {path: python_files(path) for path in paths}
+    each = {file: Counts.of(file.read_text(encoding="utf-8")) for found in files.values() for file in found}
+    results, checks = {}, []
+    blind = " (radon does not look into a class inside a function)"
+    for path, found in files.items():
+        counts = Counts.together([each[file] for file in found])
+        for name, value in counts.values().items():
+            metric = TEST.metrics[name]
+            results[f"{module(path)}.{name}"] = {
+                "value": value,
+                "unit": metric.unit,
+                "definition": metric.definition,
+                "interval": None,
+                "cv_pct": None,
+                "spread_pct": None,
+            }
+        functions, classes = _by_syntax_tree(found)
+        checks += [
+            Check(f"functions in {path.as_posix()}, by ast{blind}", functions, len(counts.complexities)),
+            Check(f"classes in {path.as_posix()}, by ast{blind}", classes, counts.classes),
+        ]
+    return document(TEST, None, {"paths": [path.as_posix() for path in paths]}, "derived") | {
+        "runs": [
+            {"run": file.as_posix(), "values": counts.values(), "raw": {}, "used": True}
+            for file, counts in sorted(each.items())
+        ],
+        "results": results,
+        "checks": checks_of(checks),
+    }
+
+
+def python_files(path: Path) -> list[Path]:
+    """The Python files below a folder, or the one that is given; LabError where there is none."""
+    files = sorted(path.rglob("*.py")) if path.is_dir() else [path]
+    if not files or not files[0].is_file():
+        raise LabError(f"{path}: no Python file; correct bench.code_quality in the configuration")
+    return files
+
+
+def module(path: Path) -> str:
+    """src/mini_vllm/v1_naive as mini_vllm.v1_naive."""
+    parts = path.with_suffix("").parts
+    return ".".join(parts[1:] if parts[0] == "src" else parts)
+
+
+def _all_blocks(blocks: Sequence[Function | Class]) -> Iterator[Function | Class]:
+    """Every function and class at any depth. radon lists methods beside their class, the rest inside."""
+    for block in blocks:
+        if isinstance(block, Class):
+            yield block
+            yield from _all_blocks(block.inner_classes)
+            for inner in block.inner_classes:
+                yield from _all_blocks(inner.methods)
+        else:
+            yield block
+            yield from _all_blocks(block.closures)
+
+
+def _by_syntax_tree(files: Sequence[Path]) -> tuple[int, int]:
+    """(functions, classes) in the files' syntax trees."""
+    nodes = [node for file in files for node in ast.walk(ast.parse(file.read_text(encoding="utf-8")))]
+    functions = sum(isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) for node in nodes)
+    return functions, sum(isinstance(node, ast.ClassDef) for node in nodes)

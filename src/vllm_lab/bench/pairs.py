@@ -1,0 +1,177 @@
+"""One workload with an optimisation off and on, in turns: the plan's tests 2.2 and 2.3."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
+from statistics import fmean
+from typing import Any
+
+from vllm_lab.bench.basics import CLOCK, throughput, times
+from vllm_lab.bench.repeats import Measured, Repeats
+from vllm_lab.bench.result import Test, measured
+from vllm_lab.bench.worker import EngineProcess, Replayed
+from vllm_lab.engine.settings import EngineSettings
+from vllm_lab.errors import Unavailable
+from vllm_lab.oracle.engine import TracedRequest
+from vllm_lab.simulation.metrics import Metric
+
+METHOD = (
+    "Two engines side by side, each in a process of its own, given the same requests in turns, from an empty "
+    "prefix cache; which goes first changes from run to run. A ratio is taken within each run."
+)
+EACH = {
+    "total_time": Metric("s", "start of the first step to the end of the last"),
+    "prefill_throughput": Metric("tokens/s", "prompt tokens computed in prefill steps / their seconds"),
+    "decode_throughput": Metric("tokens/s", "output tokens of decode steps / their seconds"),
+    "end_to_end_throughput": Metric("tokens/s", "output tokens / total_time"),
+    "decode_step_ms": Metric("ms", "seconds of decode steps / their number"),
+    "first_token_latency_ms": Metric("ms", "arrival to first token, mean over the requests"),
+    "time_per_output_token_ms": Metric(
+        "ms", "(last token - first token) / (output tokens - 1), mean over the requests"
+    ),
+}
+
+
+@dataclass(frozen=True)
+class Pair:
+    """What is compared: the engine's settings `without` and `with_` it, by name."""
+
+    id: str
+    name: str
+    method: str
+    without: tuple[str, Mapping[str, Any]]
+    with_: tuple[str, Mapping[str, Any]]
+    needs: str = ""  # the only device that has it
+    loaded: bool = False  # requests arrive one by one instead of all at once
+
+    @property
+    def test(self) -> Test:
+        """Its metrics: EACH of both sides, and what the second gains on the first."""
+        sides = (self.without[0], self.with_[0])
+        each = {f"{side}_{name}": metric for side in sides for name, metric in EACH.items()}
+        off, on = sides
+        gains = {
+            "throughput_improvement_pct": Metric(
+                "%", f"100 x ({on} / {off} - 1) of end_to_end_throughput, of each run"
+            ),
+            "decode_step_reduction_pct": Metric(
+                "%", f"100 x (1 - {on} / {off}) of decode_step_ms, of each run"
+            ),
+            "speedup": Metric("x", f"{off}_total_time / {on}_total_time of each run"),
+        }
+        return Test(self.id, self.name, f"{METHOD} {self.method}", CLOCK, gains | each, "speedup")
+
+
+PAIRS = {
+    pair.id: pair
+    for pair in (
+        Pair(
+            "torch_compile",
+            "torch.compile against eager",
+            "No CUDA graphs on either side, so that only compilation differs.",
+            ("eager", {"enforce_eager": True}),
+            ("compiled", {"enforce_eager": False, "cuda_graphs": False}),
+        ),
+        Pair(
+            "cuda_graphs",
+            "CUDA graphs off and on",
+            "Compiled on both sides: cudagraph_mode NONE against vLLM's default.",
+            ("no_graphs", {"enforce_eager": False, "cuda_graphs": False}),
+            ("graphs", {"enforce_eager": False}),
+            needs="cuda",
+        ),
+        Pair(
+            "scheduler",
+            "Prefill and decode separated against mixed",
+            "Requests arrive as a Poisson process. Separated: a scheduler class given to vLLM lets prefills "
+            "go first, in steps without decodes; mixed: vLLM's own.",
+            ("separated", {"scheduler": "separated"}),
+            ("mixed", {"scheduler": "mixed"}),
+            loaded=True,
+        ),
+    )
+}
+
+
+@contextmanager
+def side_by_side(settings: Mapping[str, EngineSettings]) -> Iterator[dict[str, EngineProcess]]:
+    """Engines by name. On a GPU they divide its memory among them."""
+    with ExitStack() as stack:
+        share = 0.9 / len(settings)
+        yield {
+            name: stack.enter_context(
+                EngineProcess(replace(own, memory_share=share if own.device == "cuda" else None))
+            )
+            for name, own in settings.items()
+        }
+
+
+def warm_up(engines: Mapping[str, EngineProcess], requests: Sequence[TracedRequest]) -> None:
+    """Each engine, with some of the requests."""
+    for engine in engines.values():
+        engine.warm_up(requests)
+
+
+def in_turns(
+    engines: Mapping[str, EngineProcess], requests: Sequence[TracedRequest], number: int
+) -> dict[str, Replayed]:
+    """Each engine's replay, by name in the order of `engines`; odd runs go the other way round."""
+    order = list(engines) if number % 2 == 0 else list(engines)[::-1]
+    found = {name: engines[name].replay(requests) for name in order}
+    return {name: found[name] for name in engines}
+
+
+def account(
+    pair: Pair,
+    settings: EngineSettings,
+    parameters: dict[str, Any],
+    requests: Sequence[TracedRequest],
+    repeats: Repeats,
+    threads: int,
+) -> dict[str, Any]:
+    """The pair's document. Unavailable where the device has nothing to compare."""
+    if pair.needs and settings.device != pair.needs:
+        raise Unavailable(f"{pair.name}: only on {pair.needs}; the device here is {settings.device}")
+    sides = (pair.without, pair.with_)
+    with side_by_side({name: replace(settings, **changes) for name, changes in sides}) as engines:
+        warm_up(engines, requests)
+        runs: list[Measured] = []
+
+        def once() -> Measured:
+            runs.append(_values(in_turns(engines, requests, len(runs)), requests))
+            return runs[-1]
+
+        found = repeats.run(once, pair.test.headline, threads)
+        environments = {name: engine.environment for name, engine in engines.items()}
+    return measured(pair.test, settings.device, parameters, environments, found, repeats)
+
+
+def _values(replays: Mapping[str, Replayed], requests: Sequence[TracedRequest]) -> Measured:
+    values = {
+        f"{side}_{name}": value
+        for side, replayed in replays.items()
+        for name, value in _side(replayed, requests).items()
+    }
+    off, on = replays
+    return Measured(
+        values
+        | {
+            "throughput_improvement_pct": 100
+            * (values[f"{on}_end_to_end_throughput"] / values[f"{off}_end_to_end_throughput"] - 1),
+            "decode_step_reduction_pct": 100
+            * (1 - values[f"{on}_decode_step_ms"] / values[f"{off}_decode_step_ms"]),
+            "speedup": values[f"{off}_total_time"] / values[f"{on}_total_time"],
+        }
+    )
+
+
+def _side(replayed: Replayed, requests: Sequence[TracedRequest]) -> dict[str, float]:
+    found = throughput(replayed, requests)
+    waited = times(replayed)
+    return {name: value for name, value in found.items() if name in EACH} | {
+        "decode_step_ms": 1000 * found["decode_time"] / found["decode_steps"],
+        "first_token_latency_ms": fmean(waited["first_token_latency"]),
+        "time_per_output_token_ms": fmean(waited["time_per_output_token"]),
+    }

@@ -1,0 +1,40 @@
+"""Prefill and decode apart: by what each step of the engine did, never by dividing a whole run's time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from vllm_lab.engine.measured import MeasuredStep
+
+
+@dataclass
+class Phase:
+    """Steps of one kind."""
+
+    steps: int = 0
+    seconds: float = 0.0
+    prompt_tokens: int = 0  # computed
+    output_tokens: int = 0  # that came
+
+
+def phases(steps: Iterable[MeasuredStep], prompts: Mapping[str, int]) -> dict[str, Phase]:
+    """`prefill`: steps in which each request computed its prompt; `decode`: none did; `mixed`: the others.
+
+    `prompts`: request id -> prompt tokens. Nothing was preempted. A step that computes the end of a prompt
+    brings that request's first output token, counted where it came.
+    """
+    found = {name: Phase() for name in ("prefill", "decode", "mixed")}
+    for step in steps:
+        scheduled = step.step.scheduled
+        start = {name: step.computed[name] - tokens for name, tokens in scheduled.items()}
+        prefilling = [name for name in scheduled if start[name] < prompts[name]]
+        kind = "decode" if not prefilling else "prefill" if len(prefilling) == len(scheduled) else "mixed"
+        phase = found[kind]
+        phase.steps += 1
+        phase.seconds += step.seconds
+        phase.prompt_tokens += sum(
+            min(step.computed[name], prompts[name]) - start[name] for name in prefilling
+        )
+        phase.output_tokens += sum(step.computed[name] >= prompts[name] for name in scheduled)
+    return found

@@ -1,0 +1,126 @@
+"""The prefix cache off and on, its hits held against the sharing analysis: the plan's test 2.1."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from statistics import fmean
+from typing import Any
+
+from vllm_lab.bench.basics import CLOCK
+from vllm_lab.bench.pairs import METHOD, in_turns, side_by_side, warm_up
+from vllm_lab.bench.phases import phases
+from vllm_lab.bench.repeats import Measured, Repeats, Run
+from vllm_lab.bench.result import Check, Test, measured
+from vllm_lab.bench.worker import Replayed
+from vllm_lab.bench.workload import trace_of
+from vllm_lab.engine.settings import EngineSettings
+from vllm_lab.oracle.engine import TracedRequest
+from vllm_lab.sharing.analysis import Sharing
+from vllm_lab.sharing.stream_order import StreamOrder
+from vllm_lab.simulation.metrics import Metric
+
+TEST = Test(
+    id="prefix_cache",
+    name="Prefix cache off and on",
+    method=f"{METHOD} The whole is done anew for each start of both engines; the starts check each other.",
+    how_obtained=f"{CLOCK}; hits from vLLM's counters vllm:prefix_cache_queries and vllm:prefix_cache_hits, "
+    "after less before; computed tokens from each step's schedule",
+    metrics={
+        "actual_speedup_ratio": Metric("x", "off_total_time / on_total_time of each run"),
+        "cache_hit_rate": Metric("fraction", "hits / queries, prompt tokens by vLLM's counters"),
+        "compute_saved_pct": Metric("%", "100 x (1 - prompt tokens computed with / without the cache)"),
+        "hit_tokens": Metric("tokens", "hits by vLLM's counters"),
+        "off_computed_tokens": Metric("tokens", "prompt tokens computed without the cache"),
+        "on_computed_tokens": Metric("tokens", "prompt tokens computed with it"),
+        "off_total_time": Metric("s", "start of the first step to the end of the last, without the cache"),
+        "on_total_time": Metric("s", "the same with it"),
+        "off_first_token_latency_ms": Metric("ms", "arrival to first token, mean, without the cache"),
+        "on_first_token_latency_ms": Metric("ms", "the same with it"),
+    },
+    headline="actual_speedup_ratio",
+)
+
+
+def account(
+    settings: EngineSettings,
+    parameters: dict[str, Any],
+    requests: Sequence[TracedRequest],
+    repeats: Repeats,
+    threads: int,
+) -> dict[str, Any]:
+    """The test's document."""
+    shared = shared_tokens(requests, settings.limits.block_size)
+    both = {
+        name: replace(settings, limits=replace(settings.limits, prefix_caching=caching), log_stats=True)
+        for name, caching in (("off", False), ("on", True))
+    }
+    wrong: list[int] = []  # requests of each run whose hits are not what the analysis says
+    starts: list[list[Run]] = []
+    for _ in range(parameters["starts"]):
+        with side_by_side(both) as engines:
+            warm_up(engines, requests)
+
+            def once() -> Measured:
+                replays = in_turns(engines, requests, len(wrong))
+                found = {row.request_id: row.cached_tokens for row in replays["on"].measured.requests}
+                wrong.append(sum(found[name] != tokens for name, tokens in shared.items()))
+                return _values(replays, requests)
+
+            starts.append(repeats.run(once, TEST.headline, threads))
+            environments = {name: engine.environment for name, engine in engines.items()}
+    runs = [run for found in starts for run in found]
+    expected = sum(shared.values())
+    hits = [run.values["hit_tokens"] for run in runs]
+    checks = [
+        Check("hit tokens by the sharing analysis, fewest in a run", expected, min(hits)),
+        Check("hit tokens by the sharing analysis, most in a run", expected, max(hits)),
+        Check("requests with other hits than the sharing analysis says, all runs", 0, sum(wrong)),
+    ]
+    first, *others = (fmean(run.values[TEST.headline] for run in found if run.used) for found in starts)
+    checks += [
+        Check(
+            f"actual_speedup_ratio: start {number} of the engines against start 1",
+            first,
+            other,
+            tolerance_pct=repeats.tolerance_pct,
+        )
+        for number, other in enumerate(others, 2)
+    ]
+    return measured(TEST, settings.device, parameters, environments, runs, repeats, checks)
+
+
+def shared_tokens(requests: Sequence[TracedRequest], block_size: int) -> dict[str, int]:
+    """Request id -> prompt tokens in leading blocks that an earlier request has, by the sharing analysis.
+
+    As vLLM looks them up: the block with the prompt's last token is always computed.
+    """
+    trace = trace_of(list(requests))
+    found = Sharing.of(trace, StreamOrder.of(trace), block_size).shared_tokens
+    most = (trace.prompt_tokens - 1) // block_size * block_size
+    return {
+        row.request_id: int(min(tokens, limit))
+        for row, tokens, limit in zip(requests, found, most, strict=True)
+    }
+
+
+def _values(replays: dict[str, Replayed], requests: Sequence[TracedRequest]) -> Measured:
+    prompts = {row.request_id: len(row.prompt) for row in requests}
+    computed, total, waited = {}, {}, {}
+    for name, replayed in replays.items():
+        steps = replayed.measured.steps
+        computed[name] = sum(phase.prompt_tokens for phase in phases(steps, prompts).values())
+        total[name] = steps[-1].step.time + steps[-1].seconds - steps[0].step.time
+        waited[name] = 1000 * fmean(row.ttft for row in replayed.measured.requests)
+    counters = replays["on"].counters
+    return Measured(
+        {
+            "actual_speedup_ratio": total["off"] / total["on"],
+            "cache_hit_rate": counters["hits"] / counters["queries"],
+            "compute_saved_pct": 100 * (1 - computed["on"] / computed["off"]),
+            "hit_tokens": counters["hits"],
+            **{f"{name}_computed_tokens": computed[name] for name in replays},
+            **{f"{name}_total_time": total[name] for name in replays},
+            **{f"{name}_first_token_latency_ms": waited[name] for name in replays},
+        }
+    )

@@ -1,0 +1,58 @@
+"""Runs repeated until they agree."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+
+from vllm_lab import console
+from vllm_lab.bench.statistics import Summary
+from vllm_lab.engine.disturbance import Disturbance, used, watched
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What one run gave."""
+
+    values: dict[str, float]  # metric -> value
+    raw: dict[str, list[float]] = field(default_factory=dict)  # what the values were computed from
+
+
+@dataclass(frozen=True)
+class Run:
+    """One repetition, what the machine did beside it, and whether it counts."""
+
+    values: dict[str, float]
+    raw: dict[str, list[float]]
+    disturbance: Disturbance
+    used: bool = True
+
+
+@dataclass(frozen=True)
+class Repeats:
+    """How often a test is run: `least` times, and up to `most` while its headline's runs are apart."""
+
+    least: int
+    most: int
+    tolerance_pct: float  # how far each run may be from the mean
+
+    def agree(self, summary: Summary) -> bool:
+        """Whether every run is within the tolerance of the mean; one run agrees with nothing."""
+        return summary.spread_pct is not None and summary.spread_pct <= self.tolerance_pct
+
+    def run(self, measure: Callable[[], Measured], headline: str, threads: int) -> list[Run]:
+        """All runs; those that others disturbed do not count where two quiet ones are."""
+        runs: list[Run] = []
+        while len(runs) < self.most:
+            measured, disturbance = watched(measure, threads)
+            runs.append(Run(measured.values, measured.raw, disturbance))
+            counts = used([run.disturbance for run in runs])
+            runs = [replace(run, used=counting) for run, counting in zip(runs, counts, strict=True)]
+            values = [run.values[headline] for run in runs if run.used]
+            console.log(
+                f"run {len(runs) - 1}: {headline} {measured.values[headline]:.5g}, others used "
+                f"{disturbance.other_cores:.2f} cores"
+            )
+            if len(values) >= self.least and self.agree(Summary.of(values)):
+                break
+        return runs

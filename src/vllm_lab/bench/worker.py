@@ -1,0 +1,97 @@
+"""An engine in a process of its own: engines side by side, each with its own cache and peak memory."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass, replace
+from multiprocessing import get_context
+from typing import Any, TypeVar
+
+from vllm_lab.bench import memory
+from vllm_lab.bench.memory import Memory
+from vllm_lab.engine.engine import Engine
+from vllm_lab.engine.measured import Measured
+from vllm_lab.engine.replay import replay
+from vllm_lab.engine.settings import EngineSettings
+from vllm_lab.errors import LabError
+from vllm_lab.oracle.engine import TracedRequest
+from vllm_lab.oracle.scheduler import vllm_version
+
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True)
+class Replayed:
+    """A replay from an empty cache, and what it did to vLLM's counters and to the process's memory."""
+
+    measured: Measured
+    counters: dict[str, int]  # of the prefix cache: after less before
+    memory: Memory
+
+
+class EngineProcess:
+    """A running engine. A context manager; Unavailable and LabError as of Engine."""
+
+    def __init__(self, settings: EngineSettings) -> None:
+        vllm_version()  # where there is none, that is found out before a process is started
+        self._settings = settings
+        self._pool = ProcessPoolExecutor(1, mp_context=get_context("spawn"))
+        try:
+            self.environment: dict[str, Any] = self._call(_start, settings)
+        except BaseException:
+            self._pool.shutdown()
+            raise
+
+    def __enter__(self) -> EngineProcess:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._pool.submit(_stop)
+        self._pool.shutdown()
+
+    def warm_up(self, requests: Sequence[TracedRequest]) -> Replayed:
+        """As many of `requests` as run at once, untimed: kernels of the sizes to come are made and kept."""
+        limits = self._settings.limits
+        return self.replay([replace(row, arrival_time=0.0) for row in requests[: limits.max_num_seqs]])
+
+    def replay(self, requests: Sequence[TracedRequest]) -> Replayed:
+        """Replay from an empty prefix cache; LabError where a request was refused or preempted."""
+        replayed = self._call(_replay, requests)
+        measured = replayed.measured
+        if measured.refused:
+            raise LabError(f"{measured.refused[0].request_id} {measured.refused[0].reason}; correct bench.*")
+        preempted = [step.step.preempted for step in measured.steps if step.step.preempted]
+        if preempted:
+            raise LabError(f"{preempted[0][0]} was preempted: the blocks of its KV cache do not suffice")
+        return replayed
+
+    def _call(self, function: Callable[..., Result], *arguments: object) -> Result:
+        try:
+            return self._pool.submit(function, *arguments).result()
+        except BrokenProcessPool as error:
+            raise LabError("the engine's process died; its last words stand above in the log") from error
+
+
+# Below: what runs in the process. It holds one engine, from _start to _stop.
+_ENGINE: list[Engine] = []
+
+
+def _start(settings: EngineSettings) -> dict[str, Any]:
+    _ENGINE.append(Engine(settings))
+    return _ENGINE[0].environment()
+
+
+def _replay(requests: Sequence[TracedRequest]) -> Replayed:
+    engine = _ENGINE[0]
+    counted = engine.settings.log_stats
+    before = engine.counters() if counted else {}
+    with memory.watched(engine) as found:
+        measured = replay(engine, requests)
+    after = engine.counters() if counted else {}
+    return Replayed(measured, {name: after[name] - before[name] for name in after}, found())
+
+
+def _stop() -> None:
+    _ENGINE.pop().__exit__()

@@ -1,0 +1,114 @@
+"""The rules' scripts: their documents fit the schema, whether vLLM is there or not."""
+
+import importlib
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.engine.conftest import SHAPE
+from vllm_lab.provenance.schemas import check
+
+ROOT = Path(__file__).parents[2]
+COMMON = (
+    "--device cpu --enforce-eager --block-size 32 --max-num-seqs 4 --max-num-batched-tokens 128 --seed 0 "
+    "--repeats 2 --most-repeats 2 --tolerance-pct 5 --prompt-tokens 70 --output-tokens 3"
+)
+BATCH = "--sequences 4 --rate 50"
+PREFIX = "--requests 10 --sharing-requests 0.7 --shared-prompt 0.8 --starts 2"
+BASICS = f"{BATCH} --single-requests 2 --loaded-requests 4"
+
+
+@pytest.fixture(scope="module")
+def model_dir(tmp_path_factory) -> Path:
+    """A checkpoint of random weights: processes of their own cannot be told to make them up."""
+    pytest.importorskip("vllm")
+    import torch
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    folder = tmp_path_factory.mktemp("model")
+    LlamaForCausalLM(LlamaConfig(**SHAPE)).to(torch.bfloat16).save_pretrained(folder)
+    return folder
+
+
+def run(name: str, folder: Path, model: Path, words: str, *outputs: str) -> list[dict]:
+    """Run a script and the figures' on what it wrote; the documents, checked."""
+    files = {flag: folder / f"{flag}.json" for flag in outputs}
+    given = [word for flag, file in files.items() for word in (f"--{flag}", str(file))]
+    importlib.import_module(name).main(["--model-dir", str(model), *COMMON.split(), *words.split(), *given])
+    for file in files.values():
+        check(file, ROOT / "workflow/schemas/result.schema.yaml")
+    importlib.import_module("bench_figures").main(
+        ["--results", *map(str, files.values()), "--outdir", str(folder)]
+    )
+    assert all(file.with_suffix(".png").stat().st_size for file in files.values())
+    return [json.loads(file.read_text()) for file in files.values()]
+
+
+@pytest.mark.parametrize(
+    ("name", "words", "outputs"),
+    [
+        ("bench_basics", BASICS, ["throughput", "latency", "memory"]),
+        ("bench_prefix_cache", PREFIX, ["output"]),
+        ("bench_pair", f"{BATCH} --test torch_compile", ["output"]),
+    ],
+)
+def test_without_vllm_it_is_not_run_and_says_why(tmp_path, monkeypatch, name, words, outputs):
+    monkeypatch.setitem(sys.modules, "vllm", None)
+    (tmp_path / "config.json").write_text(json.dumps(SHAPE))
+    for found in run(name, tmp_path, tmp_path, words, *outputs):
+        assert found["status"] == "not_run"
+        assert "not installed" in found["reason"]
+
+
+def test_cuda_graphs_are_not_run_on_a_cpu(tmp_path):
+    (tmp_path / "config.json").write_text(json.dumps(SHAPE))
+    (found,) = run("bench_pair", tmp_path, tmp_path, f"{BATCH} --test cuda_graphs", "output")
+    assert found["status"] == "not_run"
+    assert "only on cuda" in found["reason"]
+
+
+def test_basics_are_measured_and_memory_is_what_the_shape_says(tmp_path, model_dir):
+    outputs = ("throughput", "latency", "memory")
+    throughput, latency, memory = run("bench_basics", tmp_path, model_dir, BASICS, *outputs)
+    steps = throughput["results"]
+    assert all(len(found["runs"]) == 2 for found in (throughput, latency, memory))
+    assert steps["total_time"]["value"] >= sum(
+        steps[f"{kind}_time"]["value"] for kind in ("prefill", "decode", "mixed") if f"{kind}_time" in steps
+    )
+    assert throughput["environments"]["engine"]["config"]["cache_config"]["num_gpu_blocks"] == 4 * 3 + 1
+    assert len(latency["runs"][0]["raw"]["first_token_latency_ms"]) == 2
+    assert len(latency["runs"][0]["raw"]["loaded_first_token_latency_ms"]) == 2  # the middle half of 4
+    assert len(memory["checks"]) == 2
+    assert all(found["holds"] for found in memory["checks"])
+
+
+def test_the_prefix_cache_s_hits_are_those_of_the_sharing_analysis(tmp_path, model_dir):
+    (found,) = run("bench_prefix_cache", tmp_path, model_dir, PREFIX, "output")
+    assert len(found["runs"]) == 4  # two of each start
+    by_analysis = found["checks"][:3]
+    assert all(one["holds"] for one in by_analysis)
+    assert by_analysis[0]["found"] == 6 * 32  # 56 of 70 tokens shared: one block, by six after the first
+    assert found["results"]["cache_hit_rate"]["value"] == pytest.approx(6 * 32 / 700)
+    assert found["results"]["compute_saved_pct"]["value"] == pytest.approx(100 * 6 * 32 / 700)
+
+
+def test_a_separated_scheduler_mixes_no_step(tmp_path, model_dir):
+    from vllm_lab.bench.phases import phases
+    from vllm_lab.bench.worker import EngineProcess
+    from vllm_lab.bench.workload import ample_limits, uniform
+    from vllm_lab.engine.settings import EngineSettings
+
+    requests = uniform(6, 70, 4, 256, 0)
+    prompts = {row.request_id: 70 for row in requests}
+    kinds = {}
+    for scheduler in ("mixed", "separated"):
+        settings = EngineSettings(model_dir, ample_limits(requests, 32, 4, 100), scheduler=scheduler)
+        with EngineProcess(settings) as engine:
+            replayed = engine.replay(requests)
+        kinds[scheduler] = phases(replayed.measured.steps, prompts)
+        assert sum(phase.prompt_tokens for phase in kinds[scheduler].values()) == 6 * 70
+        assert sum(phase.output_tokens for phase in kinds[scheduler].values()) == 6 * 4
+    assert kinds["mixed"]["mixed"].steps
+    assert not kinds["separated"]["mixed"].steps

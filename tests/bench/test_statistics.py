@@ -1,0 +1,68 @@
+"""Repeated runs summed up, against values worked out by hand and printed in tables."""
+
+import math
+from statistics import fmean, stdev
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from vllm_lab.bench.repeats import Measured, Repeats
+from vllm_lab.bench.statistics import Summary, t_probability, t_quantile
+
+
+@pytest.mark.parametrize(
+    ("freedom", "t"),
+    [(1, 12.7062), (2, 4.3027), (3, 3.1824), (4, 2.7764), (9, 2.2622), (30, 2.0423), (120, 1.9799)],
+)
+def test_the_quantiles_are_those_of_printed_tables(freedom, t):
+    assert t_quantile(0.95, freedom) == pytest.approx(t, abs=5e-5)
+
+
+@given(freedom=st.integers(1, 60), confidence=st.floats(0.5, 0.995))
+def test_a_quantile_s_probability_is_the_one_asked_for(freedom, confidence):
+    assert t_probability(t_quantile(confidence, freedom), freedom) == pytest.approx(confidence, abs=1e-12)
+
+
+def test_a_summary_by_hand():
+    """9, 10 and 11: mean 10, standard deviation 1, interval 10 ± 4.3027 / √3, farthest 1 off."""
+    summary = Summary.of([9.0, 10.0, 11.0])
+    assert summary.mean == 10
+    assert summary.interval == pytest.approx(
+        (10 - 4.3027 / math.sqrt(3), 10 + 4.3027 / math.sqrt(3)), abs=1e-4
+    )
+    assert (summary.cv_pct, summary.spread_pct) == (pytest.approx(10), pytest.approx(10))
+
+
+def test_one_run_has_a_mean_and_no_spread_and_agrees_with_nothing():
+    summary = Summary.of([3.0])
+    assert summary == Summary(3.0, None, None, None)
+    assert not Repeats(1, 1, 5.0).agree(summary)
+
+
+def test_runs_of_zero_have_no_relative_spread():
+    assert Summary.of([0.0, 0.0]) == Summary(0.0, (0.0, 0.0), None, None)
+
+
+@given(st.lists(st.floats(1, 1e6), min_size=2, max_size=10))
+def test_every_run_is_within_the_spread_of_the_mean(values):
+    summary = Summary.of(values)
+    bound = summary.spread_pct / 100 * summary.mean * (1 + 1e-9)
+    assert all(abs(value - fmean(values)) <= bound for value in values)
+    assert summary.cv_pct == pytest.approx(100 * stdev(values) / fmean(values))
+
+
+@pytest.mark.parametrize(
+    ("values", "runs"),
+    [
+        ([10.0, 10.1, 9.9, 7.0], 3),  # they agree at once
+        ([10.0, 11.0, 11.0, 10.0, 10.0], 4),  # 10.0 is 6.3 % below the mean of three, 4.8 % of four
+        ([1.0, 2.0, 1.0, 2.0, 1.0, 2.0], 5),  # never
+    ],
+)
+def test_runs_go_on_until_all_are_within_the_tolerance_or_to_the_limit(values, runs):
+    pytest.importorskip("psutil")
+    coming = iter(values)
+    # Asked of no thread, no run can be disturbed, whatever this machine does.
+    found = Repeats(3, 5, 5.0).run(lambda: Measured({"time": next(coming)}), "time", threads=-1000)
+    assert [run.values["time"] for run in found] == values[:runs]
