@@ -34,6 +34,7 @@ rule report:
     input:
         "results/report/index.html",
         "results/report/report.md",
+        "results/report/vllm_evaluation.md",
         "results/report/summary.json",
     localrule: True
 

@@ -1,6 +1,6 @@
 """Measure throughput, latency and memory of one engine.
 
-In: a checkpoint.
+In: a checkpoint; with --prompts sharegpt a trace.
 Out: a document for each of the three tests (JSON). Where vLLM is not installed or the device is not there:
 the same files, status not_run.
 """
@@ -15,12 +15,12 @@ from vllm_lab.bench.flags import (
     parameters_of,
     parser_of,
     repeats_of,
+    requests_of,
     settings_of,
-    vocabulary_of,
 )
 from vllm_lab.bench.result import not_run
 from vllm_lab.bench.worker import EngineProcess
-from vllm_lab.bench.workload import poisson, uniform
+from vllm_lab.bench.workload import poisson
 from vllm_lab.errors import Unavailable
 from vllm_lab.files import write_json
 
@@ -40,10 +40,9 @@ def main(argv: Sequence[str] | None = None) -> None:
         parser.add_argument(f"--{test.id}", type=Path, required=True, help="JSON to write")
     args = parser.parse_args(argv)
     parameters = parameters_of(args, *WORKLOAD)
-    lengths = (args.prompt_tokens, args.output_tokens, vocabulary_of(args))
-    batch = uniform(args.sequences, *lengths, args.seed)
-    arriving = poisson(uniform(args.loaded_requests, *lengths, args.seed + 1), args.rate, args.seed)
-    settings = settings_of(args, max(batch, arriving, key=len))  # requests are of one size: room for the more
+    batch = requests_of(args, args.sequences, args.seed)
+    arriving = poisson(requests_of(args, args.loaded_requests, args.seed + 1), args.rate, args.seed)
+    settings = settings_of(args, batch, arriving)
     try:
         with EngineProcess(settings) as engine:
             found = basics.accounts(
@@ -58,7 +57,10 @@ def main(argv: Sequence[str] | None = None) -> None:
             )
     except Unavailable as missing:
         console.log(f"not run: {missing}")
-        found = {test.id: not_run(test, args.device, parameters, str(missing)) for test in basics.TESTS}
+        found = {
+            test.id: not_run(test.of(args.prompts), args.device, parameters, str(missing))
+            for test in basics.TESTS
+        }
     for name, document in found.items():
         write_json(getattr(args, name), document)
 

@@ -1,6 +1,6 @@
 """Measure one workload with an optimisation off and on, in turns.
 
-In: a checkpoint.
+In: a checkpoint; with --prompts sharegpt a trace.
 Out: the test's document (JSON). Where vLLM is not installed, or the device has nothing to compare: the same
 file, status not_run.
 """
@@ -14,12 +14,12 @@ from vllm_lab.bench.flags import (
     parameters_of,
     parser_of,
     repeats_of,
+    requests_of,
     settings_of,
-    vocabulary_of,
 )
 from vllm_lab.bench.pairs import PAIRS, account
 from vllm_lab.bench.result import not_run
-from vllm_lab.bench.workload import poisson, uniform
+from vllm_lab.bench.workload import poisson
 from vllm_lab.errors import Unavailable
 from vllm_lab.files import write_json
 
@@ -32,7 +32,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--output", type=Path, required=True, help="JSON to write")
     args = parser.parse_args(argv)
     pair, parameters = PAIRS[args.test], parameters_of(args, *WORKLOAD)
-    requests = uniform(args.sequences, args.prompt_tokens, args.output_tokens, vocabulary_of(args), args.seed)
+    requests = requests_of(args, args.sequences, args.seed)
     if pair.loaded:
         requests = poisson(requests, args.rate, args.seed)
     settings = settings_of(args, requests)
@@ -40,7 +40,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         found = account(pair, settings, parameters, requests, repeats_of(args), busy_threads(args))
     except Unavailable as missing:
         console.log(f"not run: {missing}")
-        found = not_run(pair.test, args.device, parameters, str(missing))
+        found = not_run(pair.test.of(args.prompts), args.device, parameters, str(missing))
     write_json(args.output, found)
 
 

@@ -1,7 +1,8 @@
 """Write the report.
 
 In: result files below results/, verified against their provenance documents.
-Out: one self-contained HTML page, the same report as Markdown, and a flat summary of its numbers (JSON).
+Out: one self-contained HTML page, the same report as Markdown, the benchmark plan's part by itself, and a
+flat summary of its numbers (JSON).
 """
 
 import argparse
@@ -12,7 +13,7 @@ from vllm_lab import console
 from vllm_lab.errors import LabError
 from vllm_lab.files import write_json, write_text
 from vllm_lab.report import html, markdown
-from vllm_lab.report.report import compose, summary
+from vllm_lab.report.report import compose, evaluation, summary
 from vllm_lab.report.results import Results
 
 
@@ -26,6 +27,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--title", default="What real conversations share", help="the page's title")
     parser.add_argument("--html", required=True, metavar="HTML")
     parser.add_argument("--markdown", required=True, metavar="MD")
+    parser.add_argument("--evaluation", required=True, metavar="MD", help="the benchmark plan's part alone")
     parser.add_argument("--summary", required=True, metavar="JSON")
     args = parser.parse_args(argv)
 
@@ -35,6 +37,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     found = summary(report)
     write_text(args.html, html.render(report))
     write_text(args.markdown, markdown.render(report, Path(args.markdown).parent.as_posix()))
+    folder = Path(args.evaluation).parent.as_posix()
+    write_text(args.evaluation, markdown.render(evaluation(report), folder, varying=True))
     write_json(args.summary, found)
     console.log(f"{args.html}: {len(report.sections)} sections, {len(found)} numbers")
 

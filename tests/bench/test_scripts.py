@@ -2,6 +2,7 @@
 
 import importlib
 import json
+import os
 import sys
 from pathlib import Path
 
@@ -9,14 +10,18 @@ import pytest
 
 from tests.engine.conftest import SHAPE
 from vllm_lab.provenance.schemas import check
+from vllm_lab.traces.trace import Trace
 
 ROOT = Path(__file__).parents[2]
 COMMON = (
-    "--device cpu --enforce-eager --block-size 32 --max-num-seqs 4 --max-num-batched-tokens 128 --seed 0 "
-    "--repeats 2 --most-repeats 2 --tolerance-pct 5 --prompt-tokens 70 --output-tokens 3"
+    "--device cpu --model-name tiny --enforce-eager --block-size 32 --max-num-seqs 4 "
+    "--max-num-batched-tokens 128 --seed 0 --repeats 2 --most-repeats 2 --tolerance-pct 5 "
+    "--prompt-tokens 70 --output-tokens 3"
 )
 BATCH = "--sequences 4 --rate 50"
 PREFIX = "--requests 10 --sharing-requests 0.7 --shared-prompt 0.8 --starts 2"
+SCALING = "--sequences 4 --sequences-per-device 2 --devices 1 2 64"
+SCALED = ["single", "strong", "weak"]
 BASICS = f"{BATCH} --single-requests 2 --loaded-requests 4"
 
 
@@ -52,6 +57,7 @@ def run(name: str, folder: Path, model: Path, words: str, *outputs: str) -> list
         ("bench_basics", BASICS, ["throughput", "latency", "memory"]),
         ("bench_prefix_cache", PREFIX, ["output"]),
         ("bench_pair", f"{BATCH} --test torch_compile", ["output"]),
+        ("bench_scaling", SCALING, SCALED),
     ],
 )
 def test_without_vllm_it_is_not_run_and_says_why(tmp_path, monkeypatch, name, words, outputs):
@@ -92,6 +98,37 @@ def test_the_prefix_cache_s_hits_are_those_of_the_sharing_analysis(tmp_path, mod
     assert by_analysis[0]["found"] == 6 * 32  # 56 of 70 tokens shared: one block, by six after the first
     assert found["results"]["cache_hit_rate"]["value"] == pytest.approx(6 * 32 / 700)
     assert found["results"]["compute_saved_pct"]["value"] == pytest.approx(100 * 6 * 32 / 700)
+
+
+def test_on_two_cores_two_engines_share_the_work_and_what_the_machine_lacks_is_told(tmp_path, model_dir):
+    single, strong, weak = run("bench_scaling", tmp_path, model_dir, SCALING, *SCALED)
+    assert single["status"] == "measured"
+    if len(os.sched_getaffinity(0)) < 2:
+        assert "this job has 1 core" in strong["reason"]
+        return
+    assert [found["cores"] for found in strong["environments"].values()][:2] == [1, 1]
+    assert strong["parts_not_run"][-1]["part"] == "64 devices"
+    for document, factor in ((strong, 1), (weak, 2)):
+        for values in (one["values"] for one in document["runs"]):
+            tokens = {count: values[f"time_{count}"] * values[f"throughput_{count}"] for count in (1, 2)}
+            assert tokens[2] == pytest.approx(factor * tokens[1])
+            assert values["efficiency_2_pct"] == pytest.approx(
+                50 * factor * values["time_1"] / values["time_2"]
+            )
+
+
+def test_prompts_of_a_trace_are_found_in_the_cache_as_vllm_s_scheduler_foretells(tmp_path, model_dir):
+    conversations = [[1 + number] * 40 for number in range(5)]
+    prompts = [row * times for times in (1, 2) for row in conversations]  # second turns repeat the first
+    outputs = [[7, 8, 9]] * len(prompts)
+    trace = Trace.from_requests(prompts, outputs, [float(row) for row in range(len(prompts))])
+    trace.write(tmp_path / "trace.parquet")
+    words = "--requests 10 --sharing-requests 1 --shared-prompt 1 --starts 1 --prompt-tokens 80"
+    given = f"{words} --prompts sharegpt --trace {tmp_path / 'trace.parquet'}"
+    (found,) = run("bench_prefix_cache", tmp_path, model_dir, given, "output")
+    assert found["test_id"] == "prefix_cache_sharegpt"
+    assert all(one["holds"] for one in found["checks"])
+    assert found["results"]["hit_tokens"]["value"] >= 5 * 32
 
 
 def test_a_separated_scheduler_mixes_no_step(tmp_path, model_dir):

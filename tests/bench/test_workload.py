@@ -7,17 +7,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mini_vllm.limits import Limits
-from vllm_lab.bench.prefix_cache import shared_tokens
-from vllm_lab.bench.workload import ample_limits, poisson, shared_prefix, uniform
+from vllm_lab.bench.workload import ample_limits, poisson, uniform, with_shared_prefix
+from vllm_lab.serving.prediction import SharedTokens, shared_tokens
 
 
 def test_70_of_100_requests_share_80_per_cent_of_their_prompt_and_nobody_anything_else():
-    requests = shared_prefix(100, 160, 2, 0.7, 0.8, vocabulary=50_000, seed=0)
+    requests = with_shared_prefix(uniform(100, 160, 2, 50_000, 0), 0.7, 0.8, vocabulary=50_000, seed=0)
     openings = Counter(tuple(row.prompt[:128]) for row in requests)
     assert sorted(openings.values()) == [*[1] * 30, 70]
     assert len({tuple(row.prompt[128:]) for row in requests}) == 100
-    found = Counter(shared_tokens(requests, 32).values())
-    assert found == {0: 31, 128: 69}  # the first of the 70 finds nothing
+    assert shared_tokens(requests, 32) == SharedTokens(69 * 128, 69 * 128)  # the first finds nothing
 
 
 @given(
@@ -26,13 +25,16 @@ def test_70_of_100_requests_share_80_per_cent_of_their_prompt_and_nobody_anythin
 )  # fmt: skip
 def test_what_is_shared_is_what_a_plain_loop_over_prefixes_finds(count, prompt, block, seed, sharing, shared):
     """A small vocabulary, so that prompts also share by chance."""
-    requests = shared_prefix(count, prompt, 1, sharing, shared, vocabulary=2, seed=seed)
+    requests = with_shared_prefix(
+        uniform(count, prompt, 1, 2, seed), sharing, shared, vocabulary=2, seed=seed
+    )
     seen: set[tuple[int, ...]] = set()
-    for row, found in zip(requests, shared_tokens(requests, block).values(), strict=True):
+    total = 0
+    for row in requests:
         ends = range(block, len(row.prompt), block)  # the block with the last token is always computed
-        known = [end for end in ends if tuple(row.prompt[:end]) in seen]
-        assert found == max(known, default=0)
+        total += max((end for end in ends if tuple(row.prompt[:end]) in seen), default=0)
         seen.update(tuple(row.prompt[:end]) for end in range(block, len(row.prompt) + 1, block))
+    assert shared_tokens(requests, block).prompts == total
 
 
 def test_the_seed_decides_everything():

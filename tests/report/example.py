@@ -110,6 +110,7 @@ def write_report(root: Path, files: list[str]) -> Path:
     """Run the script in `root`; the folder that it wrote to."""
     folder = "results/report"
     outputs = ["--html", f"{folder}/index.html", "--markdown", f"{folder}/report.md"]
+    outputs += ["--evaluation", f"{folder}/vllm_evaluation.md"]
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(root)
         script.main(["--inputs", *files, *outputs, "--summary", f"{folder}/summary.json"])
@@ -203,10 +204,18 @@ def benchmark() -> dict[str, Any]:
         "device": "cpu",
         "method": HOSTILE,
         "how_obtained": HOSTILE,
-        "parameters": {"requests": 100, "sharing_requests": 0.7, "shared_prompt": 0.8},
+        "hardware": {"cpu": HOSTILE, "cores": 2, "gpus": []},
+        "parameters": {
+            "requests": 100,
+            "sharing_requests": 0.7,
+            "shared_prompt": 0.8,
+            "prompts": "generated",
+            "model": HOSTILE,
+            "weights": "real",
+        },
         "status": "measured",
         "reason": None,
-        "environments": {"on": {"vllm": "0.32.0"}},
+        "environments": {"off": {"vllm": "0.32.0"}, "on": {"vllm": "0.32.0"}},
         "runs": [
             {**run, "run": 0, "used": True, "other_cores": 0.1, "short_cores": 0.1},
             {**run, "run": 1, "used": False, "other_cores": 1.1, "short_cores": 1.1},
@@ -222,6 +231,7 @@ def benchmark() -> dict[str, Any]:
             "tolerance_pct": 5.0,
             "within_tolerance": True,
         },
+        "parts_not_run": [{"part": HOSTILE, "reason": HOSTILE}],
         "checks": [{"statement": HOSTILE, **check}] * 3,
     }
 

@@ -40,7 +40,7 @@ def test_a_sentence_that_begins_with_a_number_and_a_full_stop_is_no_list():
 @given(HOSTILE, HOSTILE)
 def test_table_cells_keep_their_number_and_their_text(words, name):
     table = Table("t", text("c"), (Column("A"), Column("B")), ((text("{w}", w=words), Code(name)),))
-    html = READER.render("\n".join(_table(table)[2:]))
+    html = READER.render("\n".join(_table(table, varying=False)[2:]))
     cells = re.findall(r"<td[^>]*>(.*?)</td>", html, flags=re.S)
     assert len(cells) == 2
     assert shown(cells[0]) == escaped_html(words)

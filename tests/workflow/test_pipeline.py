@@ -26,7 +26,9 @@ ROOT = Path(__file__).parents[2]
 EXCERPT = "tests/fixtures/sharegpt_excerpt.json"
 HUB = {"repo": "me/mine", "revision": "0" * 40, "file": "data.json"}
 # The report tells of measured results too; all else that was not measured is the same on every run.
-TELLS_THE_RUN = {f"results/report/{name}" for name in ("index.html", "report.md", "summary.json")}
+TELLS_THE_RUN = {
+    f"results/report/{name}" for name in ("index.html", "report.md", "vllm_evaluation.md", "summary.json")
+}
 
 
 def repeatable(root: Path) -> dict[str, bytes]:

@@ -50,9 +50,9 @@ def test_every_rule_has_log_benchmark_message_environment_and_provenance(name):
 @pytest.mark.parametrize("name", sorted(RULES))
 def test_rule_script_log_benchmark_and_document_share_one_name(name):
     body = RULES[name]
-    assert re.search(rf'prov="results/\w+/{name}(\.\{{\w+\}})*\.prov\.json"', body)
-    assert re.search(rf'"results/logs/{name}(\.\{{\w+\}})*\.log"', body)
-    assert re.search(rf'"results/benchmarks/{name}(\.\{{\w+\}})*\.tsv"', body)
+    assert re.search(rf'prov="results/\w+/{name}(\.?\{{\w+\}})*\.prov\.json"', body)
+    assert re.search(rf'"results/logs/{name}(\.?\{{\w+\}})*\.log"', body)
+    assert re.search(rf'"results/benchmarks/{name}(\.?\{{\w+\}})*\.tsv"', body)
     assert f"scripts/{name}.py" in body
     assert (ROOT / f"scripts/{name}.py").is_file()
 

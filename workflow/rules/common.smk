@@ -260,21 +260,53 @@ def run_files(*kinds):
     )
 
 
-# The benchmark plan: which rule makes which tests.
-BENCH_PAIRS = ["torch_compile", "cuda_graphs", "scheduler"]
+# The benchmark plan: which job makes which tests, on generated prompts or (_sharegpt) on those of the trace.
 BENCH = config["bench"]
+BENCH_PAIRS = ["torch_compile", "cuda_graphs", "scheduler"]
+BENCH_JOBS = {
+    "basics": ["throughput", "latency", "memory"],
+    "prefix_cache": ["prefix_cache"],
+    **{name: [name] for name in BENCH_PAIRS},
+    "scaling": ["single_device", "strong_scaling", "weak_scaling"],
+}
+SHAREGPT = "_sharegpt"
+PROMPTS = f"|{SHAREGPT}"
 BENCH_TESTS = [
-    test
+    f"{test}{SHAREGPT if name.endswith(SHAREGPT) else ''}"
     for name in BENCH["tests"]
-    for test in (["throughput", "latency", "memory"] if name == "basics" else [name])
+    for test in BENCH_JOBS[name.removesuffix(SHAREGPT)]
 ]
+BENCH_SHAPE = BENCH[DEVICE]["dummy_weights_of"]
+
+
+def bench_model():
+    """The configured model, or the config.json whose shape the plan's dummy weights have."""
+    if BENCH_SHAPE:
+        return [existing(f"bench.{DEVICE}.dummy_weights_of", f"{BENCH_SHAPE}/config.json")]
+    return [rules.model.output.config, *rules.model.output.weights]
+
+
+def bench_trace(wildcards):
+    """The trace that the prompts come from, unless they are generated."""
+    return "results/traces/multi_turn_trace.parquet" if wildcards.prompts else []
 
 
 def bench_flags(workload):
-    """Engine, repeats and workload of a test of the plan, on the device that there is."""
+    """Model, engine, repeats, prompts and workload of a test of the plan, on the device that there is."""
     given = BENCH[DEVICE]
+    model = (
+        {"model_dir": BENCH_SHAPE, "model_name": Path(BENCH_SHAPE).name, "load_format": "dummy"}
+        if BENCH_SHAPE
+        else {"model_dir": "results/model", "model_name": config["model"]["name"]}
+    )
     repeats = {name: BENCH[name] for name in ("seed", "repeats", "most_repeats", "tolerance_pct")}
-    return flags({**repeats, **given["engine"], **given[workload]})
+    found = flags({**model, **repeats, **given["engine"], **given[workload]})
+
+    def with_prompts(wildcards):
+        trace = bench_trace(wildcards)
+        return found + (flags({"prompts": "sharegpt", "trace": trace}) if trace else [])
+
+    return with_prompts
 
 
 def python_files():
@@ -293,9 +325,12 @@ def bench_files():
 
 def bench_documents():
     """The provenance documents of those that run vLLM."""
-    single = {name: f"bench_{name}.{DEVICE}" for name in ("basics", "prefix_cache")}
-    jobs = [single.get(name, f"bench_pair.{DEVICE}.{name}") for name in BENCH["tests"]]
-    return [f"results/bench/{job}.prov.json" for job in jobs]
+    jobs = []
+    for name in BENCH["tests"]:
+        job, prompts = name.removesuffix(SHAREGPT), SHAREGPT if name.endswith(SHAREGPT) else ""
+        stem = f"bench_pair.{DEVICE}.{job}" if job in BENCH_PAIRS else f"bench_{job}.{DEVICE}"
+        jobs.append(f"results/bench/{stem}{prompts}.prov.json")
+    return jobs
 
 
 def report_inputs():

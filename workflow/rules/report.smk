@@ -43,6 +43,7 @@ rule render:
     output:
         html=report("results/report/index.html", caption="../report/page.rst", category="Report"),
         markdown="results/report/report.md",
+        evaluation="results/report/vllm_evaluation.md",
         summary="results/report/summary.json",
         prov="results/report/render.prov.json",
     log:
@@ -58,6 +59,6 @@ rule render:
         traced(
             "render",
             "scripts/render.py --inputs {input.results:q} --html {output.html:q} --markdown {output.markdown:q}"
-            " --summary {output.summary:q}",
+            " --evaluation {output.evaluation:q} --summary {output.summary:q}",
             checked=["summary"],
         )

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from statistics import fmean
 from typing import Any
 
 from vllm_lab.bench import memory
 from vllm_lab.bench.phases import phases
-from vllm_lab.bench.repeats import Measured, Repeats, Run
+from vllm_lab.bench.repeats import Measured, Repeats
 from vllm_lab.bench.result import Check, Test, measured
 from vllm_lab.bench.worker import EngineProcess, Replayed
 from vllm_lab.files import read_json
@@ -30,8 +29,8 @@ TIMES = {
 THROUGHPUT = Test(
     id="throughput",
     name="Throughput of prefill, decode and both",
-    method="A batch of equal requests of random tokens, all at once, from an empty prefix cache. A step "
-    "counts as prefill if every request in it computed its prompt, as decode if none did, else as mixed.",
+    method="A batch of requests, all at once, from an empty prefix cache. A step counts as prefill if every "
+    "request in it computed its prompt, as decode if none did, else as mixed.",
     how_obtained=CLOCK,
     metrics={
         "prefill_throughput": Metric("tokens/s", "prompt tokens computed in prefill steps / their seconds"),
@@ -52,9 +51,9 @@ THROUGHPUT = Test(
 LATENCY = Test(
     id="latency",
     name="Latency of a single request, and under load",
-    method="Requests of random tokens one after another, each alone and from an empty prefix cache; then the "
-    "same kind arriving as a Poisson process. Of these the first and last quarter, while the engine fills "
-    "and drains, are left out.",
+    method="Requests one after another, each alone and from an empty prefix cache; then the same kind "
+    "arriving as a Poisson process. Of these the first and last quarter, while the engine fills and drains, "
+    "are left out: what stays is the steady state's window.",
     how_obtained=CLOCK,
     metrics={
         **{f"{name}_ms": Metric("ms", f"{words}, mean of single requests") for name, words in TIMES.items()},
@@ -103,7 +102,7 @@ def accounts(
     """Test id -> its document. `arriving`: under load; the first single_requests of the batch go alone."""
     config = engine.environment["config"]
     weights = memory.checkpoint_bytes(model_dir, config["model_config"]["dtype"])
-    singles = [replace(row, arrival_time=0.0) for row in batch[: parameters["single_requests"]]]
+    singles = batch[: parameters["single_requests"]]
     held = engine.warm_up(batch).memory.before
 
     def once() -> Measured:
@@ -115,11 +114,11 @@ def accounts(
     runs = {THROUGHPUT: batches, LATENCY: latencies, MEMORY: batches}
     return {
         test.id: measured(
-            test,
+            test.of(parameters["prompts"]),
             device,
             parameters,
             {"engine": engine.environment},
-            [_of(test, run) for run in found],
+            [run.of(test.metrics) for run in found],
             repeats,
             checks if test is MEMORY else (),
         )
@@ -127,24 +126,18 @@ def accounts(
     }
 
 
-def _of(test: Test, run: Run) -> Run:
-    """The run with the test's own values."""
-    return replace(run, values={name: value for name, value in run.values.items() if name in test.metrics})
-
-
-def _batch(replayed: Replayed, requests: Sequence[TracedRequest], weights: int, held: int) -> Measured:
-    """Values of THROUGHPUT and MEMORY; bytes of `weights`, and `held` before the first batch."""
-    found = throughput(replayed, requests)
+def _batch(replayed: Replayed, requests: Sequence[TracedRequest], weights: int | None, held: int) -> Measured:
+    """Values of THROUGHPUT and MEMORY; bytes of `weights` in the checkpoint, if there is one, and `held`
+    before the first batch."""
     used = replayed.memory
-    return Measured(
-        found
-        | {
-            "model_weight_memory_gb": (used.weights or weights) / GB,
-            "kv_cache_memory_gb": used.kv_cache / GB,
-            "activation_memory_gb": (used.peak - held) / GB,
-            "total_peak_memory_gb": used.peak / GB,
-        }
-    )
+    found = {
+        "model_weight_memory_gb": used.weights or weights,
+        "kv_cache_memory_gb": used.kv_cache,
+        "activation_memory_gb": used.peak - held,
+        "total_peak_memory_gb": used.peak,
+    }
+    sizes = {name: size / GB for name, size in found.items() if size is not None}
+    return Measured(throughput(replayed, requests) | sizes)
 
 
 def throughput(replayed: Replayed, requests: Sequence[TracedRequest]) -> dict[str, float]:
@@ -199,7 +192,7 @@ def _memory_checks(model_dir: Path, config: dict[str, Any], values: dict[str, fl
     statement = f"KV cache (GB) = {tokens} tokens x bytes a token, by the model's shape"
     checks = [Check(statement, expected, values["kv_cache_memory_gb"])]
     parameters = memory.shape_parameters(read_json(model_dir / "config.json"))
-    if parameters:
+    if parameters and "model_weight_memory_gb" in values:
         each = memory.DTYPE_BYTES[config["model_config"]["dtype"].removeprefix("torch.")]
         statement = f"weights (GB) = {parameters} parameters by the model's shape x {each} bytes"
         checks.append(Check(statement, parameters * each / GB, values["model_weight_memory_gb"]))

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from mini_vllm.limits import Limits
 from vllm_lab import console
 from vllm_lab.bench.repeats import Repeats
-from vllm_lab.bench.workload import ample_limits
+from vllm_lab.bench.result import GENERATED, PROMPTS
+from vllm_lab.bench.workload import ample_limits, sharegpt, uniform
 from vllm_lab.engine.settings import EngineSettings
 from vllm_lab.files import read_json
 from vllm_lab.model.shape import shape_of
@@ -26,7 +26,11 @@ def parser_of(description: str | None, **own: type) -> argparse.ArgumentParser:
         description=description, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--model-dir", type=Path, required=True, help="the checkpoint's folder")
+    parser.add_argument("--model-name", required=True, help="what the result calls it")
+    parser.add_argument("--load-format", choices=("auto", "dummy"), default="auto", help="dummy: no weights")
     parser.add_argument("--device", choices=("cpu", "cuda"), required=True)
+    parser.add_argument("--prompts", choices=tuple(PROMPTS), default=GENERATED)
+    parser.add_argument("--trace", type=Path, help="the requests, with --prompts sharegpt")
     parser.add_argument("--enforce-eager", action="store_true", help="no torch.compile, no CUDA graphs")
     for name, kind in (ENGINE | REPEATS | {"seed": int} | own).items():
         parser.add_argument(f"--{name.replace('_', '-')}", type=kind, required=True, help=f"bench: {name}")
@@ -35,8 +39,12 @@ def parser_of(description: str | None, **own: type) -> argparse.ArgumentParser:
 
 def parameters_of(args: argparse.Namespace, *own: str) -> dict[str, Any]:
     """What the result says it was run with."""
-    names = (*ENGINE, *REPEATS, "enforce_eager", "seed", *own)
-    return {name: getattr(args, name) for name in names}
+    names = (*ENGINE, *REPEATS, "enforce_eager", "prompts", "seed", *own)
+    return {
+        "model": args.model_name,
+        "weights": "dummy" if args.load_format == "dummy" else "real",
+        **{name: getattr(args, name) for name in names},
+    }
 
 
 def repeats_of(args: argparse.Namespace) -> Repeats:
@@ -44,16 +52,23 @@ def repeats_of(args: argparse.Namespace) -> Repeats:
     return Repeats(args.repeats, args.most_repeats, args.tolerance_pct)
 
 
-def settings_of(args: argparse.Namespace, requests: Sequence[TracedRequest]) -> EngineSettings:
-    """An engine with room for all of these requests at once."""
-    limits: Limits = ample_limits(requests, **{name: getattr(args, name) for name in ENGINE})
-    longest = max(len(row.prompt) + len(row.output) for row in requests)
+def requests_of(args: argparse.Namespace, count: int, seed: int) -> list[TracedRequest]:
+    """`count` requests, all at 0 s; LabError where the trace has too few."""
+    if args.prompts == GENERATED:
+        return uniform(count, args.prompt_tokens, args.output_tokens, vocabulary_of(args), seed)
+    return sharegpt(args.trace, count, args.prompt_tokens, args.output_tokens, seed)
+
+
+def settings_of(args: argparse.Namespace, *workloads: Sequence[TracedRequest]) -> EngineSettings:
+    """An engine with room for all requests of any of the workloads at once."""
+    each = [ample_limits(rows, **{name: getattr(args, name) for name in ENGINE}) for rows in workloads]
     return EngineSettings(
         args.model_dir,
-        limits,
+        max(each, key=lambda limits: limits.num_blocks),
         args.device,
-        max_model_len=longest,
+        max_model_len=max(len(row.prompt) + len(row.output) for rows in workloads for row in rows),
         enforce_eager=args.enforce_eager,
+        load_format=args.load_format,
         threads=console.threads(),
     )
 
@@ -64,5 +79,5 @@ def busy_threads(args: argparse.Namespace) -> int:
 
 
 def vocabulary_of(args: argparse.Namespace) -> int:
-    """Of the model; its tokens are drawn from."""
+    """Of the model; generated tokens are drawn from it."""
     return shape_of(read_json(args.model_dir / "config.json")).vocab_size

@@ -35,10 +35,14 @@ def watched(engine: Engine) -> Iterator[Callable[[], Memory]]:
     yield lambda: Memory(weights, engine.kv_cache_bytes, before, peak())
 
 
-def checkpoint_bytes(model_dir: Path, dtype: str) -> int:
-    """Of the checkpoint's parameters in the dtype that the engine runs them in."""
-    files = model_dir.glob("*.safetensors")
-    return sum(checkpoint.parameters(file) for file in files) * DTYPE_BYTES[dtype.removeprefix("torch.")]
+def checkpoint_bytes(model_dir: Path, dtype: str) -> int | None:
+    """Of the checkpoint's parameters in the dtype that the engine runs them in; None without a checkpoint."""
+    files = list(model_dir.glob("*.safetensors"))
+    return (
+        None
+        if not files
+        else sum(checkpoint.parameters(file) for file in files) * DTYPE_BYTES[dtype.removeprefix("torch.")]
+    )
 
 
 def kv_bytes(model_dir: Path, tokens: int) -> int:

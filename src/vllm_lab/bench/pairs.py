@@ -145,7 +145,8 @@ def account(
 
         found = repeats.run(once, pair.test.headline, threads)
         environments = {name: engine.environment for name, engine in engines.items()}
-    return measured(pair.test, settings.device, parameters, environments, found, repeats)
+    test = pair.test.of(parameters["prompts"])
+    return measured(test, settings.device, parameters, environments, found, repeats)
 
 
 def _values(replays: Mapping[str, Replayed], requests: Sequence[TracedRequest]) -> Measured:

@@ -13,11 +13,9 @@ from vllm_lab.bench.phases import phases
 from vllm_lab.bench.repeats import Measured, Repeats, Run
 from vllm_lab.bench.result import Check, Test, measured
 from vllm_lab.bench.worker import Replayed
-from vllm_lab.bench.workload import trace_of
 from vllm_lab.engine.settings import EngineSettings
 from vllm_lab.oracle.engine import TracedRequest
-from vllm_lab.sharing.analysis import Sharing
-from vllm_lab.sharing.stream_order import StreamOrder
+from vllm_lab.serving.prediction import SharedTokens, scheduled, shared_tokens
 from vllm_lab.simulation.metrics import Metric
 
 TEST = Test(
@@ -50,12 +48,12 @@ def account(
     threads: int,
 ) -> dict[str, Any]:
     """The test's document."""
-    shared = shared_tokens(requests, settings.limits.block_size)
     both = {
         name: replace(settings, limits=replace(settings.limits, prefix_caching=caching), log_stats=True)
         for name, caching in (("off", False), ("on", True))
     }
-    wrong: list[int] = []  # requests of each run whose hits are not what the analysis says
+    foretold = {row.request_id: row.cached_tokens for row in scheduled(requests, both["on"].limits)}
+    wrong: list[int] = []  # requests of each run whose hits are not what vLLM's scheduler foretells
     starts: list[list[Run]] = []
     for _ in range(parameters["starts"]):
         with side_by_side(both) as engines:
@@ -64,18 +62,18 @@ def account(
             def once() -> Measured:
                 replays = in_turns(engines, requests, len(wrong))
                 found = {row.request_id: row.cached_tokens for row in replays["on"].measured.requests}
-                wrong.append(sum(found[name] != tokens for name, tokens in shared.items()))
+                wrong.append(sum(found[name] != tokens for name, tokens in foretold.items()))
                 return _values(replays, requests)
 
             starts.append(repeats.run(once, TEST.headline, threads))
             environments = {name: engine.environment for name, engine in engines.items()}
+    test = TEST.of(parameters["prompts"])
     runs = [run for found in starts for run in found]
-    expected = sum(shared.values())
-    hits = [run.values["hit_tokens"] for run in runs]
     checks = [
-        Check("hit tokens by the sharing analysis, fewest in a run", expected, min(hits)),
-        Check("hit tokens by the sharing analysis, most in a run", expected, max(hits)),
-        Check("requests with other hits than the sharing analysis says, all runs", 0, sum(wrong)),
+        *_by_analysis(
+            shared_tokens(requests, settings.limits.block_size), [run.values["hit_tokens"] for run in runs]
+        ),
+        Check("requests with other hits than vLLM's scheduler alone foretells, all runs", 0, sum(wrong)),
     ]
     first, *others = (fmean(run.values[TEST.headline] for run in found if run.used) for found in starts)
     checks += [
@@ -87,21 +85,32 @@ def account(
         )
         for number, other in enumerate(others, 2)
     ]
-    return measured(TEST, settings.device, parameters, environments, runs, repeats, checks)
+    return measured(test, settings.device, parameters, environments, runs, repeats, checks)
 
 
-def shared_tokens(requests: Sequence[TracedRequest], block_size: int) -> dict[str, int]:
-    """Request id -> prompt tokens in leading blocks that an earlier request has, by the sharing analysis.
+def _by_analysis(shared: SharedTokens, hits: Sequence[float]) -> list[Check]:
+    """The runs' hit tokens against what the sharing analysis says of the same requests.
 
-    As vLLM looks them up: the block with the prompt's last token is always computed.
+    Where a later prompt goes on from an answer, it depends on the time whether it finds that in the cache:
+    then the analysis gives bounds.
     """
-    trace = trace_of(list(requests))
-    found = Sharing.of(trace, StreamOrder.of(trace), block_size).shared_tokens
-    most = (trace.prompt_tokens - 1) // block_size * block_size
-    return {
-        row.request_id: int(min(tokens, limit))
-        for row, tokens, limit in zip(requests, found, most, strict=True)
-    }
+    if shared.prompts == shared.with_outputs:
+        return [
+            Check(f"hit tokens by the sharing analysis, {word} in a run", shared.prompts, found)
+            for word, found in (("fewest", min(hits)), ("most", max(hits)))
+        ]
+    return [
+        Check(
+            f"hit tokens short of the {shared.prompts} that prompts share, by the sharing analysis",
+            0,
+            max(0.0, shared.prompts - min(hits)),
+        ),
+        Check(
+            f"hit tokens beyond the {shared.with_outputs} that prompts share with outputs too",
+            0,
+            max(0.0, max(hits) - shared.with_outputs),
+        ),
+    ]
 
 
 def _values(replays: dict[str, Replayed], requests: Sequence[TracedRequest]) -> Measured:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from dataclasses import dataclass, field, replace
 
 from vllm_lab import console
@@ -26,6 +26,10 @@ class Run:
     raw: dict[str, list[float]]
     disturbance: Disturbance
     used: bool = True
+
+    def of(self, names: Container[str]) -> Run:
+        """The run with these values alone."""
+        return replace(self, values={name: value for name, value in self.values.items() if name in names})
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -11,6 +11,13 @@ from vllm_lab.bench.repeats import Repeats, Run
 from vllm_lab.bench.statistics import Summary
 from vllm_lab.provenance.host import hardware
 from vllm_lab.simulation.metrics import Metric
+
+GENERATED, SHAREGPT = "generated", "sharegpt"
+PROMPTS = {
+    GENERATED: "random tokens from a seeded generator",
+    SHAREGPT: "short requests of randomly chosen conversations of the multi-turn ShareGPT trace, "
+    "prompt_tokens at most; outputs of the trace's own lengths, cut at output_tokens",
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,6 +32,15 @@ class Test:
     how_obtained: str
     metrics: Mapping[str, Metric]  # a run gives a value for each, or leaves it out where there is none
     headline: str = ""  # the metric whose spread over the runs verifies the test
+
+    def of(self, prompts: str) -> Test:
+        """The test on one of PROMPTS; generated ones leave it its id and its name."""
+        method = f"{self.method} Prompts: {PROMPTS[prompts]}."
+        if prompts == GENERATED:
+            return replace(self, method=method)
+        return replace(
+            self, id=f"{self.id}_{prompts}", name=f"{self.name}, ShareGPT's prompts", method=method
+        )
 
 
 @dataclass(frozen=True)
@@ -103,6 +119,7 @@ def document(test: Test, device: str | None, parameters: Mapping[str, Any], stat
         "environments": {},
         "runs": [],
         "results": {},
+        "parts_not_run": [],
         "verification": None,
         "checks": [],
     }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -9,6 +10,7 @@ from dataclasses import dataclass, replace
 from multiprocessing import get_context
 from typing import Any, TypeVar
 
+from vllm_lab import console
 from vllm_lab.bench import memory
 from vllm_lab.bench.memory import Memory
 from vllm_lab.engine.engine import Engine
@@ -34,10 +36,12 @@ class Replayed:
 class EngineProcess:
     """A running engine. A context manager; Unavailable and LabError as of Engine."""
 
-    def __init__(self, settings: EngineSettings) -> None:
+    def __init__(self, settings: EngineSettings, place: str | None = None) -> None:
+        """`place`: the one of `devices` that it is bound to; None: the process's own."""
         vllm_version()  # where there is none, that is found out before a process is started
         self._settings = settings
-        self._pool = ProcessPoolExecutor(1, mp_context=get_context("spawn"))
+        bound = () if place is None else (settings.device, place)
+        self._pool = ProcessPoolExecutor(1, get_context("spawn"), _bind if bound else None, bound)
         try:
             self.environment: dict[str, Any] = self._call(_start, settings)
         except BaseException:
@@ -74,13 +78,31 @@ class EngineProcess:
             raise LabError("the engine's process died; its last words stand above in the log") from error
 
 
+def devices(device: str) -> list[str]:
+    """What EngineProcess can be bound to: the job's cores, or the GPUs that this process sees."""
+    if device == "cpu":
+        return [str(core) for core in sorted(os.sched_getaffinity(0))][: console.threads()]
+    import torch
+
+    count = torch.cuda.device_count()
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    return visible.split(",")[:count] if visible else [str(number) for number in range(count)]
+
+
 # Below: what runs in the process. It holds one engine, from _start to _stop.
 _ENGINE: list[Engine] = []
 
 
+def _bind(device: str, place: str) -> None:
+    if device == "cpu":
+        os.sched_setaffinity(0, {int(place)})
+    else:
+        os.environ["CUDA_VISIBLE_DEVICES"] = place
+
+
 def _start(settings: EngineSettings) -> dict[str, Any]:
     _ENGINE.append(Engine(settings))
-    return _ENGINE[0].environment()
+    return _ENGINE[0].environment() | {"cores": len(os.sched_getaffinity(0))}
 
 
 def _replay(requests: Sequence[TracedRequest]) -> Replayed:

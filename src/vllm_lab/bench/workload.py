@@ -1,13 +1,15 @@
-"""The requests of the tests, from a seeded generator."""
+"""The requests of the tests, from a seeded generator or from a trace."""
 
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 
 from mini_vllm.limits import Limits
 from vllm_lab.oracle.engine import TracedRequest
+from vllm_lab.serving.workload import choose
 from vllm_lab.traces.trace import Trace
 
 
@@ -23,6 +25,18 @@ def uniform(
     ]
 
 
+def sharegpt(
+    trace: Path, count: int, prompt_tokens: int, output_tokens: int, seed: int
+) -> list[TracedRequest]:
+    """`count` short requests of randomly chosen conversations by arrival, but all at 0 s.
+
+    `prompt_tokens`: the longest; `output_tokens`: what longer outputs are cut to. LabError where the trace
+    has too few.
+    """
+    chosen = choose(Trace.read(trace), count, prompt_tokens, output_tokens, seed)
+    return [replace(row, arrival_time=0.0) for row in chosen]
+
+
 def poisson(requests: list[TracedRequest], rate: float, seed: int) -> list[TracedRequest]:
     """The same requests, arriving as a Poisson process of `rate` (1/s), the first at 0 s."""
     gaps = np.random.default_rng(seed).exponential(1 / rate, len(requests))
@@ -30,45 +44,22 @@ def poisson(requests: list[TracedRequest], rate: float, seed: int) -> list[Trace
     return [replace(row, arrival_time=float(at)) for row, at in zip(requests, arrivals, strict=True)]
 
 
-def shared_prefix(
-    count: int,
-    prompt_tokens: int,
-    output_tokens: int,
-    sharing_requests: float,
-    shared_prompt: float,
-    vocabulary: int,
-    seed: int,
+def with_shared_prefix(
+    requests: list[TracedRequest], sharing_requests: float, shared_prompt: float, vocabulary: int, seed: int
 ) -> list[TracedRequest]:
-    """As `uniform`, but `sharing_requests` of them, in random places, begin with one common prefix.
+    """The same requests, of one length, but `sharing_requests` of them begin with one common prefix.
 
-    `shared_prompt`: the prefix's part of a prompt. Both fractions are rounded to whole requests and tokens.
+    They stand in random places. `shared_prompt`: the prefix's part of a prompt. Both fractions are rounded to
+    whole requests and tokens.
     """
-    requests = uniform(count, prompt_tokens, output_tokens, vocabulary, seed)
     rng = np.random.default_rng([seed, 1])
-    length = round(shared_prompt * prompt_tokens)
+    length = round(shared_prompt * len(requests[0].prompt))
     prefix = rng.integers(0, vocabulary, length).tolist()
-    sharing = set(rng.permutation(count)[: round(sharing_requests * count)].tolist())
+    sharing = set(rng.permutation(len(requests))[: round(sharing_requests * len(requests))].tolist())
     return [
         replace(row, prompt=prefix + row.prompt[length:]) if number in sharing else row
         for number, row in enumerate(requests)
     ]
-
-
-def trace_of(requests: list[TracedRequest]) -> Trace:
-    """The same requests as a trace, for the sharing analysis; each is a conversation of its own."""
-    streams = [row.prompt + row.output for row in requests]
-    return Trace(
-        request_id=[row.request_id for row in requests],
-        conversation_id=[row.request_id for row in requests],
-        turn=np.ones(len(requests)),
-        arrival_time=[row.arrival_time for row in requests],
-        priority=[row.priority for row in requests],
-        prompt_tokens=[len(row.prompt) for row in requests],
-        output_tokens=[len(row.output) for row in requests],
-        stream=np.arange(len(requests)),
-        stream_ids=np.concatenate([np.asarray(stream) for stream in streams]),
-        stream_offsets=np.cumsum([0, *map(len, streams)]),
-    )
 
 
 def ample_limits(

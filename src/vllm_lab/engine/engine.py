@@ -19,24 +19,6 @@ from vllm_lab.oracle.scheduler import vllm_hash, vllm_version
 from vllm_lab.oracle.watch import Watch
 from vllm_lab.provenance.host import hardware
 
-# The values that vLLM resolved its settings to, and that decide what it does and how fast.
-RESOLVED = {
-    "model_config": ("dtype", "enforce_eager", "max_model_len", "seed"),
-    "cache_config": ("block_size", "cache_dtype", "enable_prefix_caching", "num_gpu_blocks"),
-    "scheduler_config": (
-        "async_scheduling",
-        "enable_chunked_prefill",
-        "long_prefill_token_threshold",
-        "max_num_batched_tokens",
-        "max_num_seqs",
-        "policy",
-        "scheduler_reserve_full_isl",
-        "watermark",
-    ),
-    "compilation_config": ("cudagraph_mode", "mode"),
-    "load_config": ("load_format",),
-}
-
 
 @dataclass(frozen=True)
 class EngineStep:
@@ -68,6 +50,7 @@ class Engine:
         if settings.limits.prefix_caching:
             core.request_block_hasher = _block_hasher(settings.limits.block_size)
         self._watch = Watch(core.scheduler)
+        self._config = _resolved(self._llm.vllm_config)
         self._watch_schedule()
         self._warm_up()
 
@@ -164,11 +147,10 @@ class Engine:
         return self._llm.engine_core.engine_core.model_executor.driver_worker.worker.model_runner
 
     def environment(self) -> dict[str, Any]:
-        """Versions, the device, and the values of RESOLVED."""
+        """Versions, the device, and every value that vLLM resolved its settings to."""
         import torch
         from vllm.platforms import current_platform
 
-        config = self._llm.vllm_config
         cpu = current_platform.is_cpu()  # whose name vLLM does not know
         return {
             "vllm": self.version,
@@ -176,10 +158,7 @@ class Engine:
             "device": current_platform.device_type,
             "device_name": hardware()["cpu"] if cpu else current_platform.get_device_name(),
             "threads": torch.get_num_threads() if cpu else None,
-            "config": {
-                part: {name: _plain(getattr(getattr(config, part), name)) for name in names}
-                for part, names in RESOLVED.items()
-            },
+            "config": self._config,
         }
 
     def _watch_schedule(self) -> None:
@@ -267,6 +246,9 @@ def _block_hasher(block_size: int) -> Any:
     return get_request_block_hasher(block_size, vllm_hash)
 
 
-def _plain(value: Any) -> Any:
-    """A configuration's value as JSON has it: enumerations and dtypes by name."""
-    return value if isinstance(value, bool | int | float | str | None) else str(value)
+def _resolved(config: Any) -> dict[str, Any]:
+    """vLLM's whole configuration as JSON has it, as its server tells it (/server_info)."""
+    import pydantic  # vLLM brings it
+    from vllm.config import VllmConfig
+
+    return pydantic.TypeAdapter(VllmConfig).dump_python(config, mode="json", fallback=str)

@@ -22,8 +22,11 @@ from vllm_lab.report.report import Report, sources
 _MARKER = re.compile(r"^(\d*)([-+=.)])")
 
 
-def render(report: Report, folder: str = "results/report") -> str:
-    """The report as GitHub-flavoured Markdown; `folder` is where it will lie, for links to the figures."""
+def render(report: Report, folder: str = "results/report", *, varying: bool = False) -> str:
+    """The report as GitHub-flavoured Markdown; `folder` is where it will lie, for links to the figures.
+
+    `varying`: with the columns that differ from run to run.
+    """
     lines = [f"# {escape(report.title)}", ""]
     if report.answers:
         lines += ["## In plain words", ""]
@@ -34,7 +37,7 @@ def render(report: Report, folder: str = "results/report") -> str:
     for section in report.sections:
         lines += [f"## {escape(section.title)}", ""]
         for block in section.blocks:
-            lines += [*_block(block, folder), ""]
+            lines += [*_block(block, folder, varying), ""]
         lines += _sources(section, report)
     return "\n".join(lines).rstrip("\n") + "\n"
 
@@ -63,7 +66,7 @@ def _prose(body: Text) -> str:
     return _MARKER.sub(r"\1\\\2", line)
 
 
-def _block(block: Block, folder: str) -> list[str]:
+def _block(block: Block, folder: str, varying: bool) -> list[str]:
     match block:
         case Text():
             return [_prose(block)]
@@ -72,14 +75,14 @@ def _block(block: Block, folder: str) -> list[str]:
         case Heading(title):
             return [f"### {escape(title)}"]
         case Table():
-            return _table(block)
+            return _table(block, varying)
         case Figure(image=image, caption=caption, alt=alt):
             link = posixpath.relpath(image.png or image.file, folder)
             return [f"![{escape(alt)}]({link})", "", f"*Figure.* {_prose(caption)}"]
 
 
-def _table(table: Table) -> list[str]:
-    shown = [index for index, column in enumerate(table.columns) if not column.varies]
+def _table(table: Table, varying: bool) -> list[str]:
+    shown = [index for index, column in enumerate(table.columns) if varying or not column.varies]
     columns = [table.columns[index] for index in shown]
     lines = [
         f"*Table.* {_prose(table.caption)}",

@@ -1,6 +1,6 @@
 """A whole report: its sections in order, the jobs behind them, and the flat summary of its numbers."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from vllm_lab.report.blocks import Answer, Block, Number, Section, block_files, inlines
@@ -8,6 +8,8 @@ from vllm_lab.report.jobs import Jobs
 from vllm_lab.report.results import Results
 from vllm_lab.report.sections import SECTIONS
 from vllm_lab.report.status import status_section
+
+EVALUATION = ("bench", "checklist", "serving")  # sections of the benchmark plan's own document
 
 
 @dataclass(frozen=True)
@@ -28,6 +30,13 @@ def compose(results: Results, title: str) -> Report:
     answers = tuple(answer for section in parts for answer in section.answers)
     sections = (status_section(parts, jobs), *parts) if parts else ()
     return Report(title, answers, sections, jobs, results)
+
+
+def evaluation(report: Report) -> Report:
+    """The benchmark plan's part of it: the tests of real vLLM, their checklist, the server."""
+    sections = tuple(section for section in report.sections if section.id in EVALUATION)
+    answers = tuple(answer for section in sections for answer in section.answers)
+    return replace(report, title="Evaluation of vLLM", answers=answers, sections=sections)
 
 
 def numbers(report: Report) -> dict[str, Number]:

@@ -77,7 +77,7 @@ class VllmServer:
         raise ServerFailedError("vLLM's server does not empty its prefix cache: requests still hold blocks")
 
     def environment(self) -> dict[str, Any]:
-        """vLLM's version, and the values of engine.RESOLVED as the server resolved them."""
+        """vLLM's version, and every value that the server resolved its settings to."""
         try:
             answer = httpx.get(
                 f"{self.url}/server_info", params={"config_format": "json"}, timeout=60, trust_env=False
@@ -88,9 +88,7 @@ class VllmServer:
         return {
             "vllm": self.version,
             "device": self.settings.device,
-            "config": {
-                part: {name: config[part][name] for name in names} for part, names in engine.RESOLVED.items()
-            },
+            "config": config,
             "command": self._command,
         }
 

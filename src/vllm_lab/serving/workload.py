@@ -22,6 +22,6 @@ def choose(
     if len(chosen) < requests:
         raise LabError(
             f"the trace gives {len(chosen)} requests of at most {max_prompt_tokens} tokens, wanted are "
-            f"{requests}; lower serving.requests, or raise serving.max_prompt_tokens"
+            f"{requests}; ask for fewer requests, or allow longer prompts"
         )
     return sorted(chosen, key=lambda row: row.arrival_time)

@@ -8,6 +8,7 @@ of these modules changes.
 from vllm_lab.report.sections import (
     bench,
     calibration,
+    checklist,
     data,
     experiments,
     imported,
@@ -32,5 +33,6 @@ SECTIONS = (
     experiments.build,
     calibration.build,
     bench.build,
+    checklist.build,
     serving.build,
 )

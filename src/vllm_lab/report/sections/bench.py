@@ -16,7 +16,19 @@ from vllm_lab.report.blocks import (
 from vllm_lab.report.results import JsonResult, Results
 
 _QUALITY = "bench/code_quality.json"
-_ORDER = ("throughput", "latency", "memory", "prefix_cache", "scheduler", "torch_compile", "cuda_graphs")
+_PLACES = {  # in the plan
+    "throughput": "1.1",
+    "latency": "1.2",
+    "memory": "1.3",
+    "prefix_cache": "2.1",
+    "scheduler": "2.2",
+    "cuda_graphs": "2.3",
+    "torch_compile": "2.4",
+    "single_device": "3.1",
+    "strong_scaling": "3.2",
+    "weak_scaling": "3.3",
+    "code_quality": "4",
+}
 _CODE_METRICS = {
     "total_loc": "Lines",
     "source_loc": "With code",
@@ -30,9 +42,7 @@ _CODE_METRICS = {
 
 def build(results: Results) -> Section | None:
     """The benchmarks' section; None where no test has a document."""
-    found = {name.split("/")[-1].removesuffix(".json"): name for name in results.names("bench/*/*.json")}
-    ordered = sorted(found, key=lambda test: (_ORDER.index(test) if test in _ORDER else len(_ORDER), test))
-    tests = [results.json(found[name]) for name in ordered]
+    tests = documents(results)
     blocks = [block for test in tests for block in _test(results, test)]
     if results.has(_QUALITY):
         blocks += _code_quality(results.json(_QUALITY))
@@ -42,8 +52,18 @@ def build(results: Results) -> Section | None:
     return Section("bench", "Benchmarks", tuple(blocks), tuple(answers))
 
 
+def documents(results: Results) -> list[JsonResult]:
+    """The tests of real vLLM, in the plan's order."""
+    found = [results.json(name) for name in results.names("bench/*/*.json")]
+    return sorted(found, key=lambda document: (_place(document), document.value("test_id")))
+
+
+def _place(found: JsonResult) -> str:
+    return _PLACES[found.value("test_id").removesuffix("_sharegpt")]
+
+
 def _test(results: Results, found: JsonResult) -> list[Block]:
-    heading = Heading(found.value("test_name"))
+    heading = Heading(f"{_place(found)} {found.value('test_name')}")
     if found.value("status") == "not_run":
         return [heading, _not_run(found)]
     return [
@@ -51,9 +71,17 @@ def _test(results: Results, found: JsonResult) -> list[Block]:
         text("{method} How obtained: {how}.", method=found.value("method"), how=found.value("how_obtained")),
         _metric_table(found),
         _verification(found),
+        *_parts_not_run(found),
         *_checks(found),
         *_figure(results, found),
         _run_table(found),
+    ]
+
+
+def _parts_not_run(found: JsonResult) -> list[Text]:
+    return [
+        text("Not run: {part}, since {reason}.", part=part["part"], reason=part["reason"])
+        for part in found.value("parts_not_run")
     ]
 
 
@@ -228,7 +256,7 @@ def _code_quality(found: JsonResult) -> list[Block]:
     columns = (Column("Code"), *(Column(title, numeric=True) for title in _CODE_METRICS.values()))
     caption = text("Counted by radon; {method}.", method=found.value("how_obtained"))
     return [
-        Heading(found.value("test_name")),
+        Heading(f"{_place(found)} {found.value('test_name')}"),
         Table("bench-code-quality", caption, columns, rows),
         *_checks(found),
     ]
