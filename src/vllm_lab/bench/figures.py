@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from matplotlib.axes import Axes
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import FixedLocator, MaxNLocator
 
 from vllm_lab import figures
 from vllm_lab.bench.pairs import PAIRS
+from vllm_lab.bench.result import SHAREGPT
 
 Panel = tuple[str, dict[str, str]]  # axis label, {metric: legend}
 PANELS: dict[str, tuple[Panel, ...]] = {
@@ -42,6 +43,9 @@ PANELS: dict[str, tuple[Panel, ...]] = {
     ),
 }  # fmt: skip
 
+PANELS["single_device"] = PANELS["throughput"]
+SCALING = ("strong_scaling", "weak_scaling")
+
 
 def draw(document: dict[str, Any], stem: Path) -> None:
     """The figure of a test's document, or one that says that it was not run."""
@@ -50,12 +54,49 @@ def draw(document: dict[str, Any], stem: Path) -> None:
             axes.set_axis_off()
             axes.text(0.5, 0.5, "not run: the document says why", ha="center", va="center")
         return
-    panels = PANELS.get(document["test_id"]) or _pair_panels(document["test_id"])
+    test = document["test_id"].removesuffix(f"_{SHAREGPT}")
+    if test in SCALING:
+        _over_devices(document, stem)
+        return
+    panels = PANELS.get(test) or _pair_panels(test)
     with figures.figure(stem, 2.8, 1, len(panels)) as all_axes:
         for axes, (label, metrics) in zip(all_axes, panels, strict=True):
             _panel(axes, document, metrics)
             axes.set(xlabel="run", ylabel=label, ylim=(0, None))
             axes.legend(loc="best")
+
+
+def _over_devices(document: dict[str, Any], stem: Path) -> None:
+    """Throughput and efficiency over the number of devices, every run a point, lines through the means."""
+    found = {
+        count: document["results"][f"throughput_{count}"]["value"]
+        for count in document["parameters"]["devices"]
+        if f"throughput_{count}" in document["results"]
+    }
+    counts = list(found)
+    with figures.figure(stem, 2.8, 1, 2) as (left, right):
+        left.plot(
+            counts, [count * found[1] for count in counts], color="#555555", linewidth=0.8, label="ideal"
+        )
+        left.plot(counts, list(found.values()), color=figures.PALETTE[0], label="measured")
+        _run_points(left, document, {count: f"throughput_{count}" for count in counts}, figures.PALETTE[0])
+        left.set(ylabel="tokens/s")
+        left.legend(loc="best")
+        several = {count: f"efficiency_{count}_pct" for count in counts[1:]}
+        means = [100.0, *(document["results"][name]["value"] for name in several.values())]
+        right.plot(counts, means, color=figures.PALETTE[1])
+        _run_points(right, document, several, figures.PALETTE[1])
+        right.set(ylabel="efficiency (%)")
+        for axes in (left, right):
+            axes.set(xlabel="devices", ylim=(0, None))
+            axes.xaxis.set_major_locator(FixedLocator(counts))
+
+
+def _run_points(axes: Axes, document: dict[str, Any], metrics: dict[int, str], colour: str) -> None:
+    points = [
+        (x, run["values"][name]) for x, name in metrics.items() for run in document["runs"] if run["used"]
+    ]
+    axes.plot(*zip(*points, strict=True), "o", color=colour, markersize=4, alpha=0.6)
 
 
 def _pair_panels(test: str) -> tuple[Panel, ...]:
