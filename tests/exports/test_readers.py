@@ -3,6 +3,7 @@
 import json
 import shutil
 import subprocess
+import sys
 
 import libcachesim
 import numpy as np
@@ -10,6 +11,7 @@ import pytest
 from transformers import PreTrainedTokenizerFast
 
 from tests.exports.conftest import BLOCKS, HASHED
+from tests.serving.conftest import mini_server
 from vllm_lab.data.reader import Reader
 from vllm_lab.sharing.analysis import Sharing
 from vllm_lab.sharing.stream_order import StreamOrder
@@ -50,6 +52,44 @@ def test_vllms_timed_trace_has_our_lengths_times_and_sharing(exported, tokenizer
     assert times == sorted(times)
     drawn = Trace.from_requests([sample.prompt for sample in samples], [[0]] * len(samples), times)
     assert sharing(drawn).shared_blocks.tolist() == sharing(ours).shared_blocks.tolist()
+
+
+# The command `vllm bench serve`, which the CPU build cannot run: it looks for a distribution of another name.
+BENCH_SERVE = """
+import sys
+from vllm.benchmarks.serve import add_cli_args, main
+from vllm.utils.argparse_utils import FlexibleArgumentParser
+parser = FlexibleArgumentParser()
+add_cli_args(parser)
+main(parser.parse_args(sys.argv[1:]))
+"""
+SOME = 5  # requests
+TIMED = "timed_trace --timed-trace-sec-multiplier 0.001"
+
+
+@pytest.mark.parametrize(
+    ("format", "words"),
+    [
+        ("mooncake", f"{TIMED} --timed-trace-chunk-hash-size {BLOCKS}"),
+        ("custom", "custom --custom-output-len -1 --skip-chat-template --disable-shuffle --no-oversample"),
+    ],
+)
+def test_vllms_serving_benchmark_sends_our_file_to_a_running_server(
+    exported, model_dir, tmp_path, format, words
+):
+    pytest.importorskip("vllm.benchmarks.serve")
+    with mini_server("--tokenizer", str(model_dir), "--model", "mini", "--num-blocks", "4000") as url:
+        given = f"--backend openai --base-url {url} --model mini --tokenizer {model_dir} --num-prompts {SOME}"
+        saved = f"--save-result --result-dir {tmp_path} --result-filename found.json --disable-tqdm"
+        command = f"{given} --dataset-path {exported.path(format)} --dataset-name {words} {saved}"
+        done = subprocess.run(
+            [sys.executable, "-c", BENCH_SERVE, *command.split()], capture_output=True, text=True, check=False
+        )
+    assert done.returncode == 0, done.stderr
+    found, ours = json.loads((tmp_path / "found.json").read_text()), exported.trace()
+    assert (found["completed"], found["failed"]) == (SOME, 0)
+    assert found["total_input_tokens"] == ours.prompt_tokens[:SOME].sum()
+    assert found["total_output_tokens"] == ours.output_tokens[:SOME].sum()
 
 
 def test_our_own_importer_reads_the_same_blocks(exported):

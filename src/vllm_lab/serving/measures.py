@@ -29,6 +29,13 @@ METRICS = {
     "total_throughput": Metric("tokens/s", "prompt and output tokens of completed requests / duration"),
     "goodput": Metric("requests/s", "completed requests that meet every limit / duration"),
     "within_limits": Metric("fraction", "of the requests sent, those that meet every limit"),
+    "steady_output_throughput": Metric(
+        "tokens/s",
+        "chunks that came in the steady state / its seconds: from the arrival that ends the first "
+        "quarter of all to the one that begins the last",
+    ),
+    "steady_ttft_p50": Metric("s", "ttft_p50 of the requests that arrived in the steady state"),
+    "steady_e2e_p50": Metric("s", "e2e_p50 of the requests that arrived in the steady state"),
     **{
         f"{time}_{name}": Metric("s", f"{words}, {title}")
         for time, words in TIMES.items()
@@ -78,7 +85,23 @@ def measures(answers: Sequence[Answer], limits: LatencyLimits) -> dict[str, Valu
         "total_throughput": per_second(prompt + output),
         "goodput": per_second(good),
         "within_limits": good / len(answers),
+        **_steady(answers),
         **_latencies(complete),
+    }
+
+
+def _steady(answers: Sequence[Answer]) -> dict[str, float | None]:
+    """Of a replay without its beginning, while the server fills, and its end, while it drains."""
+    ordered = sorted(answers, key=lambda answer: answer.sent)
+    quarter = len(ordered) // 4
+    middle = ordered[quarter : len(ordered) - quarter]
+    start, end = middle[0].sent, middle[-1].sent
+    chunks = sum(start <= chunk < end for answer in answers for chunk in answer.chunks)
+    complete = [answer for answer in middle if answer.e2e is not None]
+    return {
+        "steady_output_throughput": chunks / (end - start) if end > start else None,
+        "steady_ttft_p50": Distribution.of([answer.ttft for answer in complete]).percentile(50),
+        "steady_e2e_p50": Distribution.of([answer.e2e for answer in complete]).percentile(50),
     }
 
 

@@ -29,6 +29,7 @@ _THROUGHPUTS = {
     "total_throughput": ("All tokens", "tokens/s"),
     "goodput": ("Goodput", "requests/s"),
     "within_limits": ("Within the limits", "fraction"),
+    "steady_output_throughput": ("Output tokens, steady state", "tokens/s"),
 }
 _PREDICTIONS = {
     "scheduler": "vLLM's scheduler in virtual time",
@@ -171,7 +172,8 @@ def _throughput_table(found: JsonResult) -> Table:
     }
     caption = text(
         "Completed requests and their tokens per second, from the first request sent to the last chunk of "
-        "all. Goodput counts the requests that keep all of TTFT ≤ {ttft}, TPOT ≤ {tpot} and E2E ≤ {e2e}.",
+        "all. Goodput counts the requests that keep all of TTFT ≤ {ttft}, TPOT ≤ {tpot} and E2E ≤ {e2e}. "
+        "Steady state: without the first and the last quarter of the arrivals.",
         **limits,
     )
     return Table("server-throughput", caption, columns, rows)
