@@ -20,6 +20,7 @@ from vllm_lab.engine.settings import EngineSettings
 from vllm_lab.errors import LabError
 from vllm_lab.oracle.engine import TracedRequest
 from vllm_lab.oracle.scheduler import vllm_version
+from vllm_lab.processes import die_with_parent
 
 Result = TypeVar("Result")
 
@@ -40,8 +41,7 @@ class EngineProcess:
         """`place`: the one of `devices` that it is bound to; None: the process's own."""
         vllm_version()  # where there is none, that is found out before a process is started
         self._settings = settings
-        bound = () if place is None else (settings.device, place)
-        self._pool = ProcessPoolExecutor(1, get_context("spawn"), _bind if bound else None, bound)
+        self._pool = ProcessPoolExecutor(1, get_context("spawn"), _begin, (settings.device, place))
         try:
             self.environment: dict[str, Any] = self._call(_start, settings)
         except BaseException:
@@ -93,7 +93,10 @@ def devices(device: str) -> list[str]:
 _ENGINE: list[Engine] = []
 
 
-def _bind(device: str, place: str) -> None:
+def _begin(device: str, place: str | None) -> None:
+    die_with_parent()
+    if place is None:
+        return
     if device == "cpu":
         os.sched_setaffinity(0, {int(place)})
     else:

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -18,6 +19,7 @@ import httpx
 from vllm_lab.engine import engine
 from vllm_lab.engine.settings import EngineSettings
 from vllm_lab.errors import LabError
+from vllm_lab.processes import die_with_parent
 
 MODEL = "model"  # the name that requests give
 FORCED = "vllm_lab.engine.forced_plugin:ForcedTokens"
@@ -105,6 +107,7 @@ class VllmServer:
                 stderr=subprocess.STDOUT,
                 env=_environment(),
                 start_new_session=True,
+                preexec_fn=partial(die_with_parent, signal.SIGTERM),
             )
 
     def _wait_until_healthy(self) -> None:
