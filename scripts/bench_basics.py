@@ -7,22 +7,12 @@ the same files, status not_run.
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from vllm_lab import console
-from vllm_lab.bench import basics
-from vllm_lab.bench.flags import (
-    busy_threads,
-    parameters_of,
-    parser_of,
-    repeats_of,
-    requests_of,
-    settings_of,
-)
-from vllm_lab.bench.result import not_run
+from vllm_lab.bench import basics, flags
 from vllm_lab.bench.worker import EngineProcess
 from vllm_lab.bench.workload import poisson
-from vllm_lab.errors import Unavailable
-from vllm_lab.files import write_json
 
 WORKLOAD = {
     "sequences": int,
@@ -35,34 +25,22 @@ WORKLOAD = {
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    parser = parser_of(__doc__, **WORKLOAD)
+    parser = flags.parser_of(__doc__, **WORKLOAD)
     for test in basics.TESTS:
         parser.add_argument(f"--{test.id}", type=Path, required=True, help="JSON to write")
     args = parser.parse_args(argv)
-    parameters = parameters_of(args, *WORKLOAD)
-    batch = requests_of(args, args.sequences, args.seed)
-    arriving = poisson(requests_of(args, args.loaded_requests, args.seed + 1), args.rate, args.seed)
-    settings = settings_of(args, batch, arriving)
-    try:
-        with EngineProcess(settings) as engine:
-            found = basics.accounts(
-                engine,
-                args.model_dir,
-                args.device,
-                parameters,
-                batch,
-                arriving,
-                repeats_of(args),
-                busy_threads(args),
+    parameters = flags.parameters_of(args, *WORKLOAD)
+    batch = flags.requests_of(args, args.sequences, args.seed)
+    arriving = poisson(flags.requests_of(args, args.loaded_requests, args.seed + 1), args.rate, args.seed)
+
+    def measure() -> list[dict[str, Any]]:
+        repeats, threads = flags.repeats_of(args), flags.busy_threads(args)
+        with EngineProcess(flags.settings_of(args, batch, arriving)) as engine:
+            return basics.accounts(
+                engine, args.model_dir, args.device, parameters, batch, arriving, repeats, threads
             )
-    except Unavailable as missing:
-        console.log(f"not run: {missing}")
-        found = {
-            test.id: not_run(test.of(args.prompts), args.device, parameters, str(missing))
-            for test in basics.TESTS
-        }
-    for name, document in found.items():
-        write_json(getattr(args, name), document)
+
+    flags.write(args, parameters, {getattr(args, test.id): test for test in basics.TESTS}, measure)
 
 
 if __name__ == "__main__":

@@ -7,22 +7,13 @@ not_run.
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from vllm_lab import console
-from vllm_lab.bench import prefix_cache
-from vllm_lab.bench.flags import (
-    busy_threads,
-    parameters_of,
-    parser_of,
-    repeats_of,
-    requests_of,
-    settings_of,
-    vocabulary_of,
-)
-from vllm_lab.bench.result import GENERATED, not_run
+from vllm_lab.bench import flags
+from vllm_lab.bench.prefix_cache import TEST, account
+from vllm_lab.bench.result import GENERATED
 from vllm_lab.bench.workload import with_shared_prefix
-from vllm_lab.errors import Unavailable
-from vllm_lab.files import write_json
 
 WORKLOAD = {
     "requests": int,
@@ -35,22 +26,22 @@ WORKLOAD = {
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    parser = parser_of(__doc__, **WORKLOAD)
+    parser = flags.parser_of(__doc__, **WORKLOAD)
     parser.add_argument("--output", type=Path, required=True, help="JSON to write")
     args = parser.parse_args(argv)
-    parameters = parameters_of(args, *WORKLOAD)
-    requests = requests_of(args, args.requests, args.seed)
+    parameters = flags.parameters_of(args, *WORKLOAD)
+    requests = flags.requests_of(args, args.requests, args.seed)
     if args.prompts == GENERATED:
+        vocabulary = flags.vocabulary_of(args)
         requests = with_shared_prefix(
-            requests, args.sharing_requests, args.shared_prompt, vocabulary_of(args), args.seed
+            requests, args.sharing_requests, args.shared_prompt, vocabulary, args.seed
         )
-    settings = settings_of(args, requests)
-    try:
-        found = prefix_cache.account(settings, parameters, requests, repeats_of(args), busy_threads(args))
-    except Unavailable as missing:
-        console.log(f"not run: {missing}")
-        found = not_run(prefix_cache.TEST.of(args.prompts), args.device, parameters, str(missing))
-    write_json(args.output, found)
+
+    def measure() -> list[dict[str, Any]]:
+        settings, repeats = flags.settings_of(args, requests), flags.repeats_of(args)
+        return [account(settings, parameters, requests, repeats, flags.busy_threads(args))]
+
+    flags.write(args, parameters, {args.output: TEST}, measure)
 
 
 if __name__ == "__main__":

@@ -98,8 +98,8 @@ def accounts(
     arriving: Sequence[TracedRequest],
     repeats: Repeats,
     threads: int,
-) -> dict[str, dict[str, Any]]:
-    """Test id -> its document. `arriving`: under load; the first single_requests of the batch go alone."""
+) -> list[dict[str, Any]]:
+    """The documents of TESTS. `arriving`: under load; the first single_requests of the batch go alone."""
     config = engine.environment["config"]
     weights = memory.checkpoint_bytes(model_dir, config["model_config"]["dtype"])
     singles = batch[: parameters["single_requests"]]
@@ -111,19 +111,18 @@ def accounts(
     batches = repeats.run(once, THROUGHPUT.headline, threads)
     latencies = repeats.run(lambda: _latencies(engine, singles, arriving), LATENCY.headline, threads)
     checks = _memory_checks(model_dir, config, batches[0].values)
-    runs = {THROUGHPUT: batches, LATENCY: latencies, MEMORY: batches}
-    return {
-        test.id: measured(
+    return [
+        measured(
             test.of(parameters["prompts"]),
             device,
             parameters,
             {"engine": engine.environment},
-            [run.of(test.metrics) for run in found],
+            [run.of(test.metrics) for run in runs],
             repeats,
             checks if test is MEMORY else (),
         )
-        for test, found in runs.items()
-    }
+        for test, runs in zip(TESTS, (batches, latencies, batches), strict=True)
+    ]
 
 
 def _batch(replayed: Replayed, requests: Sequence[TracedRequest], weights: int | None, held: int) -> Measured:

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from vllm_lab import console
 from vllm_lab.bench.repeats import Repeats
-from vllm_lab.bench.result import GENERATED, PROMPTS
+from vllm_lab.bench.result import GENERATED, PROMPTS, Test, not_run
 from vllm_lab.bench.workload import ample_limits, sharegpt, uniform
 from vllm_lab.engine.settings import EngineSettings
-from vllm_lab.files import read_json
+from vllm_lab.errors import Unavailable
+from vllm_lab.files import read_json, write_json
 from vllm_lab.model.shape import shape_of
 from vllm_lab.oracle.engine import TracedRequest
 
@@ -71,6 +72,23 @@ def settings_of(args: argparse.Namespace, *workloads: Sequence[TracedRequest]) -
         load_format=args.load_format,
         threads=console.threads(),
     )
+
+
+def write(
+    args: argparse.Namespace,
+    parameters: dict[str, Any],
+    outputs: dict[Path, Test],
+    measure: Callable[[], Sequence[dict[str, Any]]],
+) -> None:
+    """Write the documents that `measure` gives, one for each of `outputs`, or why it could not measure."""
+    try:
+        found = measure()
+    except Unavailable as missing:
+        console.log(f"not run: {missing}")
+        tests = [test.of(args.prompts) for test in outputs.values()]
+        found = [not_run(test, args.device, parameters, str(missing)) for test in tests]
+    for path, document in zip(outputs, found, strict=True):
+        write_json(path, document)
 
 
 def busy_threads(args: argparse.Namespace) -> int:

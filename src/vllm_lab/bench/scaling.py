@@ -31,9 +31,8 @@ HOW = f"time.perf_counter from {SPAN}"
 KIND = {"cpu": "core", "cuda": "GPU"}  # what a device is
 
 
-def single(counts: Sequence[int]) -> Test:
+def single(_: Sequence[int]) -> Test:
     """One device doing the work of strong scaling."""
-    del counts
     method = f"The work of strong scaling on one device. {THROUGHPUT.method}"
     return Test("single_device", "One device", method, CLOCK, THROUGHPUT.metrics, THROUGHPUT.headline)
 
