@@ -17,7 +17,7 @@ from vllm_lab.engine.engine import Engine
 from vllm_lab.engine.measured import Measured
 from vllm_lab.engine.replay import replay
 from vllm_lab.engine.settings import EngineSettings
-from vllm_lab.errors import LabError
+from vllm_lab.errors import LabError, Unavailable
 from vllm_lab.oracle.engine import TracedRequest
 from vllm_lab.oracle.scheduler import vllm_version
 from vllm_lab.processes import die_with_parent
@@ -79,12 +79,18 @@ class EngineProcess:
 
 
 def devices(device: str) -> list[str]:
-    """What EngineProcess can be bound to: the job's cores, or the GPUs that this process sees."""
+    """What EngineProcess can be bound to: the job's cores, or the GPUs that this process sees.
+
+    Unavailable where there is none, or no vLLM to run on it.
+    """
+    vllm_version()
     if device == "cpu":
         return [str(core) for core in sorted(os.sched_getaffinity(0))][: console.threads()]
     import torch
 
     count = torch.cuda.device_count()
+    if not count:
+        raise Unavailable("no GPU is seen")
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
     return visible.split(",")[:count] if visible else [str(number) for number in range(count)]
 
