@@ -159,7 +159,10 @@ def command(settings: EngineSettings) -> list[str]:
 def _environment() -> dict[str, str]:
     source = Path(__file__).parents[2]  # where FORCED is imported from
     path = os.pathsep.join(filter(None, (str(source), os.environ.get("PYTHONPATH"))))
-    return os.environ | {
+    # vLLM binds its worker to all cores but one, which it leaves to the server. As many OpenMP threads as the
+    # job has cores would then outnumber the worker's, and spin against each other.
+    own = {name: value for name, value in os.environ.items() if name != "OMP_NUM_THREADS"}
+    return own | {
         "PYTHONPATH": path,
         "HF_HUB_OFFLINE": "1",
         "VLLM_CONFIGURE_LOGGING": "1",  # which vllm_lab.oracle switches off in this process
