@@ -11,7 +11,10 @@ PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
 
 def die_with_parent(number: int = signal.SIGKILL) -> None:
-    """Have this process sent signal `number` when its parent has died, by SIGKILL too. Only Linux can."""
+    """Have this process sent signal `number` when its parent has died, by SIGKILL too. Only Linux can.
+
+    It is also sent when the thread ends that started this process (man 2 PR_SET_PDEATHSIG).
+    """
     if sys.platform != "linux":
         return
     parent = os.getppid()

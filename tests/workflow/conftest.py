@@ -54,7 +54,8 @@ class Project:
             command, cwd=self.root, env={**given, **environment}, text=True, check=False,
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
         )  # fmt: skip
-        assert not check or done.returncode == 0, done.stdout[-6000:]
+        failure = done.stdout.find("Error in rule")
+        assert not check or done.returncode == 0, done.stdout[failure:][:9000]
         return done
 
     def planned(self, settings: str = "") -> set[str]:

@@ -97,15 +97,15 @@ PAIRS = {
 
 @contextmanager
 def side_by_side(settings: Mapping[str, EngineSettings]) -> Iterator[dict[str, EngineProcess]]:
-    """Engines by name. On a GPU they divide its memory among them."""
+    """Engines by name. On a GPU they divide its memory among them, and start one after the other."""
+    engines = {}
     with ExitStack() as stack:
-        share = 0.9 / len(settings)
-        yield {
-            name: stack.enter_context(
-                EngineProcess(replace(own, memory_share=share if own.device == "cuda" else None))
-            )
-            for name, own in settings.items()
-        }
+        for name, own in settings.items():
+            share = 0.9 / len(settings) if own.device == "cuda" else None
+            engines[name] = stack.enter_context(EngineProcess(replace(own, memory_share=share)))
+            if share is not None:
+                _ = engines[name].environment  # is there once it has started
+        yield engines
 
 
 def warm_up(engines: Mapping[str, EngineProcess], requests: Sequence[TracedRequest]) -> None:

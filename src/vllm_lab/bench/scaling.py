@@ -88,7 +88,8 @@ def accounts(
     ]
     share = parameters["sequences_per_device"]
     with ExitStack() as stack:
-        engines = _start(stack, settings, there[: counts[-1]])
+        own = replace(settings, threads=1) if settings.device == "cpu" else settings
+        engines = [stack.enter_context(EngineProcess(own, place)) for place in there[: counts[-1]]]
         for engine in engines:
             engine.warm_up(fixed)
         work = dict.fromkeys(counts, fixed)
@@ -107,13 +108,6 @@ def accounts(
         document = measured(test, settings.device, parameters, environments, own, repeats)
         documents.append(document | {"parts_not_run": [] if make is single else lacking})
     return documents
-
-
-def _start(stack: ExitStack, settings: EngineSettings, there: Sequence[str]) -> list[EngineProcess]:
-    """An engine for each device, all starting at once; those that came up are stopped with the stack."""
-    own = replace(settings, threads=1) if settings.device == "cpu" else settings
-    with ThreadPoolExecutor(len(there)) as pool:
-        return list(pool.map(lambda place: stack.enter_context(EngineProcess(own, place)), there))
 
 
 def _measure(

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from multiprocessing import get_context
 from typing import Any, TypeVar
@@ -35,25 +36,31 @@ class Replayed:
 
 
 class EngineProcess:
-    """A running engine. A context manager; Unavailable and LabError as of Engine."""
+    """An engine that starts at once; whoever asks it for something waits for that. A context manager.
+
+    Unavailable and LabError as of Engine: where there is no vLLM at once, else from whatever is asked first.
+    """
 
     def __init__(self, settings: EngineSettings, place: str | None = None) -> None:
         """`place`: the one of `devices` that it is bound to; None: the process's own."""
         vllm_version()  # where there is none, that is found out before a process is started
         self._settings = settings
         self._pool = ProcessPoolExecutor(1, get_context("spawn"), _begin, (settings.device, place))
-        try:
-            self.environment: dict[str, Any] = self._call(_start, settings)
-        except BaseException:
-            self._pool.shutdown()
-            raise
+        # From this thread, which lasts: a process of a thread that ends would end with it (die_with_parent).
+        self._started = self._pool.submit(_start, settings)
 
     def __enter__(self) -> EngineProcess:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._pool.submit(_stop)
+        with suppress(BrokenProcessPool):
+            self._pool.submit(_stop)
         self._pool.shutdown()
+
+    @property
+    def environment(self) -> dict[str, Any]:
+        """What Engine.environment says, and on how many cores."""
+        return _result(self._started)
 
     def warm_up(self, requests: Sequence[TracedRequest]) -> Replayed:
         """As many of `requests` as run at once, untimed: kernels of the sizes to come are made and kept."""
@@ -72,10 +79,15 @@ class EngineProcess:
         return replayed
 
     def _call(self, function: Callable[..., Result], *arguments: object) -> Result:
-        try:
-            return self._pool.submit(function, *arguments).result()
-        except BrokenProcessPool as error:
-            raise LabError("the engine's process died; its last words stand above in the log") from error
+        _result(self._started)
+        return _result(self._pool.submit(function, *arguments))
+
+
+def _result(future: Future[Result]) -> Result:
+    try:
+        return future.result()
+    except BrokenProcessPool as error:
+        raise LabError("the engine's process died; its last words stand above in the log") from error
 
 
 def devices(device: str) -> list[str]:
