@@ -50,7 +50,11 @@ rule bench_basics:
         device=DEVICE,
     conda:
         VLLM_ENVIRONMENT
+    container:
+        VLLM_CONTAINER
     threads: ALL_CORES
+    resources:
+        **measured(),
     params:
         flags=bench_flags("basics"),
     message:
@@ -84,7 +88,11 @@ rule bench_prefix_cache:
         device=DEVICE,
     conda:
         VLLM_ENVIRONMENT
+    container:
+        VLLM_CONTAINER
     threads: ALL_CORES
+    resources:
+        **measured(),
     params:
         flags=bench_flags("prefix_cache"),
     message:
@@ -119,7 +127,11 @@ rule bench_pair:
         test="|".join(BENCH_PAIRS),
     conda:
         VLLM_ENVIRONMENT
+    container:
+        VLLM_CONTAINER
     threads: ALL_CORES
+    resources:
+        **measured(),
     params:
         flags=bench_flags("pairs"),
     message:

@@ -25,7 +25,11 @@ rule calibrate:
         "results/benchmarks/calibrate.tsv"
     conda:
         VLLM_ENVIRONMENT
+    container:
+        VLLM_CONTAINER
     threads: ALL_CORES
+    resources:
+        **measured(),
     params:
         device=DEVICE,
         flags=flags(config["calibration"]),

@@ -27,6 +27,8 @@ rule oracle:
         trace="|".join(MODES),
     conda:
         VLLM_ENVIRONMENT
+    container:
+        VLLM_CONTAINER
     params:
         limits=limit_flags(),
         memory=[

@@ -24,7 +24,11 @@ rule server_replay:
         "results/benchmarks/server_replay.tsv"
     conda:
         VLLM_ENVIRONMENT
+    container:
+        VLLM_CONTAINER
     threads: ALL_CORES
+    resources:
+        **measured(),
     params:
         device=DEVICE,
         flags=flags(config["serving"]),
