@@ -15,10 +15,12 @@ from vllm_lab.exports.formats import FORMATS
 from vllm_lab.provenance.adopt import adopt
 from vllm_lab.provenance.sources import code_of
 
-# Jobs run this environment's python and this checkout's modules, whatever else is on the path.
+# Jobs run this environment's python and this checkout's modules, whatever else is on the path. What they say goes to
+# their logs, and to the terminal too unless a logger plugin (--logger rich) draws there.
 os.environ.update(
     PATH=os.pathsep.join([str(Path(sys.executable).parent), *os.get_exec_path()]),
     PYTHONPATH=str(ROOT / "src"),
+    VLLM_LAB_ECHO="no" if workflow.output_settings.log_handler_settings else "yes",
 )
 
 try:

@@ -4,6 +4,7 @@ The job runs in a fixed environment (time zone, locale, hash seed, thread counts
 on its inputs alone. No document is written for a job that fails, so no result can exist with a false one.
 """
 
+import ctypes
 import os
 import resource
 import shlex
@@ -48,6 +49,7 @@ def run(job: Job) -> int:
     Raises LabError when after a success an output is missing or does not fit its schema, or when an input
     changed while the job ran.
     """
+    _end_with_the_workflow()
     sources = (*job.inputs, *job.code, *job.environment)
     before = _hashes(sources)
     stamps = _stamps(sources)
@@ -108,6 +110,13 @@ def command_params(command: Sequence[str], paths: Iterable[str]) -> dict[str, An
     }
 
 
+def _end_with_the_workflow() -> None:
+    """Have Linux send SIGTERM when our parent dies: a killed workflow's jobs must not outlive it."""
+    if sys.platform == "linux":
+        set_parent_death_signal = 1  # PR_SET_PDEATHSIG of prctl(2)
+        ctypes.CDLL(None).prctl(set_parent_death_signal, signal.SIGTERM)
+
+
 def _seed(command: Sequence[str]) -> int | None:
     values = [after for flag, after in pairwise(command) if flag == "--seed"]
     return int(values[0]) if values else None
@@ -125,7 +134,7 @@ def _stamps(paths: Sequence[str]) -> dict[str, tuple[int, int]]:
 
 
 def _execute(job: Job) -> int:
-    """Run the command; its output goes to the job's log and, line by line, to our stderr."""
+    """Run the command; its output goes to the job's log and, unless VLLM_LAB_ECHO=no, to our stderr."""
     python = [sys.executable, *job.command[1:]] if job.command[0] == "python" else list(job.command)
     Path(job.log).parent.mkdir(parents=True, exist_ok=True)
     with Path(job.log).open("wb") as log:
@@ -156,13 +165,15 @@ def _execute(job: Job) -> int:
 
 def _copy_lines(source: BinaryIO, log: BinaryIO, label: str) -> None:
     """Copy to the log and to stderr; a progress bar's carriage returns become line ends."""
+    echo = os.environ.get("VLLM_LAB_ECHO") != "no"
     for chunk in source:
         for line in chunk.replace(b"\r\n", b"\n").split(b"\r"):
             text = line.rstrip(b"\n")
             if text:
                 log.write(text + b"\n")
                 log.flush()
-                sys.stderr.write(f"[{label}] {text.decode(errors='replace')}\n")
+                if echo:
+                    sys.stderr.write(f"[{label}] {text.decode(errors='replace')}\n")
 
 
 def _environment(job: Job) -> dict[str, str]:
