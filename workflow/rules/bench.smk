@@ -14,6 +14,7 @@ rule bench_code_quality:
         "results/logs/bench_code_quality.log",
     benchmark:
         "results/benchmarks/bench_code_quality.tsv"
+    localrule: True
     conda:
         ENVIRONMENT
     params:
@@ -164,6 +165,7 @@ rule bench_figures:
         "results/logs/bench_figures.log",
     benchmark:
         "results/benchmarks/bench_figures.tsv"
+    localrule: True
     conda:
         ENVIRONMENT
     message:

@@ -65,6 +65,7 @@ rule calibration_figures:
         "results/logs/calibration_figures.log",
     benchmark:
         "results/benchmarks/calibration_figures.tsv"
+    localrule: True
     conda:
         ENVIRONMENT
     message:

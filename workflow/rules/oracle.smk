@@ -95,6 +95,7 @@ rule scheduling_figures:
         "results/logs/scheduling_figures.log",
     benchmark:
         "results/benchmarks/scheduling_figures.tsv"
+    localrule: True
     conda:
         ENVIRONMENT
     message:

@@ -62,6 +62,7 @@ rule server_figures:
         "results/logs/server_figures.log",
     benchmark:
         "results/benchmarks/server_figures.tsv"
+    localrule: True
     conda:
         ENVIRONMENT
     message:
