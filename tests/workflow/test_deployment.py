@@ -1,4 +1,4 @@
-"""Conda and containers as Snakemake asks for them; stand-ins take the calls, as the real ones need the network."""
+"""Conda and containers as Snakemake asks for them; stand-ins take the calls: the real ones need a network."""
 
 import os
 from pathlib import Path
