@@ -26,6 +26,7 @@ PARTS = (
     "results/README.md",
 )
 PRESET = "workflow/presets/small.yaml"
+DOWNLOADED = ("results/README.md", "results/data/sharegpt", "results/model/", "results/benchmarks/")
 
 
 @dataclass(frozen=True)
@@ -67,6 +68,13 @@ class Project:
             return set()
         table = text[text.index("Job stats:") : text.index("total")]
         return set(re.findall(r"^(\w+) +\d+$", table, re.MULTILINE)) - {"report"}
+
+    def forget_results(self, *kept: str) -> None:
+        """Delete all results but downloads, timings and those whose paths begin with one of `kept`."""
+        results = [path for path in (self.root / "results").rglob("*") if path.is_file()]
+        for path in results:
+            if not path.relative_to(self.root).as_posix().startswith((*DOWNLOADED, *kept)):
+                path.unlink()
 
 
 def copy_sources(target: Path) -> Project:

@@ -119,7 +119,7 @@ def single_node() -> Iterator[Slurm]:
         try:
             yield slurm
         finally:
-            slurm.ask("scancel", "--full", "--signal=KILL", f"--nodelist={NODE}")
+            slurm.ask("scancel", "--user", getpass.getuser())
             _wait(slurm, "the end of the jobs", lambda: not slurm.ask("squeue", "--noheader"))
 
 

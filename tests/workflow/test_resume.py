@@ -28,20 +28,13 @@ TARGETS = [
     "results/mini/v4_prefix.multi_turn.scarce.json",
     "results/traces/summary.json",
 ]
-DOWNLOADED = ("results/README.md", "results/data/sharegpt", "results/model/")
 
 
 @pytest.fixture
 def fresh(project) -> Project:
     """The project with its downloads, before anything was made of them."""
-    forget_results(project)
+    project.forget_results()
     return project
-
-
-def forget_results(project: Project) -> None:
-    for path in [path for path in (project.root / "results").rglob("*") if path.is_file()]:
-        if not path.relative_to(project.root).as_posix().startswith((*DOWNLOADED, "results/benchmarks/")):
-            path.unlink()
 
 
 def session_of(run: subprocess.Popen[str]) -> list[int]:
@@ -93,7 +86,7 @@ def test_killed_at_random_moments_it_ends_with_the_same_bytes(fresh, finished):
         if ended_by(run, moments.uniform(1, 12)):
             assert run.returncode == 0
             assert_complete(fresh, finished)
-            forget_results(fresh)
+            fresh.forget_results()
             continue
         kill_all(run)
         kills += 1

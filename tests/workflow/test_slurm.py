@@ -28,9 +28,6 @@ TARGETS = [
     "results/traces/summary.json",
 ]
 GPU_TARGET = "results/bench/cuda/throughput.json"
-# What needs the network, and a trace that nothing here is made from, stay as they were made locally.
-MADE_LOCALLY = ("results/README.md", "results/benchmarks/", "results/data/sharegpt", "results/model/",
-                "results/traces/mooncake", "results/traces/import_trace")  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -51,9 +48,7 @@ class Story:
 def story(finished, tmp_path_factory) -> Story:
     project = Project(tmp_path_factory.mktemp("slurm") / "project")
     shutil.copytree(finished.root, project.root, symlinks=True)
-    for path in [path for path in (project.root / "results").rglob("*") if path.is_file()]:
-        if not path.relative_to(project.root).as_posix().startswith(MADE_LOCALLY):
-            path.unlink()
+    project.forget_results("results/traces/mooncake", "results/traces/import_trace")
     with single_node() as slurm:
         run = start(project, slurm, *TARGETS[:1], GPU_TARGET)
         killed = kill_when_it_runs("tokens", project, slurm, run)
