@@ -71,11 +71,12 @@ def assert_no_document_covers_half_a_file(project: Project) -> None:
 
 
 def assert_complete(project: Project, finished: Project) -> None:
-    """Everything made is what an undisturbed run makes, and has its document."""
+    """Everything made is what an undisturbed run makes and has its document; nothing else is left."""
     undisturbed, made = repeatable(finished.root), repeatable(project.root)
     assert made.keys() > set(TARGETS)
     assert [path for path in made if made[path] != undisturbed[path]] == []
     assert verify(project.root) == []
+    assert list((project.root / "results").rglob("*.partial")) == []
 
 
 def test_killed_at_random_moments_it_ends_with_the_same_bytes(fresh, finished):
