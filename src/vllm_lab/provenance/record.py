@@ -49,7 +49,7 @@ def run(job: Job) -> int:
     Raises LabError when after a success an output is missing or does not fit its schema, or when an input
     changed while the job ran.
     """
-    _end_with_the_workflow()
+    _end_with_parent()
     sources = (*job.inputs, *job.code, *job.environment)
     before = _hashes(sources)
     stamps = _stamps(sources)
@@ -110,8 +110,8 @@ def command_params(command: Sequence[str], paths: Iterable[str]) -> dict[str, An
     }
 
 
-def _end_with_the_workflow() -> None:
-    """Have Linux send SIGTERM when our parent dies: a killed workflow's jobs must not outlive it."""
+def _end_with_parent() -> None:
+    """Have Linux send SIGTERM when our parent dies: the jobs of a killed workflow must not outlive it."""
     if sys.platform == "linux":
         set_parent_death_signal = 1  # PR_SET_PDEATHSIG of prctl(2)
         ctypes.CDLL(None).prctl(set_parent_death_signal, signal.SIGTERM)
@@ -146,6 +146,7 @@ def _execute(job: Job) -> int:
             stderr=subprocess.STDOUT,
             stdin=subprocess.DEVNULL,
             env=_environment(job),
+            preexec_fn=_end_with_parent,
         )
         previous = signal.signal(signal.SIGTERM, lambda *_: child.terminate())
         try:
