@@ -28,8 +28,8 @@ $(VENV)/installed: envs/$(ENVIRONMENT).lock pyproject.toml
 
 env: $(VENV)/installed  ## make the locked environment in .venv
 
-report: env  ## run the whole pipeline: results/report/index.html
-	$(BIN)/snakemake --cores $(CORES) report
+report: env  ## run the whole pipeline: results/report/index.html; bars in a terminal, plain lines elsewhere
+	$(BIN)/snakemake --cores $(CORES) report $$([ -t 2 ] && echo --logger rich)
 	@echo "Open results/report/index.html"
 
 test: env  ## run all tests, on small real data

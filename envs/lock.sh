@@ -6,7 +6,7 @@
 # environments are installed from the locks with `pip install --no-deps`.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-compile() { uv pip compile "$@" --generate-hashes --no-header --no-annotate --no-emit-index-url --no-emit-find-links --quiet; }
+compile() { uv pip compile "$@" --override envs/overrides.txt --generate-hashes --no-header --no-annotate --no-emit-index-url --no-emit-find-links --quiet; }
 linux=(--python-version 3.11 --python-platform x86_64-manylinux_2_35)
 
 # Where pip looks for PyTorch's CPU build, uv must be told to look too.

@@ -1,6 +1,7 @@
 """Reading and writing files so that nothing half-written and nothing machine-dependent is left behind."""
 
 import csv
+import glob
 import hashlib
 import json
 import os
@@ -14,9 +15,14 @@ from vllm_lab.errors import LabError
 
 @contextmanager
 def atomic_path(path: str | os.PathLike) -> Iterator[Path]:
-    """Yield a temporary path beside `path`; rename it to `path` on success, remove it on failure."""
+    """Yield a temporary path beside `path`; rename it to `path` on success, remove it on failure.
+
+    What a writer that was killed left of it goes too: nothing here has two writers at a time.
+    """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
+    for left in path.parent.glob(f".{glob.escape(path.name)}.*.partial"):
+        left.unlink(missing_ok=True)
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
         yield partial

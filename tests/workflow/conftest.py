@@ -5,8 +5,10 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -24,6 +26,7 @@ PARTS = (
     "results/README.md",
 )
 PRESET = "workflow/presets/small.yaml"
+DOWNLOADED = ("results/README.md", "results/data/sharegpt", "results/model/", "results/benchmarks/")
 
 
 @dataclass(frozen=True)
@@ -32,31 +35,31 @@ class Project:
 
     root: Path
 
-    def snakemake(
-        self, *arguments: str, settings: str = "", check: bool = True, **environment: str
-    ) -> subprocess.CompletedProcess[str]:
-        """Run snakemake with the small preset and `settings` (YAML) over it; all it prints is in `stdout`."""
+    def start(
+        self,
+        *arguments: str,
+        settings: str = "",
+        where: Sequence[str] = ("--cores", "2"),
+        own_session: bool = False,
+        into: int = subprocess.PIPE,
+        **environment: str,
+    ) -> subprocess.Popen[str]:
+        """Start snakemake with the small preset and `settings` (YAML) over it; `stdout` has all it prints."""
         own = self.root / "settings.yaml"
         own.write_text(settings or "{}")
-        command = [
-            sys.executable,
-            "-m",
-            "snakemake",
-            "--cores",
-            "2",
-            *arguments,
-            "--configfile",
-            PRESET,
-            own.name,
-        ]
+        command = [sys.executable, "-m", "snakemake", *where, *arguments, "--configfile", PRESET, own.name]
         given = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
-        done = subprocess.run(
-            command, cwd=self.root, env={**given, **environment}, text=True, check=False,
-            stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        return subprocess.Popen(
+            command, cwd=self.root, env={**given, **environment}, text=True, start_new_session=own_session,
+            stdout=into, stderr=subprocess.STDOUT,
         )  # fmt: skip
-        failure = done.stdout.find("Error in rule")
-        assert not check or done.returncode == 0, done.stdout[failure:][:9000]
-        return done
+
+    def snakemake(self, *arguments: str, check: bool = True, **how: Any) -> subprocess.CompletedProcess[str]:
+        """Run snakemake to its end, as `start` starts it; all it prints is in `stdout`."""
+        with self.start(*arguments, **how) as run:
+            text, _ = run.communicate()
+        assert not check or run.returncode == 0, text[text.find("Error in rule") :][:9000]
+        return subprocess.CompletedProcess(run.args, run.returncode, text)
 
     def planned(self, settings: str = "") -> set[str]:
         """Names of the rules that a dry run of the report would execute, but for the report's own target."""
@@ -65,6 +68,13 @@ class Project:
             return set()
         table = text[text.index("Job stats:") : text.index("total")]
         return set(re.findall(r"^(\w+) +\d+$", table, re.MULTILINE)) - {"report"}
+
+    def forget_results(self, *kept: str) -> None:
+        """Delete all results but downloads, timings and those whose paths begin with one of `kept`."""
+        results = [path for path in (self.root / "results").rglob("*") if path.is_file()]
+        for path in results:
+            if not path.relative_to(self.root).as_posix().startswith((*DOWNLOADED, *kept)):
+                path.unlink()
 
 
 def copy_sources(target: Path) -> Project:

@@ -57,7 +57,8 @@ def test_the_default_is_the_reference_preset_but_for_think_times():
     ("path", "value", "parts"),
     [
         ("traces.rat", 2, ["traces.rat", "no such key", "did you mean 'rate'"]),
-        ("speed", 2, ["speed", "no such key", "allowed here: device, sharegpt, model, traces"]),
+        ("speed", 2, ["speed", "no such key", "allowed here: device, cluster, sharegpt, model"]),
+        ("cluster.gpu_model", "gpu:h100", ["cluster.gpu_model", "'gpu:h100'", "without quotes or colons"]),
         ("traces.rate", 0, ["traces.rate", "found 0", "more than 0"]),
         ("traces.rate", "fast", ["traces.rate", "found 'fast'", "number"]),
         ("traces.think_time.distribution", "normal", ["distribution", "'normal'", "fixed | exponential"]),

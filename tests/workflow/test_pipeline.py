@@ -16,6 +16,7 @@ import yaml
 from jsonschema import Draft202012Validator
 
 from tests.browser.chromium import installed, visit
+from tests.workflow.repeatable import repeatable
 from vllm_lab.files import sha256_file
 from vllm_lab.provenance import documents
 from vllm_lab.provenance.verify import verify
@@ -25,18 +26,6 @@ pytestmark = pytest.mark.pipeline
 ROOT = Path(__file__).parents[2]
 EXCERPT = "tests/fixtures/sharegpt_excerpt.json"
 HUB = {"repo": "me/mine", "revision": "0" * 40, "file": "data.json"}
-# The report tells of measured results too; all else that was not measured is the same on every run.
-TELLS_THE_RUN = {
-    f"results/report/{name}" for name in ("index.html", "report.md", "vllm_evaluation.md", "summary.json")
-}
-
-
-def repeatable(root: Path) -> dict[str, bytes]:
-    return {
-        path: (root / path).read_bytes()
-        for path, document in documents.collect(root).items()
-        if document.identity["kind"] != "measured" and path not in TELLS_THE_RUN
-    }
 
 
 def test_every_file_is_covered_by_one_document_and_every_hash_fits(finished):

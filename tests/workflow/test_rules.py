@@ -67,6 +67,16 @@ def test_every_table_and_every_json_of_a_rule_is_checked_against_a_schema(name):
         assert re.search(rf'checked=\[[^\]]*"{output}"', body), f"output {output} is not checked"
 
 
+@pytest.mark.parametrize("name", sorted(name for name in RULES if "VLLM_LOCK" in RULES[name]))
+def test_every_rule_that_runs_vllm_has_its_container_and_if_it_measures_a_machine_to_itself(name):
+    body = RULES[name]
+    assert "    container:\n        VLLM_CONTAINER\n" in body
+    assert "localrule" not in body
+    measures = 'kind="measured"' in body
+    assert measures == ("    threads: ALL_CORES\n" in body)
+    assert measures == bool(re.search(r"^        \*\*measured\(", body, re.MULTILINE))
+
+
 def test_only_common_defines_functions():
     for file in (*FILES, ROOT / "Snakefile"):
         if file.stem != "common":

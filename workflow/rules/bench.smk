@@ -14,6 +14,7 @@ rule bench_code_quality:
         "results/logs/bench_code_quality.log",
     benchmark:
         "results/benchmarks/bench_code_quality.tsv"
+    localrule: True
     conda:
         ENVIRONMENT
     params:
@@ -51,7 +52,11 @@ rule bench_basics:
         prompts=PROMPTS,
     conda:
         VLLM_ENVIRONMENT
+    container:
+        VLLM_CONTAINER
     threads: ALL_CORES
+    resources:
+        **measured(),
     params:
         flags=bench_flags("basics"),
     message:
@@ -86,7 +91,11 @@ rule bench_prefix_cache:
         prompts=PROMPTS,
     conda:
         VLLM_ENVIRONMENT
+    container:
+        VLLM_CONTAINER
     threads: ALL_CORES
+    resources:
+        **measured(),
     params:
         flags=bench_flags("prefix_cache"),
     message:
@@ -122,7 +131,11 @@ rule bench_pair:
         prompts=PROMPTS,
     conda:
         VLLM_ENVIRONMENT
+    container:
+        VLLM_CONTAINER
     threads: ALL_CORES
+    resources:
+        **measured(),
     params:
         flags=bench_flags("pairs"),
     message:
@@ -161,7 +174,11 @@ rule bench_scaling:
         prompts=PROMPTS,
     conda:
         VLLM_ENVIRONMENT
+    container:
+        VLLM_CONTAINER
     threads: ALL_CORES
+    resources:
+        **measured(gpus=max(BENCH[DEVICE]["scaling"]["devices"])),
     params:
         flags=bench_flags("scaling"),
     message:
@@ -194,6 +211,7 @@ rule bench_figures:
         "results/logs/bench_figures.log",
     benchmark:
         "results/benchmarks/bench_figures.tsv"
+    localrule: True
     conda:
         ENVIRONMENT
     message:

@@ -25,7 +25,11 @@ rule calibrate:
         "results/benchmarks/calibrate.tsv"
     conda:
         VLLM_ENVIRONMENT
+    container:
+        VLLM_CONTAINER
     threads: ALL_CORES
+    resources:
+        **measured(),
     params:
         device=DEVICE,
         flags=flags(config["calibration"]),
@@ -61,6 +65,7 @@ rule calibration_figures:
         "results/logs/calibration_figures.log",
     benchmark:
         "results/benchmarks/calibration_figures.tsv"
+    localrule: True
     conda:
         ENVIRONMENT
     message:

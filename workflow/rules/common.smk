@@ -15,10 +15,12 @@ from vllm_lab.exports.formats import FORMATS
 from vllm_lab.provenance.adopt import adopt
 from vllm_lab.provenance.sources import code_of
 
-# Jobs run this environment's python and this checkout's modules, whatever else is on the path.
+# Jobs run this environment's python and this checkout's modules, whatever else is on the path. What they say goes to
+# their logs, and to the terminal too unless a logger plugin (--logger rich) draws there.
 os.environ.update(
     PATH=os.pathsep.join([str(Path(sys.executable).parent), *os.get_exec_path()]),
     PYTHONPATH=str(ROOT / "src"),
+    VLLM_LAB_ECHO="no" if workflow.output_settings.log_handler_settings else "yes",
 )
 
 try:
@@ -39,10 +41,12 @@ if DEVICE == "auto":
     DEVICE = "cuda" if shutil.which("nvidia-smi") else "cpu"
 VLLM_LOCK = f"envs/{DEVICE}.lock"
 VLLM_ENVIRONMENT = f"../../envs/{DEVICE}.yaml"
+VLLM_CONTAINER = "envs/cuda.sif" if DEVICE == "cuda" else None  # for --sdm apptainer; envs/cuda.def makes it
 
 # Threads for measurements. All that this machine gives, so that no job runs beside them; where jobs go to a cluster
 # (no --cores), so many of a node's.
-ALL_CORES = workflow.resource_settings.cores or 16
+CLUSTER = config["cluster"]
+ALL_CORES = workflow.resource_settings.cores or CLUSTER["cores"]
 
 TOKENIZER = [
     f"results/model/{name}" for name in ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja")
@@ -78,6 +82,20 @@ def traced(rule, command, kind="deterministic", wildcards=(), checked=()):
         f" --outputs {{output:q}} --document {{output.prov:q}}{checks} --threads {{threads}} --log {{log:q}}"
         f" -- python {command}"
     )
+
+
+def measured(gpus=1):
+    """Resources of what measures vLLM: GPUs where the device is one (a number, or a function of the wildcards),
+    memory (MB), time (minutes) and, on a cluster, a node to itself. On one machine ALL_CORES keeps others away.
+    """
+    asked = {"mem_mb": CLUSTER["mem_mb"], "runtime": CLUSTER["runtime"]}
+    if CLUSTER["exclusive"]:
+        asked["slurm_extra"] = "--exclusive"
+    if DEVICE == "cuda":
+        asked["gpu"] = gpus
+        if CLUSTER["gpu_model"]:
+            asked["gpu_model"] = CLUSTER["gpu_model"]
+    return asked
 
 
 def flags(values):

