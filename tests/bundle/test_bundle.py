@@ -106,6 +106,11 @@ def test_a_stray_file_among_a_bundle_s_is_named(home, bundle):
     assert [(f.path, f.kind) for f in verify(home)] == [("results/bundles/h200/stray.json", "uncovered")]
 
 
+def test_a_merge_that_was_broken_off_counts_for_nothing(home, cluster):
+    shutil.copytree(cluster / "results", home / "results/.bundle-x1/results")
+    assert verify(home) == []
+
+
 def test_code_that_changes_later_does_not_make_a_merged_result_stale(home, bundle):
     merge(home, bundle, "h200")
     (home / "scripts/bench_prefix_cache.py").write_text("# newer\n")
@@ -117,7 +122,7 @@ def refused(home: Path, bundle: Path) -> str:
     with pytest.raises(LabError) as caught:
         merge(home, bundle, "h200")
     assert not (home / "results/bundles").exists()
-    assert not list(home.glob(".bundle-*"))
+    assert not list(home.glob("results/.bundle-*"))
     return str(caught.value)
 
 

@@ -1,6 +1,8 @@
 """The small pipeline's archive and bundles, from the commands that a person types."""
 
+import json
 import os
+import re
 import subprocess
 import sys
 import zipfile
@@ -42,6 +44,7 @@ def test_a_merged_bundle_changes_the_report_and_nothing_else(project, tmp_path):
     """The twin's results are this machine's own: packed, and merged as if they came from another."""
     measured = sorted(path.relative_to(project.root) for path in project.root.glob("results/bench/*/*.json"))
     files = [str(path) for path in measured if not path.name.endswith(".prov.json")]
+    files.append("results/serving/server_replay.json")
     bundle = str(tmp_path / "twin.zip")
     python(project, "vllm_lab.bundle", "pack", *files, "--output", bundle)
     python(project, "vllm_lab.bundle", "merge", bundle)
@@ -49,9 +52,10 @@ def test_a_merged_bundle_changes_the_report_and_nothing_else(project, tmp_path):
     project.snakemake("report")
     page = (project.root / "results/report/report.md").read_text()
     section = page[page.index("## On other hardware") :]
-    assert "twin, " in section
-    assert "here, " in section
-    assert {Path(file).stem for file in files} >= {"throughput", "latency", "memory", "prefix_cache"}
+    for test in ("throughput", "latency", "memory", "prefix_cache", "server_replay", "calibration"):
+        result = next(project.root.glob(f"results/bundles/twin/**/{test}.json"))
+        title = json.loads(result.read_text())["test_name"]
+        assert re.search(rf"### {re.escape(title)}.*?\| here, .*? \| twin, ", section, re.DOTALL), title
     assert verify(project.root) == []
     (project.root / "results/bundles/twin").joinpath(*Path(files[0]).parts[1:]).write_text("{}")
     (project.root / "results/report/index.html").unlink()

@@ -29,7 +29,7 @@ def merge(root: Path, source: Path, name: str) -> Path:
     folder = root / "results" / BUNDLES / name
     if folder.exists():
         raise LabError(f"{folder}: there already; remove it, or give another --name")
-    with tempfile.TemporaryDirectory(prefix=".bundle-", dir=root) as place:
+    with tempfile.TemporaryDirectory(prefix=".bundle-", dir=root / "results") as place:
         there = Path(place)
         manifest = _unpack(source, there)
         problems = [*_damaged(manifest, there), *_unfit(there, root)]

@@ -41,8 +41,8 @@ def read_manifest(bundle: ZipFile, source: Path) -> dict[str, str]:
         body = json.loads(bundle.read(MANIFEST))
     except (KeyError, ValueError) as error:
         raise LabError(f"{source}: not a bundle: {error}; make one with: bundle pack") from error
-    if body.get("schema") != SCHEMA:
-        raise LabError(f"{source}: a bundle of schema {body.get('schema')}, not {SCHEMA}; pack it again")
+    if not isinstance(body, dict) or body.get("schema") != SCHEMA:
+        raise LabError(f"{source}: not a bundle of schema {SCHEMA}; pack it again with this version")
     return body["files"]
 
 

@@ -112,8 +112,9 @@ def _places(document: Path, identity: dict[str, Any], root: Path) -> dict[str, s
 
 
 def find(results: Path) -> list[Path]:
-    """All documents below `results`, sorted by path."""
-    return sorted(results.rglob(f"*{SUFFIX}"))
+    """All documents below `results`, sorted by path; hidden folders are work that was broken off."""
+    found = (path.relative_to(results) for path in results.rglob(f"*{SUFFIX}"))
+    return sorted(results / path for path in found if not any(part[0] == "." for part in path.parts))
 
 
 def collect(root: Path, results: str = "results") -> dict[str, Document]:

@@ -22,7 +22,8 @@ class Measured:
     @property
     def title(self) -> str:
         """Who measured on what: a bundle's name, or "here"."""
-        return f"{self.job.bundle or 'here'}, {self.result.value('device')}: {machine(self.job)}"
+        device = f", {self.result.value('device')}" if self.result.has("device") else ""
+        return f"{self.job.bundle or 'here'}{device}: {machine(self.job)}"
 
     @property
     def id(self) -> str:
@@ -57,7 +58,7 @@ def _tests(results: Results, brought: list[str]) -> dict[str, list[Measured]]:
     tests: dict[str, list[Measured]] = {}
     for name in sorted({*own, *brought}, key=lambda name: (name in brought, name)):
         found = results.json(name) if name.endswith(".json") else None
-        if found and found.has("test_id") and found.has("results"):
+        if found and found.has("test_id") and found.has("results") and found.has("parameters"):
             tests.setdefault(found.value("test_id"), []).append(Measured(found, results.document(name)))
     return {
         test: columns
@@ -79,6 +80,7 @@ def _jobs(results: Results, brought: list[str]) -> Table:
             ", ".join(sorted(job.outputs)),
         )
         for job in jobs.values()
+        if job.identity["kind"] == "measured"
     )
     columns = (
         Column("Bundle"),
@@ -103,7 +105,7 @@ def _metrics(test: str, columns: list[Measured]) -> Table:
         ("status", *(_status(column) for column in columns)),
         *((Code(metric), *(_metric(column, metric) for column in columns)) for metric in metrics),
     )
-    caption = "Means over the runs that count."
+    caption = "The same metrics of each result, as the test defines them."
     return _table(f"hardware-{test}", caption, "Metric", rows, columns)
 
 
