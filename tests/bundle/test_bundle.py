@@ -194,6 +194,8 @@ def test_only_measured_results_of_one_s_own_that_verify_are_packed(home, cluster
     merge(home, bundle, "h200")
     with pytest.raises(LabError, match="came in bundle h200"):
         pack(home, [HERE], tmp_path / "x.zip")
+    with pytest.raises(LabError, match=r"CITATION\.cff: no result"):
+        pack(cluster, ["CITATION.cff"], tmp_path / "x.zip")
     (cluster / RESULT.format("cuda")).write_text("{}")
     with pytest.raises(LabError, match="nothing is packed"):
         pack(cluster, [RESULT.format("cuda")], tmp_path / "x.zip")

@@ -1,13 +1,13 @@
 """Write measured results, with all their jobs' documents, into one file."""
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from zipfile import ZipFile
 
 from vllm_lab.errors import LabError
 from vllm_lab.files import canonical_json, sha256_file, write_zip
-from vllm_lab.provenance.documents import Document, collect
+from vllm_lab.provenance.documents import SUFFIX, Document, collect
 from vllm_lab.provenance.verify import require
 
 SCHEMA = "vllm-lab/bundle/1"
@@ -22,11 +22,11 @@ def pack(root: Path, files: Sequence[str], output: Path) -> list[str]:
     behind, since home has its own; the configuration goes, to be compared. Raises LabError when a file does
     not verify, was not measured, or came in a bundle itself.
     """
-    names = [Path(file).as_posix() for file in files]
+    names = [name for name in (Path(file).as_posix() for file in files) if not name.endswith(SUFFIX)]
     require(root, [*names, CONFIGURATION], "nothing is packed")
     covering = collect(root)
     for name in names:
-        _refuse(name, covering[name])
+        _check(name, covering)
     jobs = _measured(names, covering)
     jobs[covering[CONFIGURATION].path] = covering[CONFIGURATION]
     paths = sorted({path for job in jobs.values() for path in (job.path, *job.outputs)})
@@ -46,7 +46,10 @@ def read_manifest(bundle: ZipFile, source: Path) -> dict[str, str]:
     return body["files"]
 
 
-def _refuse(name: str, document: Document) -> None:
+def _check(name: str, covering: Mapping[str, Document]) -> None:
+    if name not in covering:
+        raise LabError(f"{name}: no result; give files below results/, named from the project's root")
+    document = covering[name]
     rule, kind = document.identity["rule"], document.identity["kind"]
     if document.bundle:
         raise LabError(f"{name}: came in bundle {document.bundle}; hand on that bundle instead")
@@ -57,7 +60,7 @@ def _refuse(name: str, document: Document) -> None:
         )
 
 
-def _measured(files: Iterable[str], covering: dict[str, Document]) -> dict[str, Document]:
+def _measured(files: Iterable[str], covering: Mapping[str, Document]) -> dict[str, Document]:
     """The measured jobs that files were made by, at any depth, by their documents' paths."""
     found: dict[str, Document] = {}
     pending = list(files)

@@ -13,7 +13,9 @@ from rocrate.model import ContextEntity, Entity, File
 from rocrate.rocrate import ROCrate
 
 from vllm_lab.files import canonical_json
+from vllm_lab.provenance.archive import SOURCE
 from vllm_lab.provenance.documents import Document
+from vllm_lab.report.status import machine
 
 _TYPES = {".parquet": "application/vnd.apache.parquet", ".jsonl": "application/jsonl", ".md": "text/markdown",
           ".safetensors": "application/octet-stream", ".jinja": "text/plain"}  # fmt: skip
@@ -54,20 +56,20 @@ class Entities:
         """A file of the project itself, by path and content; most are in the crate's source archive."""
         known = {"name": path, "sha256": digest, "version": digest[:12]}
         if self._source.get(path) == digest:
-            known["isPartOf"] = {"@id": "project/source.zip"}
+            known["isPartOf"] = {"@id": SOURCE.removeprefix("results/")}
         return self.add(f"#source/{path}@{digest[:12]}", "SoftwareSourceCode", **known)
 
     def software(self, name: str, version: str) -> Entity:
         """A package or program by name and version."""
-        return self.add(
-            f"#software/{name}-{version}", "SoftwareApplication", name=name, softwareVersion=version
-        )
+        id = f"#software/{name}-{version}"
+        return self.add(id, "SoftwareApplication", name=name, softwareVersion=version)
 
-    def machine(self, document: Document, words: str) -> Entity:
+    def machine(self, document: Document) -> Entity:
         """The machine that a job ran on, with all that its document says of it."""
         host = document.run["host"]
         id = f"#machine/{sha256(canonical_json(host).encode()).hexdigest()[:12]}"
         facts = [self.value(f"{id}/{key}", key, value) for key, value in host.items()]
+        words = machine(document)
         return self.add(id, "Place", name=host["name"], description=words, additionalProperty=facts)
 
     def value(self, id: str, name: str, value: Any, **properties: Any) -> Entity:

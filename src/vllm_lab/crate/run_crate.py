@@ -6,6 +6,7 @@ builds on: https://w3id.org/ro/wfrun/provenance/0.5
 """
 
 from collections.abc import Mapping, Sequence
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +15,10 @@ from rocrate.rocrate import ROCrate
 
 from vllm_lab import config
 from vllm_lab.crate.entities import Entities
-from vllm_lab.files import sha256_file
+from vllm_lab.files import canonical_json, sha256_file
+from vllm_lab.provenance.archive import SOURCE
 from vllm_lab.provenance.documents import SUFFIX
 from vllm_lab.report.jobs import Job
-from vllm_lab.report.status import machine
 
 VERSION = "1.1"
 TERMS = "https://w3id.org/ro/terms/workflow-run/context"
@@ -28,7 +29,6 @@ PROFILES = {
     "https://w3id.org/workflowhub/workflow-ro-crate/1.0": "Workflow RO-Crate",
 }
 WORKFLOW = "results/project/Snakefile"
-SOURCE = "results/project/source.zip"
 _COMPLETED = "http://schema.org/CompletedActionStatus"
 _UNITS = {"seconds": "SEC", "max_rss_mib": "E63", "threads": "C62"}  # UN/CEFACT's codes
 
@@ -55,29 +55,15 @@ def describe(
     workflow = _workflow(entities, own)
     actions = {job.anchor: _action(entities, job) for job in jobs}
     tools = {job.document.identity["rule"]: actions[job.anchor]["instrument"] for job in own}
-    steps = {rule: _step(entities, rule, tool, n) for n, (rule, tool) in enumerate(tools.items(), 1)}
+    steps = {
+        rule: entities.add(f"#step/{rule}", "HowToStep", name=rule, position=str(number), workExample=tool)
+        for number, (rule, tool) in enumerate(tools.items(), 1)
+    }
     workflow["hasPart"] = list(tools.values())
     workflow["step"] = list(steps.values())
     run = _run(entities, workflow, own, report, settings)
-    controls = [
-        entities.add(
-            f"#control/{_id(job)}",
-            "ControlAction",
-            name=f"Scheduling of {job.name}",
-            instrument=steps[job.document.identity["rule"]],
-            object=actions[job.anchor],
-        )
-        for job in own
-    ]
-    engine = entities.add(
-        "#engine",
-        "OrganizeAction",
-        name="Snakemake's scheduling of the run",
-        instrument=_engine(entities, own),
-        object=controls,
-        result=run,
-    )
-    crate.root_dataset["mentions"] = [engine, run, *actions.values()]
+    scheduling = _scheduling(entities, own, actions, steps, run)
+    crate.root_dataset["mentions"] = [scheduling, run, *actions.values()]
     described = crate.metadata.generate()
     return {**described, "@graph": [_compact(entity) for entity in described["@graph"]]}
 
@@ -140,12 +126,6 @@ def _versions(jobs: Sequence[Job], package: str) -> str:
     return ", ".join(sorted(filter(None, found))) or "unknown"
 
 
-def _engine(entities: Entities, own: Sequence[Job]) -> Entity:
-    engine = entities.software("snakemake", _versions(own, "snakemake"))
-    engine["url"] = "https://snakemake.readthedocs.io"
-    return engine
-
-
 def _id(job: Job) -> str:
     return job.document.path.removeprefix("results/").removesuffix(SUFFIX)
 
@@ -162,14 +142,10 @@ def _tool(entities: Entities, job: Job) -> Entity:
         "SoftwareApplication",
         name=f"rule {rule}",
         description=" ".join(identity["command"][:2]),
-        softwareVersion=_commit(job),
+        softwareVersion=sha256(canonical_json(parts).encode()).hexdigest()[:12],
         hasPart=[entities.code(path, digest) for path, digest in parts.items()],
         softwareRequirements=software,
     )
-
-
-def _step(entities: Entities, rule: str, tool: Entity, number: int) -> Entity:
-    return entities.add(f"#step/{rule}", "HowToStep", name=rule, position=str(number), workExample=tool)
 
 
 def _action(entities: Entities, job: Job) -> Entity:
@@ -195,7 +171,7 @@ def _action(entities: Entities, job: Job) -> Entity:
         startTime=run["started"],
         endTime=run["ended"],
         actionStatus=_COMPLETED,
-        location=entities.machine(document, machine(document)),
+        location=entities.machine(document),
         resourceUsage=used,
         subjectOf=record,
         **({"environment": cluster} if cluster else {}),
@@ -242,4 +218,34 @@ def _run(
         startTime=min(job.document.run["started"] for job in own),
         endTime=max(job.document.run["ended"] for job in own),
         actionStatus=_COMPLETED,
+    )
+
+
+def _scheduling(
+    entities: Entities,
+    own: Sequence[Job],
+    actions: Mapping[str, Entity],
+    steps: Mapping[str, Entity],
+    run: Entity,
+) -> Entity:
+    """Snakemake's part: which step of the workflow each job was."""
+    engine = entities.software("snakemake", _versions(own, "snakemake"))
+    engine["url"] = "https://snakemake.readthedocs.io"
+    controls = [
+        entities.add(
+            f"#control/{_id(job)}",
+            "ControlAction",
+            name=f"Scheduling of {job.name}",
+            instrument=steps[job.document.identity["rule"]],
+            object=actions[job.anchor],
+        )
+        for job in own
+    ]
+    return entities.add(
+        "#engine",
+        "OrganizeAction",
+        name="Snakemake's scheduling of the run",
+        instrument=engine,
+        object=controls,
+        result=run,
     )
