@@ -78,7 +78,9 @@ def test_the_engine_schedules_our_jobs_and_not_those_of_a_bundle(crate, jobs):
     foreign = {id for id, job in jobs.items() if job.bundle}
     assert foreign == {"#job/bundles/h200/bench/cuda/bench_prefix_cache"}
     assert scheduled == jobs.keys() - foreign
-    assert crate.get(foreign.pop())["location"]["name"] == "gpu-node"
+    action = crate.get(foreign.pop())
+    assert action["location"]["name"] == "gpu-node"
+    assert (action["environment"]["name"], action["environment"]["value"]) == ("slurm_job_id", "17")
 
 
 def test_settings_given_files_and_the_report_frame_the_run(finished, crate):

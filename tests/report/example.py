@@ -196,7 +196,8 @@ def benchmarks(project: Project, model: list[str]) -> list[str]:
 
 def bundle(project: Project) -> list[str]:
     """A benchmark that was measured elsewhere, as a merge leaves it."""
-    there = Project(project.root / "elsewhere", host="gpu-node", started=project.started)
+    cluster = {"slurm_job_id": "17"}
+    there = Project(project.root / "elsewhere", host="gpu-node", started=project.started, cluster=cluster)
     made = there.job(
         "bench_prefix_cache",
         {"results/bench/cuda/prefix_cache.json": benchmark() | {"device": "cuda"}},
