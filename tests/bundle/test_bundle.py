@@ -199,6 +199,9 @@ def test_only_measured_results_of_one_s_own_that_verify_are_packed(home, cluster
     (cluster / RESULT.format("cuda")).write_text("{}")
     with pytest.raises(LabError, match="nothing is packed"):
         pack(cluster, [RESULT.format("cuda")], tmp_path / "x.zip")
+    (cluster / CONFIGURATION).unlink()
+    with pytest.raises(LabError, match=f"run: snakemake --cores 1 {CONFIGURATION}"):
+        pack(cluster, [RESULT.format("cuda")], tmp_path / "x.zip")
     assert not (tmp_path / "x.zip").exists()
 
 

@@ -23,6 +23,8 @@ def pack(root: Path, files: Sequence[str], output: Path) -> list[str]:
     not verify, was not measured, or came in a bundle itself.
     """
     names = [name for name in (Path(file).as_posix() for file in files) if not name.endswith(SUFFIX)]
+    if not (root / CONFIGURATION).is_file():
+        raise LabError(f"{CONFIGURATION}: not there yet; run: snakemake --cores 1 {CONFIGURATION}")
     require(root, [*names, CONFIGURATION], "nothing is packed")
     covering = collect(root)
     for name in names:
