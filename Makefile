@@ -41,6 +41,14 @@ lint: env  ## ruff, snakefmt, snakemake --lint
 	$(BIN)/snakefmt --check Snakefile workflow
 	$(BIN)/snakemake --lint
 
+docs: env  ## the configuration's page and the picture of the rules (needs graphviz)
+	$(BIN)/python -m vllm_lab.config_page docs/configuration.md
+	$(BIN)/snakemake --quiet all --rulegraph -- archive | tred | dot -Grankdir=LR -Granksep=0.3 -Gnodesep=0.08 \
+	  -Tsvg >docs/rules.svg.partial && mv docs/rules.svg.partial docs/rules.svg
+
+archive: env  ## the report, its research object, and everything in one file: results/project/archive.zip
+	$(BIN)/snakemake --cores $(CORES) archive
+
 lock:  ## resolve the environments' locks anew (needs uv)
 	envs/lock.sh
 
@@ -48,4 +56,4 @@ clean:  ## delete results and Snakemake's records; keeps the environment
 	rm -rf .snakemake
 	find results -mindepth 1 ! -name README.md -delete
 
-.PHONY: help env report test lint lock clean
+.PHONY: help env report test lint docs archive lock clean

@@ -23,6 +23,7 @@ include: "workflow/rules/mini.smk"
 include: "workflow/rules/oracle.smk"
 include: "workflow/rules/experiments.smk"
 include: "workflow/rules/report.smk"
+include: "workflow/rules/crate.smk"
 
 
 report: "workflow/report/workflow.rst"

@@ -1,4 +1,4 @@
-"""The configuration's check: one line for the first thing that is wrong."""
+"""The configuration: its check, with one line for the first thing that is wrong, and its keys spelt out."""
 
 import difflib
 from collections.abc import Mapping
@@ -21,6 +21,17 @@ def check(config: Mapping[str, Any], schema_file: Path, source: str = "config") 
     error = best_match(Draft202012Validator(schema).iter_errors(config))
     if error is not None:
         raise LabError(f"{source}: {_explain(error, source)}")
+
+
+def flat(settings: Any, key: str = "") -> dict[str, Any]:
+    """Dotted key -> value of nested settings, in their order; lists and empty mappings are values."""
+    if not isinstance(settings, Mapping) or not settings:
+        return {key: settings}
+    return {
+        inner: value
+        for name, part in settings.items()
+        for inner, value in flat(part, _join(key, name)).items()
+    }
 
 
 def _explain(error: ValidationError, source: str) -> str:

@@ -5,8 +5,6 @@ import sys
 from collections.abc import Callable, Iterable, Iterator
 from typing import TypeVar
 
-from tqdm import tqdm
-
 from mini_vllm.errors import MiniError
 from vllm_lab.errors import LabError
 
@@ -33,6 +31,8 @@ def progress(
     items: Iterable[Item], *, desc: str, total: float | None = None, unit: str = "it"
 ) -> Iterator[Item]:
     """Iterate with a progress bar on stderr; in a log (no terminal) a line every ten seconds instead."""
+    from tqdm import tqdm  # here, for what runs where nothing is installed: verifying an archive
+
     interval = 0.2 if sys.stderr.isatty() else 10.0
     yield from tqdm(
         items, desc=desc, total=total, unit=unit, unit_scale=True, mininterval=interval, ascii=True

@@ -5,10 +5,12 @@ import glob
 import hashlib
 import json
 import os
-from collections.abc import Iterable, Iterator, Sequence
+import shutil
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from zipfile import ZIP_DEFLATED, ZipFile, ZipInfo
 
 from vllm_lab.errors import LabError
 
@@ -65,6 +67,20 @@ def write_csv(path: str | os.PathLike, header: Sequence[str], rows: Iterable[Seq
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(header)
         writer.writerows(rows)
+
+
+def write_zip(path: str | os.PathLike, members: Mapping[str, Path | bytes]) -> None:
+    """Pack files and bytes under the given names; the same contents always give the same zip file."""
+    with atomic_path(path) as partial, ZipFile(partial, "w") as packed:
+        for name, content in members.items():
+            entry = ZipInfo(name)
+            entry.compress_type, entry.external_attr = ZIP_DEFLATED, 0o644 << 16
+            with packed.open(entry, "w", force_zip64=True) as target:
+                if isinstance(content, bytes):
+                    target.write(content)
+                else:
+                    with content.open("rb") as source:
+                        shutil.copyfileobj(source, target, 2**20)
 
 
 def sha256_file(path: str | os.PathLike) -> str:

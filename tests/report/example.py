@@ -56,9 +56,12 @@ def example(root: Path, *, host: str = "testhost", started: str = "2026-01-02T03
     benchmarked = benchmarks(project, model)
     scheduled = scheduling(project, tokens)
     tried = experiments(project, tokens)
+    settings = project.job("configuration", {"results/project/configuration.json": {"device": HOSTILE}})
+    brought = bundle(project)
     return [
         *conversations, *model, *tokens, *traces, *exported, *stats, *figures, *sweep, *mooncake, *compared,
         *scheduled, *tried, *calibrated, *served, *benchmarked,
+        *settings, *brought,
     ]  # fmt: skip
 
 
@@ -190,6 +193,21 @@ def benchmarks(project: Project, model: list[str]) -> list[str]:
         ),
         *project.job("bench_code_quality", {"results/bench/code_quality.json": code_quality()}),
     ]
+
+
+def bundle(project: Project) -> list[str]:
+    """A benchmark that was measured elsewhere, as a merge leaves it."""
+    cluster = {"slurm_job_id": "17"}
+    there = Project(project.root / "elsewhere", host="gpu-node", started=project.started, cluster=cluster)
+    made = there.job(
+        "bench_prefix_cache",
+        {"results/bench/cuda/prefix_cache.json": benchmark() | {"device": "cuda"}},
+        kind="measured",
+    )
+    home = project.root / "results/bundles/h200"
+    home.parent.mkdir(parents=True)
+    (there.root / "results").rename(home)
+    return [path.replace("results/", "results/bundles/h200/", 1) for path in made]
 
 
 def benchmark() -> dict[str, Any]:

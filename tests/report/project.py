@@ -23,9 +23,15 @@ class Project:
     """Writes results below `root` and a document for each job."""
 
     def __init__(
-        self, root: Path, *, host: str = "testhost", started: str = "2026-01-02T03:04:05+00:00"
+        self,
+        root: Path,
+        *,
+        host: str = "testhost",
+        started: str = "2026-01-02T03:04:05+00:00",
+        cluster: dict[str, str] | None = None,
     ) -> None:
         self.root = root
+        self.cluster = cluster or {}
         self.host = host
         self.started = started
         (root / "scripts").mkdir(parents=True, exist_ok=True)
@@ -64,7 +70,7 @@ class Project:
             "threads": 1,
             "max_rss_mib": 12.5,
             "host": {**HOST, "name": self.host},
-            "cluster": {},
+            "cluster": self.cluster,
             "git": {"commit": "0123456789abcdef0123456789abcdef01234567", "dirty": False},
             "versions": {"python": "3.11.7"},
         }

@@ -10,6 +10,7 @@ import pytest
 from tests.report.example import HOSTILE, example, write_report
 from tests.report.page import Page
 from vllm_lab.errors import LabError
+from vllm_lab.provenance.documents import collect
 from vllm_lab.report import html
 from vllm_lab.report.blocks import Number, Section, text
 from vllm_lab.report.report import compose, numbers
@@ -28,6 +29,8 @@ SECTIONS = {
     "calibration/calibration.json": "Cost model",
     "serving/server_replay.json": "Server replay",
     "bench/code_quality.json": "Benchmarks",
+    "bundles/h200/bench/cuda/prefix_cache.json": "On other hardware",
+    "project/configuration.json": "Settings",
 }
 
 
@@ -44,8 +47,7 @@ def summary(written: Path) -> dict:
 def test_every_number_opens_the_job_that_wrote_its_file_with_the_hash_recorded(written, page, summary):
     body = (written / "index.html").read_text(encoding="utf-8")
     panels = dict(re.findall(r'<section popover id="(job-\d+)"(.*?)</section>', body, flags=re.S))
-    documents = [json.loads(path.read_text())["identity"] for path in written.parent.rglob("*.prov.json")]
-    hashes = {file: digest for identity in documents for file, digest in identity["outputs"].items()}
+    hashes = {file: document.outputs[file] for file, document in collect(written.parents[1]).items()}
     assert len(page.with_class("n")) > 200
     for number in page.with_class("n"):
         file = summary[number["data-id"]]["file"]
@@ -83,7 +85,7 @@ def test_a_section_whose_files_are_absent_is_absent(tmp_path, name):
         if not file.endswith(name) and not (name.startswith("sharing/mu") and "single_turn" in file)
         and not (name.startswith("sharing/mo") and "mooncake" in file)
         and not (name.startswith("tokens") and ("traces/" in file or "exports/" in file))
-        and not (name.startswith("bench") and "bench/" in file)
+        and not (name.startswith("bench") and "results/bench/" in file)
         and not (name.startswith("oracle") and ("mini/" in file or "oracle/" in file))
     ]  # fmt: skip
     folder = write_report(tmp_path, without)

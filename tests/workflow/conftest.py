@@ -23,6 +23,11 @@ PARTS = (
     "envs",
     "experiments",
     "resources",
+    "pyproject.toml",
+    "Makefile",
+    "README.md",
+    "LICENSE",
+    "CITATION.cff",
     "results/README.md",
 )
 PRESET = "workflow/presets/small.yaml"

@@ -1,5 +1,6 @@
 # The functions that rules use. Nothing else in the workflow defines any.
 
+import json
 import os
 import shutil
 import sys
@@ -65,6 +66,16 @@ def code(name):
 def schema(name):
     """The schema that an output named NAME_... must fit."""
     return f"workflow/schemas/{name}.schema.yaml"
+
+
+def project_files():
+    """The project's own files, but for its tests: what a copy needs to run, and what says whose it is."""
+    names = ["Snakefile", "config.yaml", "pyproject.toml", "Makefile", "README.md", "LICENSE", "CITATION.cff"]
+    folders = ("profiles", "workflow", "scripts", "src", "envs", "experiments", "resources")
+    files = [path for folder in folders for path in Path(folder).rglob("*") if path.is_file()]
+    generated = ("__pycache__", ".egg-info")
+    own = [str(path) for path in files if not any(part.endswith(generated) for part in path.parts)]
+    return sorted(names + own)
 
 
 def traced(rule, command, kind="deterministic", wildcards=(), checked=()):
@@ -351,6 +362,10 @@ def bench_documents():
     return jobs
 
 
+# What merged bundles hold, results and documents: no rule makes it.
+BUNDLES = sorted(str(path) for path in Path("results/bundles").rglob("*") if path.is_file())
+
+
 def report_inputs():
     """The results that the report tells of."""
     figures = [f"results/sharing/figures/{name}" for name in SHARING_FIGURES]
@@ -380,4 +395,6 @@ def report_inputs():
         *[f"results/experiments/{experiment}.verdict.json" for experiment in EXPERIMENTS],
         *[f"results/experiments/{run}.json" for run in RUNS],
         "results/report/PROGRESS.md",
+        "results/project/configuration.json",
+        *(path for path in BUNDLES if not path.endswith(".prov.json")),
     ]

@@ -36,6 +36,8 @@ rule render:
             *expand(rules.experiment_real.output.prov, run=REAL_RUNS),
             *expand(rules.experiment_verdict.output.prov, experiment=EXPERIMENTS),
             rules.progress.output.prov,
+            "results/project/configuration.prov.json",
+            *(path for path in BUNDLES if path.endswith(".prov.json")),
         ],
         code=code("render"),
         lock=LOCK,

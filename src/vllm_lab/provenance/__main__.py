@@ -1,4 +1,4 @@
-"""`python -m vllm_lab.provenance run|verify|show`."""
+"""`python -m vllm_lab.provenance run|verify|show`. The latter two need nothing but Python."""
 
 import argparse
 from collections.abc import Sequence
@@ -6,7 +6,7 @@ from pathlib import Path
 
 from vllm_lab import console
 from vllm_lab.errors import LabError
-from vllm_lab.provenance import chain, record
+from vllm_lab.provenance import archive, chain
 from vllm_lab.provenance.documents import KINDS, SUFFIX
 from vllm_lab.provenance.sources import code_of
 from vllm_lab.provenance.verify import verify
@@ -45,14 +45,16 @@ def main(argv: Sequence[str] | None = None) -> None:
     check = commands.add_parser(
         "verify", help="recompute every hash; name what is missing, stale, changed, uncovered"
     )
-    check.add_argument("results", nargs="?", default="results", help="the results folder (default: results)")
+    check.add_argument(
+        "results", nargs="?", default="results", help="the results folder (default: results), or an archive"
+    )
 
     show = commands.add_parser("show", help="print the chain from a file back to the raw data")
     show.add_argument("file")
 
     given = parser.parse_args(argv)
     if given.action == "run":
-        raise SystemExit(record.run(_job(given)))
+        raise SystemExit(_run(given))
     if given.action == "verify":
         _verify(Path(given.results))
     else:
@@ -60,17 +62,19 @@ def main(argv: Sequence[str] | None = None) -> None:
         print(chain.describe(root, name))
 
 
-def _job(given: argparse.Namespace) -> record.Job:
-    """Sort the inputs. The code must be among them, or the rule would miss its changes.
+def _run(given: argparse.Namespace) -> int:
+    """Sort the inputs and run the job. The code must be among them, or the rule would miss its changes.
 
     Documents that a job reads (the report does) are no inputs of its identity: they tell of single runs.
     """
+    from vllm_lab.provenance import record
+
     code = code_of(given.command[1])
     unlisted = sorted({*code, *given.environment} - set(given.inputs))
     if unlisted:
         raise LabError(f"{unlisted[0]}: rule {given.rule} depends on it but does not list it as an input")
     special = {*code, *given.environment}
-    return record.Job(
+    job = record.Job(
         rule=given.rule,
         wildcards=dict(pair.split("=", 1) for pair in given.wildcard),
         kind=given.kind,
@@ -84,13 +88,19 @@ def _job(given: argparse.Namespace) -> record.Job:
         log=given.log,
         command=given.command,
     )
+    return record.run(job)
 
 
 def _verify(results: Path) -> None:
-    if not results.is_dir():
+    if results.is_file():
+        findings, outside = archive.check(results)
+        for path in outside:
+            print(f"{path}: given from outside the project, not in the archive; its sha256 is")
+    elif results.is_dir():
+        root, name = _rooted(results)
+        findings = verify(root, results=name)
+    else:
         raise LabError(f"{results}: no such folder; make results first: snakemake --cores 1 report")
-    root, name = _rooted(results)
-    findings = verify(root, results=name)
     for finding in findings:
         print(finding)
     if findings:

@@ -19,7 +19,8 @@ def adopt(root: Path, results: str = "results") -> list[str]:
 
     Nothing is hashed or touched unless some source is newer than a file made from it.
     """
-    found, _ = load(root, results)
+    loaded, _ = load(root, results)
+    found = [document for document in loaded if not document.bundle]
     if not any(_outdated(root, document, results) for document in found):
         return []
     hashes = Hashes(root)

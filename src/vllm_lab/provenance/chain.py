@@ -29,8 +29,8 @@ def _tell(file: str, covering: dict[str, Document], lines: list[str], told: set[
         lines.append(f"{indent}{file}  (given; no rule made it)")
         return
     identity, run = document.identity, document.run
-    name = "/".join((identity["rule"], *identity["wildcards"].values()))
-    lines.append(f"{indent}{file}  sha256 {identity['outputs'][file][:16]}…")
+    name = "/".join(filter(None, (document.bundle, identity["rule"], *identity["wildcards"].values())))
+    lines.append(f"{indent}{file}  sha256 {document.outputs[file][:16]}…")
     if document.path in told:
         lines.append(f"{indent}  by rule {name}, told above")
         return
@@ -50,5 +50,5 @@ def _tell(file: str, covering: dict[str, Document], lines: list[str], told: set[
         f"{indent}  environment: {', '.join(identity['environment'])}",
         f"{indent}  code: {', '.join(identity['code'])}",
     ]
-    for source in identity["inputs"]:
+    for source in document.inputs:
         _tell(source, covering, lines, told, depth + 1)

@@ -4,11 +4,14 @@ A document has three parts. `identity` is deterministic: what was run on which b
 runs that agree in it are the same computation. `digest` is the sha256 of the identity's canonical JSON. `run`
 is what happened this time: when, where, on which hardware, from which commit. All paths are relative to the
 project's root, with forward slashes.
+
+Results measured elsewhere lie below results/bundles/NAME with the documents of their jobs, untouched. There
+these paths hold for the project that made them; a Document also knows where their files lie here.
 """
 
 import hashlib
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +20,7 @@ from vllm_lab.files import canonical_json, read_json, write_json
 
 SCHEMA = "vllm-lab/provenance/1"
 SUFFIX = ".prov.json"
+BUNDLES = "bundles"
 # Outputs of the first two are byte-identical from run to run; simulated ones stand for no real engine.
 KINDS = ("deterministic", "simulated", "measured")
 _IDENTITY_KEYS = {
@@ -26,27 +30,49 @@ _IDENTITY_KEYS = {
 
 @dataclass(frozen=True)
 class Document:
-    """One job's document. `path` is where it lies, relative to the project's root."""
+    """One job's document. `path` is where it lies, relative to the project's root.
+
+    `places` maps the identity's paths to where they lie here, for the files that came along in a bundle.
+    """
 
     path: str
     identity: dict[str, Any]
     digest: str
     run: dict[str, Any]
+    places: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def bundle(self) -> str:
+        """The bundle that the document came in; empty for this project's own."""
+        _, folder, name, *_ = (*self.path.split("/"), "", "")
+        return name if folder == BUNDLES else ""
 
     @property
     def outputs(self) -> dict[str, str]:
-        """Path -> sha256 of what the job made."""
-        return self.identity["outputs"]
+        """Path here -> sha256 of what the job made."""
+        return self._here("outputs")
+
+    @property
+    def inputs(self) -> dict[str, str]:
+        """Path here -> sha256 of what the job read, but for code and locks."""
+        return self._here("inputs")
 
     @property
     def sources(self) -> dict[str, str]:
-        """Path -> sha256 of all the job read: inputs, code and environment locks."""
-        return {**self.identity["inputs"], **self.identity["code"], **self.identity["environment"]}
+        """Path -> sha256 of all the job read: inputs, code and environment locks.
+
+        A bundle's job read the code of its own checkout, which was this one's when it was merged.
+        """
+        if self.bundle:
+            return self.inputs
+        return {**self.inputs, **self.identity["code"], **self.identity["environment"]}
+
+    def _here(self, part: str) -> dict[str, str]:
+        return {self.places.get(path, path): digest for path, digest in self.identity[part].items()}
 
     def write(self, root: Path) -> None:
         """Write the document to its path below `root`."""
-        body = asdict(self)
-        del body["path"]
+        body = {"identity": self.identity, "digest": self.digest, "run": self.run}
         write_json(root / self.path, {"schema": SCHEMA, **body})
 
 
@@ -65,12 +91,30 @@ def read(path: Path, root: Path) -> Document:
         raise LabError(
             f"{path}: the document lacks {', '.join(sorted(missing))}; delete it and rerun its rule"
         )
-    return Document(path.relative_to(root).as_posix(), body["identity"], body["digest"], body["run"])
+    place = path.relative_to(root)
+    places = _places(place, body["identity"], root)
+    return Document(place.as_posix(), body["identity"], body["digest"], body["run"], places)
+
+
+def _places(document: Path, identity: dict[str, Any], root: Path) -> dict[str, str]:
+    """Where a bundle's files lie: what its job made, and what it read as far as that came along."""
+    results, folder, name, *_ = (*document.parts, "", "")
+    if folder != BUNDLES:
+        return {}
+    moved = {
+        path: f"{results}/{BUNDLES}/{name}/{path.removeprefix(f'{results}/')}"
+        for path in (*identity["inputs"], *identity["outputs"])
+        if path.startswith(f"{results}/")
+    }
+    return {
+        path: here for path, here in moved.items() if path in identity["outputs"] or (root / here).is_file()
+    }
 
 
 def find(results: Path) -> list[Path]:
-    """All documents below `results`, sorted by path."""
-    return sorted(results.rglob(f"*{SUFFIX}"))
+    """All documents below `results`, sorted by path; hidden folders are work that was broken off."""
+    found = (path.relative_to(results) for path in results.rglob(f"*{SUFFIX}"))
+    return sorted(results / path for path in found if not any(part[0] == "." for part in path.parts))
 
 
 def collect(root: Path, results: str = "results") -> dict[str, Document]:

@@ -54,7 +54,7 @@ def verify(root: Path, files: Iterable[str] | None = None, results: str = "resul
         checked = loaded
         findings += _uncovered(_files_below(root, results), covering)
     else:
-        checked, uncovered = _upstream(list(files), covering, results)
+        checked, uncovered = upstream(list(files), covering, results)
         findings += _uncovered(uncovered, covering)
         named = {document.path for document in checked}
         findings = [
@@ -65,6 +65,20 @@ def verify(root: Path, files: Iterable[str] | None = None, results: str = "resul
     for document in checked:
         findings += _check(document, hashes)
     return sorted(set(findings))
+
+
+def require(root: Path, files: Iterable[str], consequence: str) -> None:
+    """Raise LabError with every finding unless `files` and all they were made from verify.
+
+    `consequence` says what does not happen then ("no report is written").
+    """
+    findings = verify(root, files=files)
+    if findings:
+        listed = "".join(f"\n  {finding}" for finding in findings)
+        raise LabError(
+            f"{len(findings)} finding(s) against the given files, so {consequence}:{listed}\n"
+            "Rerun the rules named, or delete the files named and run: snakemake --cores 1 report"
+        )
 
 
 def load(root: Path, results: str) -> tuple[list[Document], list[Finding]]:
@@ -101,9 +115,9 @@ def _check(document: Document, hashes: Hashes) -> list[Finding]:
     rule = document.identity["rule"]
     for path, expected in document.outputs.items():
         if hashes[path] is None:
-            findings.append(Finding(path, "missing", f"rule {rule} made it; run: snakemake --cores 1 {path}"))
+            findings.append(Finding(path, "missing", f"rule {rule} made it; {_remake(document, path)}"))
         elif hashes[path] != expected:
-            remade = f"delete it and run: snakemake --cores 1 {path}"
+            remade = f"delete it and {_remake(document, path)}"
             findings.append(Finding(path, "changed", f"rule {rule} wrote other bytes; {remade}"))
     for path, expected in document.sources.items():
         if hashes[path] is None:
@@ -113,6 +127,12 @@ def _check(document: Document, hashes: Hashes) -> list[Finding]:
                 Finding(path, "stale", f"changed since rule {rule} read it ({document.path}); rerun it")
             )
     return findings
+
+
+def _remake(document: Document, path: str) -> str:
+    if document.bundle:
+        return f"merge bundle {document.bundle} again"
+    return f"run: snakemake --cores 1 {path}"
 
 
 def _files_below(root: Path, results: str) -> list[str]:
@@ -132,7 +152,7 @@ def _uncovered(paths: Iterable[str], covering: dict[str, Document]) -> list[Find
     return [Finding(path, "uncovered", advice) for path in paths if path not in covering]
 
 
-def _upstream(
+def upstream(
     files: list[str], covering: dict[str, Document], results: str
 ) -> tuple[list[Document], list[str]]:
     """The documents that made `files` and all they were made from, and the results without one."""
@@ -147,7 +167,7 @@ def _upstream(
                 uncovered.append(path)
             continue
         reached[document.path] = document
-        for source in document.identity["inputs"]:
+        for source in document.inputs:
             if source not in seen:
                 seen.add(source)
                 pending.append(source)

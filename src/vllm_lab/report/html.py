@@ -125,7 +125,7 @@ def _span(report: Report) -> dict[str, Any]:
     return {
         "started": min((run["started"] for run in runs), default=""),
         "ended": max((run["ended"] for run in runs), default=""),
-        "machines": list(dict.fromkeys(machine(job) for job in report.jobs.all)),
+        "machines": list(dict.fromkeys(machine(job.document) for job in report.jobs.all)),
         "commits": [
             f"{commit[:12]}{' with changes' if dirty else ''}" for commit, dirty in sorted(commits.items())
         ],

@@ -46,14 +46,15 @@ class Jobs:
 
     def inputs(self, job: Job) -> list[Source]:
         """What a job read, sorted by path, each with its maker."""
-        inputs = job.document.identity["inputs"]
+        inputs = job.document.inputs
         return [Source(file, inputs[file], self._by_output.get(file)) for file in sorted(inputs)]
 
 
 def _name(document: Document) -> str:
-    """The rule with its wildcards, as people say it: "trace multi_turn"."""
+    """The rule with its wildcards, as people say it: "trace multi_turn"; a bundle's name before it."""
     wildcards = document.identity["wildcards"]
-    return " ".join((document.identity["rule"], *(str(wildcards[key]) for key in sorted(wildcards))))
+    words = (document.identity["rule"], *(str(wildcards[key]) for key in sorted(wildcards)))
+    return " ".join((f"{document.bundle}:", *words) if document.bundle else words)
 
 
 def _upstream(documents: dict[str, Document], files: Iterable[str]) -> list[Document]:
@@ -64,14 +65,14 @@ def _upstream(documents: dict[str, Document], files: Iterable[str]) -> list[Docu
         if document is None or document.path in reached:
             continue
         reached[document.path] = document
-        pending.extend(document.identity["inputs"])
+        pending.extend(document.inputs)
     return list(reached.values())
 
 
 def _depth(document: Document, documents: dict[str, Document], depths: dict[str, int]) -> int:
     """Longest chain of jobs from given files to this job; jobs form no circle, since hashes cannot."""
     if document.path not in depths:
-        makers = (documents.get(file) for file in document.identity["inputs"])
+        makers = (documents.get(file) for file in document.inputs)
         above = [_depth(maker, documents, depths) for maker in makers if maker is not None]
         depths[document.path] = 1 + max(above, default=0)
     return depths[document.path]

@@ -10,7 +10,7 @@ from typing import Any
 from vllm_lab.errors import LabError
 from vllm_lab.files import read_json
 from vllm_lab.provenance.documents import SUFFIX, Document, collect
-from vllm_lab.provenance.verify import verify
+from vllm_lab.provenance.verify import require
 from vllm_lab.report.blocks import Image, Number
 
 FOLDER = "results"
@@ -59,6 +59,10 @@ class Results:
             return None
         return Image(svg and f"{FOLDER}/{svg}", png and f"{FOLDER}/{png}")
 
+    def document(self, name: str) -> Document:
+        """The document of the job that made a file."""
+        return self.documents[self._given(name)]
+
     def kind(self, file: str) -> str:
         """deterministic, simulated or measured, as the job that wrote `file` declared."""
         return self.documents[file].identity["kind"]
@@ -75,13 +79,7 @@ def _refuse_unverified(root: Path, files: list[str]) -> None:
         raise LabError(
             f"{outside[0]}: the report reads only files below {FOLDER}/, named from the project's root"
         )
-    findings = verify(root, files=files, results=FOLDER)
-    if findings:
-        listed = "".join(f"\n  {finding}" for finding in findings)
-        raise LabError(
-            f"{len(findings)} finding(s) against the report's inputs, so no report is written:{listed}\n"
-            "Rerun the rules named, or delete the files named and run: snakemake --cores 1 report"
-        )
+    require(root, files, "no report is written")
 
 
 @dataclass(frozen=True)

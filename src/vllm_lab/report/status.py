@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Sequence
 
+from vllm_lab.provenance.documents import Document
 from vllm_lab.report.blocks import (
     STATUSES,
     Cell,
@@ -75,12 +76,12 @@ def _job_names(used: list[Job]) -> str:
 
 def _hardware(used: list[Job]) -> str:
     """The distinct machines of some jobs, each told once."""
-    return "; ".join(dict.fromkeys(machine(job) for job in used))
+    return "; ".join(dict.fromkeys(machine(job.document) for job in used))
 
 
-def machine(job: Job) -> str:
+def machine(document: Document) -> str:
     """The machine a job ran on, in words: CPU, cores, memory, GPUs."""
-    host = job.document.run["host"]
+    host = document.run["host"]
     memory = f", {host['memory_gib']} GiB" if host["memory_gib"] else ""
     gpus = "".join(f", {gpu['name']}" for gpu in host["gpus"]) or ", no GPU"
     return f"{host['cpu']}, {host['cores']} cores{memory}{gpus}"

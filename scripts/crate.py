@@ -1,0 +1,55 @@
+"""Describe a finished run as an RO-Crate.
+
+In: the report, by its provenance document all that it was made from, the configuration, CITATION.cff and the
+project's files.
+Out: the description (JSON-LD), the workflow that it tells of, and the project's files as a zip file.
+"""
+
+import argparse
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+import yaml
+
+from vllm_lab import console
+from vllm_lab.crate.run_crate import describe
+from vllm_lab.files import atomic_path, read_json, sha256_file, write_json, write_zip
+from vllm_lab.provenance.documents import collect
+from vllm_lab.provenance.verify import require
+from vllm_lab.report.jobs import Jobs
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--report", nargs="+", required=True, metavar="FILE")
+    parser.add_argument("--settings", type=Path, required=True, help="the resolved configuration (JSON)")
+    parser.add_argument("--citation", type=Path, required=True, help="CITATION.cff")
+    parser.add_argument("--snakefile", type=Path, required=True)
+    parser.add_argument("--project", nargs="+", required=True, metavar="FILE", help="the project's own files")
+    parser.add_argument("--workflow", type=Path, required=True, help="where the Snakefile is copied to")
+    parser.add_argument("--source", type=Path, required=True, help="where the project's files are packed")
+    parser.add_argument("--crate", type=Path, required=True, help="JSON-LD to write")
+    args = parser.parse_args(argv)
+
+    require(Path(), args.report, "the run is not described")
+    with atomic_path(args.workflow) as partial:
+        shutil.copyfile(args.snakefile, partial)
+    write_zip(args.source, {path: Path(path) for path in args.project})
+    jobs = Jobs(collect(Path()), args.report).all
+    described = describe(
+        Path(),
+        jobs,
+        args.report,
+        source={path: sha256_file(path) for path in args.project},
+        settings=read_json(args.settings),
+        citation=yaml.safe_load(args.citation.read_text(encoding="utf-8")),
+    )
+    write_json(args.crate, described)
+    console.log(f"{args.crate}: {len(jobs)} jobs, {len(described['@graph'])} entities")
+
+
+if __name__ == "__main__":
+    console.run(main)

@@ -1,0 +1,91 @@
+"""The things that a run's description speaks of, each made once and found again by its id.
+
+Ids are paths below results/ for files, and names behind a # for all that is no file of the research object.
+"""
+
+import mimetypes
+from collections.abc import Mapping
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+from rocrate.model import ContextEntity, Entity, File
+from rocrate.rocrate import ROCrate
+
+from vllm_lab.files import canonical_json
+from vllm_lab.provenance.archive import SOURCE
+from vllm_lab.provenance.documents import Document
+from vllm_lab.report.status import machine
+
+_TYPES = {".parquet": "application/vnd.apache.parquet", ".jsonl": "application/jsonl", ".md": "text/markdown",
+          ".safetensors": "application/octet-stream", ".jinja": "text/plain"}  # fmt: skip
+_KINDS = {bool: "Boolean", int: "Integer", float: "Float"}
+
+
+class Entities:
+    """Entities of one crate, whose root is results/."""
+
+    def __init__(self, crate: ROCrate, root: Path, source: Mapping[str, str]) -> None:
+        """`source`: path -> sha256 of what the crate's source archive holds."""
+        self.crate = crate
+        self.root = root
+        self._source = source
+
+    def add(self, id: str, type: str, **properties: Any) -> Entity:
+        """The contextual entity of that id; made of the properties when it is not there yet."""
+        known = self.crate.get(id)
+        return known or self.crate.add(ContextEntity(self.crate, id, {"@type": type, **properties}))
+
+    def file(self, path: str, digest: str) -> Entity:
+        """A file that a job read or wrote: below results/ a part of the crate, else only told of."""
+        if path in self._source:
+            return self.code(path, digest)
+        if not path.startswith("results/"):
+            return self.add(f"#given/{path}", "CreativeWork", name=path, sha256=digest)
+        place = path.removeprefix("results/")
+        return self.crate.get(place) or self.crate.add(self._payload(place, digest))
+
+    def _payload(self, place: str, digest: str) -> File:
+        path = self.root / "results" / place
+        kind = _TYPES.get(path.suffix) or mimetypes.guess_type(place)[0] or "text/plain"
+        size = str(path.stat().st_size)
+        known = {"name": place, "sha256": digest, "contentSize": size, "encodingFormat": kind}
+        return File(self.crate, path, place, properties=known)
+
+    def code(self, path: str, digest: str) -> Entity:
+        """A file of the project itself, by path and content; most are in the crate's source archive."""
+        known = {"name": path, "sha256": digest, "version": digest[:12]}
+        if self._source.get(path) == digest:
+            known["isPartOf"] = {"@id": SOURCE.removeprefix("results/")}
+        return self.add(f"#source/{path}@{digest[:12]}", "SoftwareSourceCode", **known)
+
+    def software(self, name: str, version: str) -> Entity:
+        """A package or program by name and version."""
+        id = f"#software/{name}-{version}"
+        return self.add(id, "SoftwareApplication", name=name, softwareVersion=version)
+
+    def machine(self, document: Document) -> Entity:
+        """The machine that a job ran on, with all that its document says of it."""
+        host = document.run["host"]
+        id = f"#machine/{sha256(canonical_json(host).encode()).hexdigest()[:12]}"
+        facts = [self.value(f"{id}/{key}", key, value) for key, value in host.items()]
+        words = machine(document)
+        return self.add(id, "Place", name=host["name"], description=words, additionalProperty=facts)
+
+    def value(self, id: str, name: str, value: Any, **properties: Any) -> Entity:
+        """A named value; what is no text, number or truth is told as JSON."""
+        plain = value if isinstance(value, str | bool | int | float) else canonical_json(value)
+        return self.add(id, "PropertyValue", name=name, value=plain, **properties)
+
+    def slot(self, of: Entity, id: str, name: str, value: Any) -> Entity:
+        """The formal parameter that a tool or workflow takes values of `value`'s kind through."""
+        if id not in self.crate:
+            kind = _KINDS.get(type(value), "Text")
+            of.append_to("input", self.crate.add_formal_parameter(name, kind, identifier=id))
+        return self.crate.get(id)
+
+    def fill(self, slot: Entity, value: Entity) -> Entity:
+        """Say that a value was given through a formal parameter; the value."""
+        slot.append_to("workExample", value)
+        value["exampleOfWork"] = slot
+        return value

@@ -1,0 +1,253 @@
+"""Results measured on another machine come home whole, or not at all, and are never taken for ours."""
+
+import json
+import shutil
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from tests.report.example import benchmark, write_report
+from tests.report.project import Project
+from vllm_lab.bundle.merge import merge
+from vllm_lab.bundle.pack import pack
+from vllm_lab.errors import LabError
+from vllm_lab.provenance import chain, documents
+from vllm_lab.provenance.adopt import adopt
+from vllm_lab.provenance.verify import verify
+
+SETTINGS = {"device": "cpu", "traces": {"rate": 2.0}}
+RESULT = "results/bench/{}/prefix_cache.json"
+CONFIGURATION = "results/project/configuration.json"
+HERE = "results/bundles/h200/bench/cuda/prefix_cache.json"
+
+
+def project(root: Path, device: str, value: float = 2.0, **settings) -> Project:
+    """A project with a model, a configuration and one benchmark on a device."""
+    made = Project(root, host=f"{device}-node")
+    made.job("configuration", {CONFIGURATION: {**SETTINGS, "device": device, **settings}})
+    model = made.job("model", {"results/model/config.json": {"the same": "everywhere"}})
+    body = benchmark() | {"device": device}
+    body["results"]["actual_speedup_ratio"]["value"] = value
+    calibrated = made.job("calibrate", {"results/calibration/c.json": {}}, inputs=model, kind="measured")
+    made.job(
+        "bench_prefix_cache",
+        {RESULT.format(device): body},
+        inputs=[*model, *calibrated],
+        wildcards={"device": device},
+        kind="measured",
+    )
+    return made
+
+
+@pytest.fixture
+def home(tmp_path):
+    return project(tmp_path / "home", "cpu").root
+
+
+@pytest.fixture
+def cluster(tmp_path):
+    return project(tmp_path / "cluster", "cuda", value=3.5).root
+
+
+@pytest.fixture
+def bundle(cluster, tmp_path):
+    packed = tmp_path / "h200.zip"
+    pack(cluster, [RESULT.format("cuda")], packed)
+    return packed
+
+
+def test_a_bundle_holds_whole_measured_jobs_and_the_configuration_and_leaves_the_rest_at_home(bundle):
+    with zipfile.ZipFile(bundle) as packed:
+        assert sorted(packed.namelist()) == [
+            "bundle.json",
+            "results/bench/cuda/bench_prefix_cache-cuda.prov.json",
+            "results/bench/cuda/prefix_cache.json",
+            "results/calibration/c.json",
+            "results/calibration/calibrate.prov.json",
+            "results/project/configuration.json",
+            "results/project/configuration.prov.json",
+        ]
+
+
+def test_a_merged_bundle_verifies_with_its_own_documents_untouched(home, cluster, bundle):
+    folder = merge(home, bundle, "h200")
+    assert verify(home) == []
+    there = cluster / "results/bench/cuda/bench_prefix_cache-cuda.prov.json"
+    assert (folder / "bench/cuda" / there.name).read_bytes() == there.read_bytes()
+    found = documents.collect(home)[HERE]
+    assert (found.bundle, found.run["host"]["name"]) == ("h200", "cuda-node")
+    assert set(found.inputs) == {"results/model/config.json", "results/bundles/h200/calibration/c.json"}
+    assert found.identity == documents.collect(cluster)[RESULT.format("cuda")].identity
+
+
+def test_the_chain_of_a_merged_result_leads_through_its_own_machine_to_our_data(home, bundle):
+    merge(home, bundle, "h200")
+    text = chain.describe(home, HERE)
+    assert "h200/bench_prefix_cache/cuda" in text
+    assert "where: cuda-node" in text
+    assert "by rule model" in text
+
+
+@pytest.mark.parametrize(
+    ("file", "kind"),
+    [(HERE, "changed"), ("results/model/config.json", "stale")],
+    ids=["its own", "an input"],
+)
+def test_a_changed_byte_of_a_merged_result_or_of_what_it_was_made_from_is_named(home, bundle, file, kind):
+    merge(home, bundle, "h200")
+    (home / file).write_text("other")
+    assert (file, kind) in {(finding.path, finding.kind) for finding in verify(home, files=[HERE])}
+
+
+def test_a_stray_file_among_a_bundle_s_is_named(home, bundle):
+    folder = merge(home, bundle, "h200")
+    (folder / "stray.json").write_text("{}")
+    assert [(f.path, f.kind) for f in verify(home)] == [("results/bundles/h200/stray.json", "uncovered")]
+
+
+def test_a_merge_that_was_broken_off_counts_for_nothing(home, cluster):
+    shutil.copytree(cluster / "results", home / "results/.bundle-x1/results")
+    assert verify(home) == []
+
+
+def test_code_that_changes_later_does_not_make_a_merged_result_stale(home, bundle):
+    merge(home, bundle, "h200")
+    (home / "scripts/bench_prefix_cache.py").write_text("# newer\n")
+    assert verify(home, files=[HERE]) == []
+    assert not [path for path in adopt(home) if "bundles" in path]
+
+
+def refused(home: Path, bundle: Path) -> str:
+    with pytest.raises(LabError) as caught:
+        merge(home, bundle, "h200")
+    assert not (home / "results/bundles").exists()
+    assert not list(home.glob("results/.bundle-*"))
+    return str(caught.value)
+
+
+def test_other_code_is_refused_and_named_with_its_commit(home, bundle):
+    (home / "scripts/bench_prefix_cache.py").write_text("# newer\n")
+    message = refused(home, bundle)
+    assert "scripts/bench_prefix_cache.py: other code than here" in message
+    assert "cuda-node at commit 0123456789ab" in message
+
+
+def test_other_data_is_refused_and_missing_data_is_asked_for(home, bundle):
+    (home / "results/model/config.json").write_text("another model")
+    assert "results/model/config.json: rule bench_prefix_cache" in refused(home, bundle)
+    (home / "results/model/config.json").unlink()
+    assert "it must be here too" in refused(home, bundle)
+
+
+def test_other_settings_are_refused_key_by_key_but_for_the_device(home, tmp_path):
+    cluster = project(tmp_path / "other", "cuda", traces={"rate": 3.0}).root
+    pack(cluster, [RESULT.format("cuda")], tmp_path / "other.zip")
+    message = refused(home, tmp_path / "other.zip")
+    assert "config: traces.rate: 3.0 there, 2.0 here" in message
+    assert "config: device" not in message
+
+
+@pytest.mark.parametrize("damaged", [HERE.replace("bundles/h200/", ""), CONFIGURATION])
+def test_a_damaged_bundle_is_refused(home, bundle, tmp_path, damaged):
+    other = tmp_path / "damaged.zip"
+    with zipfile.ZipFile(bundle) as old, zipfile.ZipFile(other, "w") as new:
+        for name in old.namelist():
+            new.writestr(name, old.read(name) + b" " * (name == damaged))
+    assert f"{damaged}: damaged" in refused(home, other)
+
+
+def rewritten(bundle: Path, target: Path, change) -> Path:
+    """The bundle with its manifest changed."""
+    with zipfile.ZipFile(bundle) as old, zipfile.ZipFile(target, "w") as new:
+        for name in old.namelist():
+            body = old.read(name)
+            new.writestr(name, json.dumps(change(json.loads(body))) if name == "bundle.json" else body)
+    return target
+
+
+def test_what_is_no_bundle_or_reaches_outside_results_is_refused(home, bundle, tmp_path):
+    text = tmp_path / "text.zip"
+    text.write_text("no zip file")
+    assert "cannot be read as a bundle" in refused(home, text)
+    newer = rewritten(bundle, tmp_path / "newer.zip", lambda body: {**body, "schema": "vllm-lab/bundle/9"})
+    assert "pack it again" in refused(home, newer)
+    outside = rewritten(
+        bundle, tmp_path / "outside.zip", lambda body: {**body, "files": {"results/../../x": "0"}}
+    )
+    assert "not below results/" in refused(home, outside)
+
+
+def test_a_second_bundle_of_a_name_is_refused_and_lies_beside_under_another(home, bundle):
+    merge(home, bundle, "h200")
+    with pytest.raises(LabError, match="there already"):
+        merge(home, bundle, "h200")
+    merge(home, bundle, "again")
+    assert verify(home) == []
+    with pytest.raises(LabError, match="no name for a bundle"):
+        merge(home, bundle, "../up")
+
+
+def test_only_measured_results_of_one_s_own_that_verify_are_packed(home, cluster, bundle, tmp_path):
+    with pytest.raises(LabError, match="rule model is deterministic"):
+        pack(cluster, ["results/model/config.json"], tmp_path / "x.zip")
+    merge(home, bundle, "h200")
+    with pytest.raises(LabError, match="came in bundle h200"):
+        pack(home, [HERE], tmp_path / "x.zip")
+    with pytest.raises(LabError, match=r"CITATION\.cff: no result"):
+        pack(cluster, ["CITATION.cff"], tmp_path / "x.zip")
+    (cluster / RESULT.format("cuda")).write_text("{}")
+    with pytest.raises(LabError, match="nothing is packed"):
+        pack(cluster, [RESULT.format("cuda")], tmp_path / "x.zip")
+    (cluster / CONFIGURATION).unlink()
+    with pytest.raises(LabError, match=f"run: snakemake --cores 1 {CONFIGURATION}"):
+        pack(cluster, [RESULT.format("cuda")], tmp_path / "x.zip")
+    assert not (tmp_path / "x.zip").exists()
+
+
+def told(home: Path) -> tuple[str, dict]:
+    files = [path for path in documents.collect(home) if path.endswith(".json")]
+    folder = write_report(home, files)
+    return (folder / "report.md").read_text(), json.loads((folder / "summary.json").read_text())
+
+
+def test_the_report_shows_each_hardware_in_a_column_of_its_own(home, bundle):
+    merge(home, bundle, "h200")
+    page, summary = told(home)
+    assert "On other hardware" in page
+    assert "here, cpu: Test CPU" in page
+    assert "h200, cuda: Test CPU" in page
+    ours, theirs = (
+        summary[f"hardware.{name}.prefix_cache.actual_speedup_ratio"]
+        for name in ("bench.cpu", "bundles.h200.bench.cuda")
+    )
+    assert (ours["value"], theirs["value"]) == (2.0, 3.5)
+    assert theirs["file"] == HERE
+
+
+def test_a_bundle_s_numbers_enter_no_other_part_of_the_report(home, bundle):
+    _, before = told(home)
+    shutil.rmtree(home / "results/report")
+    merge(home, bundle, "h200")
+    _, after = told(home)
+    added = {id for id in after if id not in before}
+    assert added == {id for id in after if id.startswith("hardware.")}
+    assert all(after[id] == before[id] for id in before)
+    assert all("bundles" in entry["file"] for id, entry in after.items() if ".bundles." in id)
+
+
+def test_parameters_that_differ_are_shown(home, tmp_path):
+    made = project(tmp_path / "cluster", "cuda")
+    body = json.loads((made.root / RESULT.format("cuda")).read_text())
+    body["parameters"]["requests"] = 77
+    made.job(
+        "bench_prefix_cache",
+        {RESULT.format("cuda"): body},
+        wildcards={"device": "cuda"},
+        kind="measured",
+    )
+    pack(made.root, [RESULT.format("cuda")], tmp_path / "b.zip")
+    merge(home, tmp_path / "b.zip", "h200")
+    page, _ = told(home)
+    assert "Parameters that differ" in page
+    assert "| `requests` | 100 | 77 |" in page
