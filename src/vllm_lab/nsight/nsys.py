@@ -1,0 +1,120 @@
+"""nsys, NVIDIA's command line profiler: found, run around a command, its report made whole and exported."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import NamedTuple
+
+from vllm_lab.errors import LabError, Unavailable
+from vllm_lab.files import atomic_path
+
+INSTALL = (
+    "nsys is not installed: `apt-get install nsight-systems` (Debian: non-free, Ubuntu: multiverse), or "
+    "NVIDIA's own package (developer.nvidia.com/nsight-systems)"
+)
+
+
+class Range(NamedTuple):
+    """An NVTX range by name and domain."""
+
+    name: str
+    domain: str
+
+
+CAPTURED = Range("capture", "vllm_lab")  # nsys records from its start to its end: no warm-up, no start
+
+
+@dataclass(frozen=True)
+class Nsys:
+    """An installed nsys."""
+
+    program: Path
+    version: str
+
+    @classmethod
+    def find(cls) -> Nsys:
+        """The one on the path. Unavailable, with how to install it, where there is none."""
+        found = shutil.which("nsys")
+        if found is None:
+            raise Unavailable(INSTALL)
+        told = subprocess.run([found, "--version"], capture_output=True, text=True, check=False).stdout
+        version = re.search(r"\d{4}(\.\d+)+", told)
+        if version is None:
+            raise Unavailable(f"{found} --version names no version; {INSTALL}")
+        return cls(Path(found), version[0])
+
+    def options(self, cuda: bool) -> list[str]:
+        """Of `nsys profile`: what keeps a report of some seconds small; `cuda`: trace that as well."""
+        return [
+            f"--trace={'cuda,' if cuda else ''}nvtx,osrt",
+            *(["--cuda-graph-trace=node"] if cuda else []),  # so that the kernels inside a graph are seen
+            "--sample=none",
+            "--cpuctxsw=none",
+            "--capture-range=nvtx",
+            f"--nvtx-capture={CAPTURED.name}@{CAPTURED.domain}",
+            "--capture-range-end=stop",
+            "--env-var=NSYS_NVTX_PROFILER_REGISTER_ONLY=0",
+            "--wait=primary",
+        ]
+
+    def capture(self, command: Sequence[str], report: Path, sqlite: Path, cuda: bool) -> None:
+        """Run `command` under nsys; write its report and the report's SQLite export.
+
+        LabError where the command fails, Unavailable where it ran and nsys left no report of it.
+        """
+        report.parent.mkdir(parents=True, exist_ok=True)
+        with TemporaryDirectory(prefix=".nsys-", dir=report.parent) as folder:
+            stem = Path(folder) / "capture"
+            done = subprocess.run(
+                [str(self.program), "profile", *self.options(cuda), f"--output={stem}", *command], check=False
+            )
+            if done.returncode:
+                raise LabError(
+                    f"the profiled command failed (status {done.returncode}); its words stand above"
+                )
+            whole = self._report(stem)
+            exported = stem.with_suffix(".sqlite")
+            self._run("export", "--type=sqlite", f"--output={exported}", str(whole))
+            for made, target in ((whole, report), (exported, sqlite)):
+                with atomic_path(target) as partial:
+                    made.replace(partial)
+
+    def _report(self, stem: Path) -> Path:
+        """The report, imported by hand where nsys did not find its importer (as Debian's does not)."""
+        whole, raw = stem.with_suffix(".nsys-rep"), stem.with_suffix(".qdstrm")
+        if not whole.exists():
+            if not raw.exists():
+                raise Unavailable(f"nsys {self.version} captured nothing; its words stand in the log")
+            importer = self._importer()
+            _call([str(importer), "-i", str(raw), "-o", str(whole)])
+        return whole
+
+    def _importer(self) -> Path:
+        """QdstrmImporter of this very installation: beside nsys or in the host folder of the same tree."""
+        program = self.program.resolve()
+        trees = [*program.parents[1:4], Path("/usr/lib/nsight-systems")]
+        found = [path for tree in trees for path in sorted(tree.glob("host-linux*/QdstrmImporter"))]
+        if not found:
+            raise Unavailable(
+                f"nsys {self.version} did not find its importer, and there is no host-linux*/QdstrmImporter "
+                f"near {program}; install the host part of Nsight Systems"
+            )
+        return found[0]
+
+    def _run(self, *words: str) -> None:
+        _call([str(self.program), *words])
+
+
+def _call(command: list[str]) -> None:
+    """Run a tool of Nsight Systems; Unavailable, with its last line, where it fails."""
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        said = [line for line in (done.stdout + done.stderr).split(os.linesep) if line.strip()]
+        raise Unavailable(f"{Path(command[0]).name} failed: {said[-1].strip() if said else 'no word'}")
