@@ -21,6 +21,7 @@ include: "workflow/rules/bench.smk"
 include: "workflow/rules/serving.smk"
 include: "workflow/rules/mini.smk"
 include: "workflow/rules/oracle.smk"
+include: "workflow/rules/nsight.smk"
 include: "workflow/rules/experiments.smk"
 include: "workflow/rules/report.smk"
 

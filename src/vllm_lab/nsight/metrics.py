@@ -4,14 +4,24 @@ A decode step is one in which every request computes one token after its prompt;
 prompt token is computed. Shares are of the calling thread's time, sum over sum.
 """
 
+from typing import NamedTuple
+
 from vllm_lab.simulation.metrics import Metric
 
-_PARTS = {
-    "schedule": "the scheduler's schedule()",
-    "forward": "the model's forward pass",
-    "logits": "the product with the vocabulary",
-    "sample": "sampling",
-    "update": "the scheduler's update_from_output()",
+
+class Part(NamedTuple):
+    """A part of a step: the NVTX range around it, and what it is."""
+
+    range: str
+    words: str
+
+
+PARTS = {
+    "schedule": Part("scheduler.schedule", "the scheduler's schedule()"),
+    "forward": Part("model.forward", "the model's forward pass"),
+    "logits": Part("model.logits", "the product with the vocabulary"),
+    "sample": Part("sampler.sample", "sampling"),
+    "update": Part("scheduler.update", "the scheduler's update_from_output()"),
 }
 RANGE_METRICS = {
     "captured_steps": Metric("steps", "engine.step ranges in the capture that ran or scheduled something"),
@@ -21,8 +31,8 @@ RANGE_METRICS = {
     "decode_step_p50": Metric("s", "median of the decode steps' ranges"),
     "prefill_step_p50": Metric("s", "median of the prefill steps' ranges"),
     **{
-        f"decode_{part}_share": Metric("fraction", f"of the time of decode steps, in {words}")
-        for part, words in _PARTS.items()
+        f"decode_{name}_share": Metric("fraction", f"of the time of decode steps, in {part.words}")
+        for name, part in PARTS.items()
     },
     "decode_other_share": Metric("fraction", "of the time of decode steps, in none of these five"),
 }

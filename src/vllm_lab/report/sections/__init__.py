@@ -12,6 +12,7 @@ from vllm_lab.report.sections import (
     experiments,
     imported,
     model,
+    nsight,
     reference,
     scheduling,
     serving,
@@ -33,4 +34,5 @@ SECTIONS = (
     calibration.build,
     bench.build,
     serving.build,
+    nsight.build,
 )
