@@ -5,11 +5,14 @@ from pathlib import Path
 
 import pytest
 
+from vllm_lab.errors import LabError
+from vllm_lab.files import write_json
 from vllm_lab.nsight.document import metrics_document
 from vllm_lab.provenance.schemas import check
 
 ROOT = Path(__file__).parents[2]
-CAPTURE = {"engine": "vllm", "device": "cuda", "nsys": "2025.1.1", "status": "measured", "reason": None}
+CAPTURE = {"engine": "vllm", "device": "cuda", "nsys": "2025.1.1", "status": "measured", "reason": None,
+           "report_bytes": 1000}  # fmt: skip
 GPU_TABLES = ("KERNEL", "MEMCPY", "RUNTIME")
 
 
@@ -26,10 +29,9 @@ def change(path: Path, statements: str) -> None:
 
 
 def found(export: Path) -> dict:
+    """The export's document, checked."""
     document = metrics_document(CAPTURE, export)
     written = export.with_suffix(".json")
-    from vllm_lab.files import write_json
-
     write_json(written, document)
     check(written, ROOT / "workflow/schemas/nsight_metrics.schema.yaml")
     return document
@@ -143,7 +145,7 @@ def test_older_columns_and_missing_enumerations_do(export):
     assert {row["kind"] for row in document["copies"]} == {"1", "2"}
 
 
-def test_an_export_without_ranges_is_not_run(tmp_path, export):
+def test_an_export_without_ranges_is_not_run(export):
     change(export, "DELETE FROM NVTX_EVENTS WHERE eventType = 59")
     document = found(export)
     assert document["status"] == "not_run"
@@ -158,8 +160,6 @@ def test_an_empty_file_is_an_export_without_tables(tmp_path):
 
 
 def test_what_is_no_export_is_named(tmp_path):
-    from vllm_lab.errors import LabError
-
     broken = tmp_path / "broken.sqlite"
     broken.write_bytes(b"no database, but long enough to be told from an empty one" * 9)
     with pytest.raises(LabError, match=r"broken\.sqlite: not an export of nsys"):

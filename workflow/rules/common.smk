@@ -326,7 +326,7 @@ def report_inputs():
         "results/calibration/calibration.json",
         "results/serving/server_replay.json",
         *bench_files(),
-        *[f"results/nsight/{run}.{kind}" for run in CAPTURED_RUNS for kind in ("json", "capture.json")],
+        *[f"results/nsight/{run}.json" for run in CAPTURED_RUNS],
         *[f"{figure}.{kind}" for figure in figures for kind in ("png", "svg")],
         *[f"results/experiments/{experiment}.verdict.json" for experiment in EXPERIMENTS],
         *[f"results/experiments/{run}.json" for run in RUNS],

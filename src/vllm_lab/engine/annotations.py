@@ -41,18 +41,24 @@ def annotate(engine: Engine, layers: bool) -> None:
     _wrap(runner.model, "compute_logits", "model.logits")
     core.model_executor.execute_model = _by_kind(core.model_executor.execute_model, core.scheduler.requests)
     if layers:
-        for module in runner.model.modules():
-            if _is_layer(module):
-                _wrap(module, "forward", f"{LAYER}.{type(module).__name__}")
+        for module in _layers(runner.model):
+            _wrap(module, "forward", f"{LAYER}.{type(module).__name__}")
 
 
 def _wrap(owner: Any, method: str, name: str) -> None:
     setattr(owner, method, annotated(name)(getattr(owner, method)))
 
 
-def _is_layer(module: Any) -> bool:
-    """What has no parts of its own; and attention, which may hold some."""
-    return not any(module.children()) or type(module).__name__ == "Attention"
+def _layers(model: Any) -> list[Any]:
+    """The modules that compute: those without parts; and vLLM's operators and attention, which hold some."""
+    from vllm.model_executor.custom_op import CustomOp
+    from vllm.model_executor.layers.attention import Attention
+
+    return [
+        module
+        for module in model.modules()
+        if isinstance(module, (CustomOp, Attention)) or not any(module.children())
+    ]
 
 
 def _by_kind(execute: Callable, requests: Mapping[str, Any]) -> Callable:

@@ -24,7 +24,9 @@ def metrics_document(capture: Mapping[str, Any], sqlite: Path) -> dict[str, Any]
 
     `absent` says of each metric and table without a value why; a capture that was not made has none at all.
     """
-    body = {**{name: capture[name] for name in ("engine", "device")}, "nsys": capture.get("nsys")}
+    body = {name: capture[name] for name in ("engine", "device", "report_bytes")} | {
+        "nsys": capture.get("nsys")
+    }
     reason = capture["reason"]
     if reason is None:
         try:

@@ -1,4 +1,4 @@
-"""What Nsight Systems saw of the captured runs: from nsight/EXPERIMENT.RUN.json and its capture.json."""
+"""What Nsight Systems saw of the captured runs: from nsight/EXPERIMENT.RUN.json."""
 
 from collections import defaultdict
 from collections.abc import Iterator
@@ -26,15 +26,17 @@ _FIGURES = {
     "cpu_and_gpu_time": "Each step: its length, the forward pass on the CPU, and where there is a GPU, the "
     "time in which that was busy.",
 }
-_CAPTURE = ".capture.json"
 _RANGES, _CALLS = 16, 5
 _DECIMALS = {"s": 6, "": 1}
 
 
 def build(results: Results) -> Section | None:
     """The section; None where no run was captured, or found impossible to capture."""
-    names = [name for name in results.names("nsight/*.json") if not name.endswith(_CAPTURE)]
-    if not names:
+    found = {
+        name.removeprefix("nsight/").removesuffix(".json"): results.json(name)
+        for name in results.names("nsight/*.json")
+    }
+    if not found:
         return None
     blocks: list[Block] = [
         text(
@@ -44,24 +46,19 @@ def build(results: Results) -> Section | None:
             files=Code("results/nsight/*.nsys-rep"),
         )
     ]
-    for name in names:
-        blocks += _run(results, name)
+    for run, capture in found.items():
+        blocks += _run(capture, run)
     for figure, caption in _FIGURES.items():
         image = results.image(f"nsight/figures/{figure}")
         if image:
             blocks.append(
                 Figure(f"nsight-{figure}", image, text(caption), f"{caption} The tables hold numbers.")
             )
-    answers = tuple(answer for name in names for answer in _answer(results.json(name), _id(name)))
+    answers = tuple(answer for run, capture in found.items() for answer in _answer(capture, run))
     return Section("nsight", "Inside a step", tuple(blocks), answers[:1])
 
 
-def _id(name: str) -> str:
-    return name.removeprefix("nsight/").removesuffix(".json")
-
-
-def _run(results: Results, name: str) -> Iterator[Block]:
-    found, run = results.json(name), _id(name)
+def _run(found: JsonResult, run: str) -> Iterator[Block]:
     yield Heading(run)
     if found.value("status") == "not_run":
         reason = found.value("reason")
@@ -70,7 +67,7 @@ def _run(results: Results, name: str) -> Iterator[Block]:
         )
         yield text("{state}: {reason}.", state=state, reason=reason)
         return
-    yield _capture(results, name)
+    yield _capture(found, run)
     yield _metrics(found, run)
     absent = _absent(found, run)
     if absent:
@@ -88,16 +85,13 @@ def _run(results: Results, name: str) -> Iterator[Block]:
         yield _copies(found, run)
 
 
-def _capture(results: Results, name: str) -> Text:
-    capture = results.json(name.removesuffix(".json") + _CAPTURE)
+def _capture(found: JsonResult, run: str) -> Text:
     return text(
         "Engine {engine} on {device}, captured by nsys {version}: {size}.",
-        engine=Code(capture.value("engine")),
-        device=capture.value("device"),
-        version=capture.value("nsys"),
-        size=capture.number(
-            f"nsight.{_id(name)}.report_bytes", "bytes", "report_bytes", label="Size of the report"
-        ),
+        engine=Code(found.value("engine")),
+        device=found.value("device"),
+        version=found.value("nsys"),
+        size=found.number(f"nsight.{run}.report_bytes", "bytes", "report_bytes", label=f"Report of {run}"),
     )
 
 
