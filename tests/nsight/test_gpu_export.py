@@ -1,40 +1,22 @@
 """A capture with a GPU: every number of it can be worked out by hand from gpu_export.sql."""
 
-import sqlite3
 from pathlib import Path
 
 import pytest
 
+from tests.nsight.exports import change, document_of, export_of
 from vllm_lab.errors import LabError
-from vllm_lab.files import write_json
-from vllm_lab.nsight.document import metrics_document
-from vllm_lab.provenance.schemas import check
 
-ROOT = Path(__file__).parents[2]
-CAPTURE = {"engine": "vllm", "device": "cuda", "nsys": "2025.1.1", "status": "measured", "reason": None,
-           "report_bytes": 1000}  # fmt: skip
 GPU_TABLES = ("KERNEL", "MEMCPY", "RUNTIME")
 
 
 @pytest.fixture
 def export(tmp_path) -> Path:
-    path = tmp_path / "gpu.sqlite"
-    change(path, (ROOT / "tests/nsight/gpu_export.sql").read_text())
-    return path
-
-
-def change(path: Path, statements: str) -> None:
-    with sqlite3.connect(path) as connection:
-        connection.executescript(statements)
+    return export_of("gpu_export", tmp_path)
 
 
 def found(export: Path) -> dict:
-    """The export's document, checked."""
-    document = metrics_document(CAPTURE, export)
-    written = export.with_suffix(".json")
-    write_json(written, document)
-    check(written, ROOT / "workflow/schemas/nsight_metrics.schema.yaml")
-    return document
+    return document_of(export, "cuda")
 
 
 def test_every_metric_is_what_the_hand_computes(export):
@@ -163,4 +145,4 @@ def test_what_is_no_export_is_named(tmp_path):
     broken = tmp_path / "broken.sqlite"
     broken.write_bytes(b"no database, but long enough to be told from an empty one" * 9)
     with pytest.raises(LabError, match=r"broken\.sqlite: not an export of nsys"):
-        metrics_document(CAPTURE, broken)
+        found(broken)
