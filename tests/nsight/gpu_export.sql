@@ -7,7 +7,7 @@ INSERT INTO StringIds VALUES
  (1, 'engine.step'), (2, 'model.execute.prefill'), (3, 'model.execute.decode'), (4, 'model.forward'),
  (5, 'scheduler.schedule'), (6, 'vllm_lab'), (7, 'model.execute.empty'), (8, 'model.logits'), (9, 'sampler.sample'),
  (10, 'scheduler.update'),
- (20, 'flash_fwd_splitkv_kernel'), (21, 'void flash_fwd_splitkv_kernel<Traits, true>(Params)'),
+ (20, 'device_kernel'), (21, 'void cutlass::device_kernel<flash::enable_sm90<flash::FlashAttnFwdSm90<Mainloop>>>(Params)'),
  (22, 'nvjet_tst_64x8_64x16_4x1_v_bz_TNT'), (23, 'rms_norm_kernel'),
  (24, 'void vllm::rms_norm_kernel<c10::BFloat16, 8>(c10::BFloat16*)'),
  (30, 'cudaLaunchKernel_v7000'), (31, 'cudaGraphLaunch_v10000'), (32, 'cudaMemcpyAsync_v3020'),

@@ -127,6 +127,13 @@ def test_older_columns_and_missing_enumerations_do(export):
     assert {row["kind"] for row in document["copies"]} == {"1", "2"}
 
 
+def test_a_column_that_an_nsys_does_not_write_is_named(export):
+    change(export, "ALTER TABLE CUPTI_ACTIVITY_KIND_KERNEL DROP COLUMN shortName")
+    document = found(export)
+    assert "KERNEL of this nsys has no column shortName" in document["absent"]["gpu_busy_share"]
+    assert document["metrics"]["copied_bytes"] == 60000
+
+
 def test_an_export_without_ranges_is_not_run(export):
     change(export, "DELETE FROM NVTX_EVENTS WHERE eventType = 59")
     document = found(export)

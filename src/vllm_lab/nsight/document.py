@@ -13,7 +13,7 @@ import pandas as pd
 from vllm_lab.nsight.export import Export, Missing
 from vllm_lab.nsight.measures import copies, gpu_work, kernel_class, measure
 from vllm_lab.nsight.metrics import METRICS
-from vllm_lab.nsight.steps import Steps
+from vllm_lab.nsight.steps import FORWARD, Steps
 
 TOP_CALLS, TOP_KERNELS = 10, 30
 Rows = list[dict[str, Any]]
@@ -77,13 +77,13 @@ def _plain(name: str) -> str:
 
 def _kernels(export: Export) -> pd.DataFrame:
     kernels = export.kernels
-    return _with_share(_statistics(kernels.assign(kernel_class=kernels["name"].map(kernel_class)),
-                                   "name", "kernel_class")).head(TOP_KERNELS)  # fmt: skip
+    classed = kernels.assign(kernel_class=kernels["long_name"].map(kernel_class))
+    return _with_share(_statistics(classed, "name", "kernel_class")).head(TOP_KERNELS)
 
 
 def _kernel_classes(export: Export) -> pd.DataFrame:
     kernels = export.kernels
-    return _with_share(_statistics(kernels.assign(name=kernels["name"].map(kernel_class)), "name"))
+    return _with_share(_statistics(kernels.assign(name=kernels["long_name"].map(kernel_class)), "name"))
 
 
 def _os_calls(export: Export) -> pd.DataFrame:
@@ -122,7 +122,7 @@ def _steps(export: Export, steps: Steps) -> pd.DataFrame:
     found = pd.DataFrame({"kind": steps.table["kind"], "start": (start - start.iloc[0]) / 1e9})
     found["seconds"] = steps.seconds
     for name, seconds in (
-        ("forward", lambda: steps.seconds_in("model.forward")),
+        ("forward", lambda: steps.seconds_in(FORWARD)),
         ("gpu_busy", lambda: steps.busy_seconds(gpu_work(export))),
     ):
         try:

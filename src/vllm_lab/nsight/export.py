@@ -45,7 +45,7 @@ class Export:
     @cached_property
     def ranges(self) -> pd.DataFrame:
         """Closed NVTX ranges in order of start: domain, name, start, end, thread (a globalTid)."""
-        events = self._table(NVTX)
+        events = self._table(NVTX, "eventType", "textId", "globalTid", "domainId")
         events["name"] = self._named(events, "textId", "text")
         process = events["globalTid"] // 2**THREAD_BITS
         domains = events[events["eventType"] == DOMAIN]
@@ -63,7 +63,7 @@ class Export:
     @cached_property
     def os_calls(self) -> pd.DataFrame:
         """Outermost calls to OS runtime libraries: name, start, end, thread."""
-        calls = self._table(OS_CALLS)
+        calls = self._table(OS_CALLS, "nameId", "globalTid")
         calls["name"] = self._named(calls, "nameId")
         if "nestingLevel" in calls:
             calls = calls[calls["nestingLevel"].fillna(0) == 0]
@@ -72,16 +72,16 @@ class Export:
 
     @cached_property
     def kernels(self) -> pd.DataFrame:
-        """CUDA kernels: name (without template arguments where nsys has it), long_name, start, end."""
-        kernels = self._table(KERNELS)
+        """CUDA kernels: name, long_name (with its template arguments, which often tell more), start, end."""
+        kernels = self._table(KERNELS, "shortName", "demangledName")
         kernels["name"] = self._named(kernels, "shortName")
-        kernels["long_name"] = self._named(kernels, "demangledName")
+        kernels["long_name"] = self._named(kernels, "demangledName").fillna(kernels["name"])
         return self._spans(kernels, "name", "long_name")
 
     @cached_property
     def copies(self) -> pd.DataFrame:
         """CUDA memory copies: kind, bytes, start, end."""
-        copies = self._table(COPIES)
+        copies = self._table(COPIES, "copyKind", "bytes")
         copies["kind"] = self._enumerated(copies["copyKind"], "ENUM_CUDA_MEMCPY_OPER")
         return self._spans(copies, "kind", "bytes")
 
@@ -93,14 +93,19 @@ class Export:
     @cached_property
     def cuda_calls(self) -> pd.DataFrame:
         """Calls to the CUDA runtime and driver: name, start, end, thread."""
-        calls = self._table(CALLS)
+        calls = self._table(CALLS, "nameId", "globalTid")
         calls["name"] = self._named(calls, "nameId")
         return self._spans(calls.rename(columns={"globalTid": "thread"}), "name", "thread")
 
-    def _table(self, name: str) -> pd.DataFrame:
+    def _table(self, name: str, *columns: str) -> pd.DataFrame:
+        """The whole table. Missing where it, or one of the `columns` or of its times, is not there."""
         if name not in self._tables:
-            raise Missing(f"{ABSENT.get(name, 'nsys exported no such thing')} (no table {name})")
-        return self._read(name)
+            raise Missing(f"{ABSENT[name]} (no table {name})")
+        table = self._read(name)
+        lacking = {"start", "end", *columns}.difference(table.columns)
+        if lacking:
+            raise Missing(f"table {name} of this nsys has no column {', '.join(sorted(lacking))}")
+        return table
 
     @cached_property
     def _tables(self) -> set[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -11,8 +12,10 @@ from matplotlib.axes import Axes
 from vllm_lab import figures
 
 Document = Mapping[str, Any]
-LABEL = 0.06  # of the step's length: shorter ranges bear no name
+LETTER = 0.0085  # a letter's part of the figure's width
 BARS = 10
+_WORDS = re.compile(r"[.:] ?")
+_COLOURS = [colour for colour in figures.PALETTE if colour != "#000000"]  # black text stands on them
 
 
 def step_timeline(documents: Mapping[str, Document], stem: Path) -> None:
@@ -50,22 +53,23 @@ def _panels(
 
 
 def _draw_timeline(axes: Axes, found: Document) -> None:
-    scale, unit = _scale(found["timeline"][0]["seconds"])
-    whole = scale * found["timeline"][0]["seconds"]
+    whole = found["timeline"][0]["seconds"]
+    scale, unit = _scale(whole)
     colours: dict[str, str] = {}
     for span in found["timeline"]:
-        name, start, length = span["name"], scale * span["start"], scale * span["seconds"]
-        family = name.split(".")[0] if span["domain"] else name.split(":")[0]
-        colour = colours.setdefault(family, figures.PALETTE[len(colours) % len(figures.PALETTE)])
-        axes.barh(
-            -span["depth"], length, left=start, height=0.85, color=colour, alpha=0.55, edgecolor="white"
-        )
-        if length > LABEL * whole:
-            label = name if length > 2.5 * LABEL * whole else name.rpartition(".")[2]
-            axes.text(start + length / 2, -span["depth"], label, ha="center", va="center",
-                      fontsize=6.5, clip_on=True)  # fmt: skip
-    axes.set(xlabel=f"time since the step's start ({unit})", yticks=[], xlim=(0, whole))
+        family = _WORDS.split(span["name"])[0]
+        colour = colours.setdefault(family, _COLOURS[len(colours) % len(_COLOURS)])
+        start, length, row = scale * span["start"], scale * span["seconds"], -span["depth"]
+        axes.barh(row, length, left=start, height=0.85, color=colour, alpha=0.55, edgecolor="white")
+        label = _label(span["name"], span["seconds"] / whole)
+        axes.text(start + length / 2, row, label, ha="center", va="center", fontsize=6.5)
+    axes.set(xlabel=f"time since the step's start ({unit})", yticks=[], xlim=(0, scale * whole))
     axes.grid(visible=False, axis="y")
+
+
+def _label(name: str, room: float) -> str:
+    """The name, or its last word, or nothing: what fits into `room`, a share of the figure's width."""
+    return next((text for text in (name, _WORDS.split(name)[-1]) if LETTER * len(text) < room), "")
 
 
 def _draw_shares(axes: Axes, found: Document) -> None:

@@ -99,10 +99,8 @@ def _decode_kernels(export: Export, steps: Steps) -> pd.DataFrame:
 def _kernel_share(wanted: str) -> Callable[[Export, Steps], float]:
     def share(export: Export, steps: Steps) -> float:
         kernels = _decode_kernels(export, steps)
-        return (
-            kernels.loc[kernels["name"].map(kernel_class) == wanted, "seconds"].sum()
-            / kernels["seconds"].sum()
-        )
+        of_class = kernels["long_name"].map(kernel_class) == wanted
+        return kernels.loc[of_class, "seconds"].sum() / kernels["seconds"].sum()
 
     return share
 
