@@ -36,6 +36,8 @@ class Steps:
         table["kind"] = kinds.groupby(_inside(executed["start"], table)).first().reindex(table.index)
         if len(executed):
             table = table[table["kind"].notna() & (table["kind"] != "empty")].reset_index(drop=True)
+            if table.empty:
+                raise Missing("no step of the capture ran anything")
         return cls(export, table.fillna({"kind": ""}), int(table["thread"].iloc[0]))
 
     def decode(self) -> pd.Series:
@@ -70,8 +72,12 @@ class Steps:
         """Seconds of each step in our ranges `name`. Missing where the capture has no such range."""
         found = self.parts[self.parts["name"] == name]
         if found.empty:
-            raise Missing(f"no range {name} in the capture's steps")
+            raise self.lacking(f"no range {name} in the capture's steps")
         return self._sums(found)
+
+    def lacking(self, what: str) -> Missing:
+        """Why a number is missing: `what`, but where no model ran, that."""
+        return Missing(what if (self.table["kind"] != "").any() else "no model runs in this engine")
 
     def busy_seconds(self, spans: pd.DataFrame) -> pd.Series:
         """Seconds of each step covered by `spans`, which do not overlap."""
@@ -92,7 +98,7 @@ class Steps:
     def _of_kind(self, *kinds: str) -> pd.Series:
         chosen = self.table["kind"].isin(kinds)
         if not chosen.any():
-            raise Missing(f"no {' or '.join(kinds)} step in the capture")
+            raise self.lacking(f"no {' or '.join(kinds)} step in the capture")
         return chosen
 
 
