@@ -81,7 +81,8 @@ def test_the_minis_capture_holds_the_steps_of_one_replay_and_no_gpu(tmp_path):
     assert found["metrics"]["captured_steps"] == len(steps) > 0  # though it was replayed twice
     assert calls(found)["mini_vllm", "scheduler.schedule"] == len(steps)
     assert found["metrics"]["schedule_mean"] < found["metrics"]["step_mean"]
-    assert "no CUDA kernel" in found["absent"]["gpu_busy_share"]
+    assert "nothing of CUDA" in found["absent"]["gpu_busy_share"]
+    assert found["absent"]["decode_forward_share"] == "no model runs in this engine"
     told = json.loads((tmp_path / "capture.json").read_text())
     assert 0 < told["report_bytes"] < 2**20
 

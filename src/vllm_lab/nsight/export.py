@@ -18,14 +18,12 @@ from vllm_lab.errors import LabError
 PUSH_POP, START_END, DOMAIN = 59, 60, 75  # NVTX_EVENTS.eventType
 THREAD_BITS = 24  # a globalTid is hypervisor and virtual machine, process, thread; of these bits the thread
 
-NVTX, OS_CALLS = "NVTX_EVENTS", "OSRT_API"
-KERNELS, COPIES, FILLS, CALLS = (
-    f"CUPTI_ACTIVITY_KIND_{kind}" for kind in ("KERNEL", "MEMCPY", "MEMSET", "RUNTIME")
-)
+NVTX, OS_CALLS, CUDA = "NVTX_EVENTS", "OSRT_API", "CUPTI_ACTIVITY_KIND_"
+KERNELS, COPIES, FILLS, CALLS = (CUDA + kind for kind in ("KERNEL", "MEMCPY", "MEMSET", "RUNTIME"))
 ABSENT = {
     NVTX: "no NVTX range was traced (nvtx 0.2.13 and later are deaf to an nsys of 2022)",
     OS_CALLS: "no call to an OS runtime library was traced",
-    KERNELS: "no CUDA kernel was traced; there is no GPU, or nsys is too old for its driver",
+    KERNELS: "no CUDA kernel was traced",
     COPIES: "no CUDA memory copy was traced",
     FILLS: "no CUDA memory fill was traced",
     CALLS: "no CUDA call was traced",
@@ -100,6 +98,10 @@ class Export:
     def _table(self, name: str, *columns: str) -> pd.DataFrame:
         """The whole table. Missing where it, or one of the `columns` or of its times, is not there."""
         if name not in self._tables:
+            if name.startswith(CUDA) and not any(table.startswith(CUDA) for table in self._tables):
+                raise Missing(
+                    f"nothing of CUDA was traced; no GPU, or nsys too old for it (no table {CUDA}*)"
+                )
             raise Missing(f"{ABSENT[name]} (no table {name})")
         table = self._read(name)
         lacking = {"start", "end", *columns}.difference(table.columns)

@@ -73,9 +73,7 @@ def _layer_share(ending: str) -> Callable[[Export, Steps], float]:
         layers = steps.parts["name"]
         names = set(layers[layers.str.startswith("layer.") & layers.str.endswith(ending)])
         if not names:
-            raise Missing(
-                f"no range of a layer layer.*{ending} in the capture; it needs layer_ranges, on a CPU"
-            )
+            raise steps.lacking("no ranges of layers in the capture; they need layer_ranges, on a CPU")
         inside = sum(steps.seconds_in(name) for name in names)
         return _share(inside, steps.seconds_in(FORWARD), steps.decode())
 

@@ -27,7 +27,6 @@ _FIGURES = {
     "time in which that was busy.",
 }
 _RANGES, _CALLS = 16, 5
-_DECIMALS = {"s": 6, "": 1}
 
 
 def build(results: Results) -> Section | None:
@@ -106,11 +105,10 @@ def _metrics(found: JsonResult, run: str) -> Table:
 
 
 def _number(found: JsonResult, run: str, name: str) -> Number:
-    unit = METRICS[name].unit
-    return found.number(
-        f"nsight.{run}.{name}", unit, "metrics", name,
-        label=f"{run}: {name.replace('_', ' ')}", decimals=_DECIMALS.get(unit),
-    )  # fmt: skip
+    unit, value = METRICS[name].unit, found.value("metrics", name)
+    decimals = (4 if value >= 1e-3 else 6) if unit == "s" else None
+    label = f"{run}: {name.replace('_', ' ')}"
+    return found.number(f"nsight.{run}.{name}", unit, "metrics", name, label=label, decimals=decimals)
 
 
 def _absent(found: JsonResult, run: str) -> Table | None:
