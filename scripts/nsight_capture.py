@@ -7,7 +7,6 @@ and the report and the export empty.
 """
 
 import argparse
-import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -39,7 +38,6 @@ def main(argv: Sequence[str] | None = None) -> None:
     try:
         nsys = Nsys.find()
         told |= {"nsys": nsys.version, "options": nsys.options(cuda)}
-        os.environ["MINI_VLLM_NVTX"] = "1"
         command = [sys.executable, "-m", "vllm_lab.nsight.profiled", *of_the_run]
         nsys.capture(command, args.report, args.sqlite, cuda)
     except Unavailable as missing:

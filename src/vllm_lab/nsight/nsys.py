@@ -60,7 +60,7 @@ class Nsys:
             "--capture-range=nvtx",
             f"--nvtx-capture={CAPTURED.name}@{CAPTURED.domain}",
             "--capture-range-end=stop",
-            "--env-var=NSYS_NVTX_PROFILER_REGISTER_ONLY=0",
+            "--env-var=MINI_VLLM_NVTX=1",
             "--wait=primary",
         ]
 
