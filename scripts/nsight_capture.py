@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from vllm_lab import console
-from vllm_lab.errors import Unavailable
+from vllm_lab.errors import LabError, Unavailable
 from vllm_lab.files import read_json, write_json, write_text
 from vllm_lab.nsight.nsys import Nsys
 from vllm_lab.nsight.profiled import add_flags
@@ -40,7 +40,9 @@ def main(argv: Sequence[str] | None = None) -> None:
         told |= {"nsys": nsys.version, "options": nsys.options(cuda)}
         command = [sys.executable, "-m", "vllm_lab.nsight.profiled", *of_the_run]
         nsys.capture(command, args.report, args.sqlite, cuda)
-    except Unavailable as missing:
+    except LabError as missing:
+        if not isinstance(missing, Unavailable) and not Path(args.record).exists():
+            raise  # the run failed, and not nsys after it
         reason = _reason(args, str(missing))
         console.log(f"not run: {reason}")
         told |= {"status": "not_run", "reason": reason}

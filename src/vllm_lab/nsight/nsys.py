@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
 import subprocess
@@ -10,8 +9,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import NamedTuple
 
+from vllm_lab.engine.annotations import DOMAIN
 from vllm_lab.errors import LabError, Unavailable
 from vllm_lab.files import atomic_path
 
@@ -19,16 +18,7 @@ INSTALL = (
     "nsys is not installed: `apt-get install nsight-systems` (Debian: non-free, Ubuntu: multiverse), or "
     "NVIDIA's own package (developer.nvidia.com/nsight-systems)"
 )
-
-
-class Range(NamedTuple):
-    """An NVTX range by name and domain."""
-
-    name: str
-    domain: str
-
-
-CAPTURED = Range("capture", "vllm_lab")  # nsys records from its start to its end: no warm-up, no start
+CAPTURED = "capture"  # the range that nsys records: no start of an engine, no warm-up
 
 
 @dataclass(frozen=True)
@@ -58,7 +48,7 @@ class Nsys:
             "--sample=none",
             "--cpuctxsw=none",
             "--capture-range=nvtx",
-            f"--nvtx-capture={CAPTURED.name}@{CAPTURED.domain}",
+            f"--nvtx-capture={CAPTURED}@{DOMAIN}",
             "--capture-range-end=stop",
             "--env-var=MINI_VLLM_NVTX=1",
             "--wait=primary",
@@ -67,7 +57,7 @@ class Nsys:
     def capture(self, command: Sequence[str], report: Path, sqlite: Path, cuda: bool) -> None:
         """Run `command` under nsys; write its report and the report's SQLite export.
 
-        LabError where the command fails, Unavailable where it ran and nsys left no report of it.
+        LabError where the command or nsys fails, Unavailable where nsys left no report.
         """
         report.parent.mkdir(parents=True, exist_ok=True)
         with TemporaryDirectory(prefix=".nsys-", dir=report.parent) as folder:
@@ -77,11 +67,11 @@ class Nsys:
             )
             if done.returncode:
                 raise LabError(
-                    f"the profiled command failed (status {done.returncode}); its words stand above"
+                    f"nsys {self.version} ended with status {done.returncode}; the log has its words"
                 )
             whole = self._report(stem)
             exported = stem.with_suffix(".sqlite")
-            self._run("export", "--type=sqlite", f"--output={exported}", str(whole))
+            _call([str(self.program), "export", "--type=sqlite", f"--output={exported}", str(whole)])
             for made, target in ((whole, report), (exported, sqlite)):
                 with atomic_path(target) as partial:
                     made.replace(partial)
@@ -92,8 +82,7 @@ class Nsys:
         if not whole.exists():
             if not raw.exists():
                 raise Unavailable(f"nsys {self.version} captured nothing; its words stand in the log")
-            importer = self._importer()
-            _call([str(importer), "-i", str(raw), "-o", str(whole)])
+            _call([str(self._importer()), "-i", str(raw), "-o", str(whole)])
         return whole
 
     def _importer(self) -> Path:
@@ -108,13 +97,10 @@ class Nsys:
             )
         return found[0]
 
-    def _run(self, *words: str) -> None:
-        _call([str(self.program), *words])
-
 
 def _call(command: list[str]) -> None:
     """Run a tool of Nsight Systems; Unavailable, with its last line, where it fails."""
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
-        said = [line for line in (done.stdout + done.stderr).split(os.linesep) if line.strip()]
+        said = [line for line in (done.stdout + done.stderr).splitlines() if line.strip()]
         raise Unavailable(f"{Path(command[0]).name} failed: {said[-1].strip() if said else 'no word'}")

@@ -13,8 +13,13 @@ from pathlib import Path
 from mini_vllm.limits import Limits
 from mini_vllm.versions import VERSIONS
 from vllm_lab import console
+from vllm_lab.engine.annotations import annotate, annotated
+from vllm_lab.engine.engine import Engine
+from vllm_lab.engine.replay import replay
+from vllm_lab.engine.settings import EngineSettings
 from vllm_lab.errors import Unavailable
 from vllm_lab.nsight.nsys import CAPTURED
+from vllm_lab.oracle import mini
 from vllm_lab.oracle.engine import TracedRequest
 from vllm_lab.oracle.flags import limits_from
 from vllm_lab.simulation.flags import add_run, files_of, requests_from
@@ -52,26 +57,17 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 def _mini(version: str, requests: list[TracedRequest], limits: Limits, files: RunFiles) -> None:
-    import nvtx
-
-    from vllm_lab.simulation.replay import replay
-
-    replay(version, requests, limits)
-    with nvtx.annotate(CAPTURED.name, domain=CAPTURED.domain):
-        result = replay(version, requests, limits)
+    mini.run(version, requests, limits)
+    with annotated(CAPTURED):
+        result = mini.run(version, requests, limits)
     files.write(result, simulated_record(version, requests, limits, result))
 
 
 def _real(args: argparse.Namespace, requests: list[TracedRequest], limits: Limits, files: RunFiles) -> None:
     if args.needs and args.needs != args.device:
         raise Unavailable(f"needs {args.needs}; the device here is {args.device}")
-    # Read by vLLM as it is imported: its own scopes, and the runner whose layers it can annotate.
+    # For vLLM, which is imported later: its own scopes, and the model runner whose layers it can annotate.
     os.environ |= {"VLLM_NVTX_SCOPES_FOR_PROFILING": "1", "VLLM_USE_V2_MODEL_RUNNER": "0"}
-    from vllm_lab.engine.annotations import annotate, annotated
-    from vllm_lab.engine.engine import Engine
-    from vllm_lab.engine.replay import replay
-    from vllm_lab.engine.settings import EngineSettings
-
     settings = EngineSettings(
         args.model_dir,
         limits,
@@ -84,7 +80,7 @@ def _real(args: argparse.Namespace, requests: list[TracedRequest], limits: Limit
     with Engine(settings) as engine:
         annotate(engine, layers=args.layer_ranges and args.device == "cpu")
         replay(engine, requests)
-        with annotated(CAPTURED.name):
+        with annotated(CAPTURED):
             measured = replay(engine, requests)
         console.log(f"{args.engine}: {len(measured.steps)} steps, {len(requests)} requests")
         chosen, record = measured_record(requests, limits, [measured])
