@@ -151,3 +151,18 @@ def test_without_nsys_it_is_not_run_and_says_how_to_install_it(tmp_path, monkeyp
     assert found["status"] == "not_run"
     assert "apt-get install nsight-systems" in found["reason"]
     assert (tmp_path / "run.nsys-rep").stat().st_size == 0
+
+
+def test_where_nsys_fails_after_the_run_the_run_is_kept(tmp_path, monkeypatch):
+    """The stand-in runs its program, without a range being heard, and ends with a status of its own."""
+    nsys = tmp_path / "bin/nsys"
+    nsys.parent.mkdir()
+    options = 'while [ "${1#--}" != "$1" ]; do shift; done'
+    nsys.write_text(
+        f'#!/bin/sh\n[ "$1" = --version ] && exec echo 2022.4.2\nshift\n{options}\n"$@"\nexit 3\n'
+    )
+    nsys.chmod(0o755)
+    monkeypatch.setenv("PATH", str(nsys.parent))
+    found = captured(tmp_path, "v4_prefix", tmp_path)
+    assert found["reason"].startswith("nsys 2022.4.2 ended with status 3")
+    assert json.loads((tmp_path / "run.json").read_text())["metrics"]["finished"] == 6
