@@ -159,7 +159,7 @@ def test_where_nsys_fails_after_the_run_the_run_is_kept(tmp_path, monkeypatch):
     nsys.parent.mkdir()
     options = 'while [ "${1#--}" != "$1" ]; do shift; done'
     nsys.write_text(
-        f'#!/bin/sh\n[ "$1" = --version ] && exec echo 2022.4.2\nshift\n{options}\n"$@"\nexit 3\n'
+        f'#!/bin/sh\n[ "$1" = --version ] && echo 2022.4.2 && exit\nshift\n{options}\n"$@"\nexit 3\n'
     )
     nsys.chmod(0o755)
     monkeypatch.setenv("PATH", str(nsys.parent))

@@ -37,7 +37,7 @@ class Nsys:
         told = subprocess.run([found, "--version"], capture_output=True, text=True, check=False).stdout
         version = re.search(r"\d{4}(\.\d+)+", told)
         if version is None:
-            raise Unavailable(f"{found} --version names no version; {INSTALL}")
+            raise Unavailable(f"{found} --version names no version of Nsight Systems")
         return cls(Path(found), version[0])
 
     def options(self, cuda: bool) -> list[str]:
