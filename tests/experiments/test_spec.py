@@ -84,6 +84,33 @@ def test_a_mistake_is_named_with_its_file_and_key(tmp_path, changes, words):
     assert "exp007.yaml: " in str(caught.value)
 
 
+def captured(**settings) -> dict:
+    return {"runs": {"mini": {"lru": {"engine": "v2_lru"}, "seen": {"profiler": "nsys", **settings}},
+                     "vllm": {"vllm": {"engine": "vllm_scheduler"}}}}  # fmt: skip
+
+
+def test_a_captured_run_has_the_captures_metrics_too(tmp_path):
+    entries = [*predicted(metric="seen.schedule_mean"), *predicted(id="run", metric="seen.steps")]
+    experiment = Experiment.read(written(tmp_path, **captured(engine="vllm"), predictions=entries))
+    run = experiment.runs["seen"]
+    assert run.is_captured
+    assert run.flags[:2] == ["--engine", "vllm"]
+    assert "--profiler" not in run.flags
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"predictions": predicted(metric="lru.schedule_mean")}, "lru has no metric schedule_mean"),
+        (captured(engine="vllm_scheduler"), "runs.mini.seen"),
+        ({"runs": {"mini": {"lru": {"engine": "vllm", "layer_ranges": True}}}}, "profiler"),
+    ],
+)
+def test_what_only_a_profiler_gives_is_asked_of_captured_runs_alone(tmp_path, changes, words):
+    with pytest.raises(LabError, match=words):
+        Experiment.read(written(tmp_path, **changes))
+
+
 def test_references_are_read_as_they_are_written():
     for text in ("a.b", "a.ttft_p95[priority -1]", "a.b / c.d[priority 2]"):
         assert str(Reference.parse(text)) == text

@@ -24,7 +24,12 @@ RUN = {
 SEEN = Observations(
     {"a": RUN, "real": {**RUN, "status": "measured"}, "absent": {"status": "not_run", "reason": "no vLLM"}},
     {"both": {"status": "simulated", "differing_steps": 3, "first_difference": None}},
-)
+    {
+        "a": {"status": "measured", "metrics": {"step_p50": 0.5, "copy_share": None},
+              "absent": {"copy_share": "no copy was traced"}},
+        "absent": {"status": "not_run", "reason": "no nsys", "metrics": {}, "absent": {}},
+    },
+)  # fmt: skip
 
 
 def prediction(metric, relation, value, times=1.0, tolerance=0.0):
@@ -66,10 +71,17 @@ def test_what_rests_on_a_real_run_is_measured():
     assert judge(prediction("a.steps", "equal", "a.steps"), SEEN)["status"] == "simulated"
 
 
+def test_a_captures_number_is_measured_whatever_the_run_is():
+    entry = judge(prediction("a.step_p50", "less than", 1), SEEN)
+    assert (entry["verdict"], entry["status"], entry["unit"]) == ("confirmed", "measured", "s")
+
+
 @pytest.mark.parametrize(
     ("metric", "reason"),
     [
         ("absent.steps", "absent: no vLLM"),
+        ("absent.step_p50", "absent: no nsys"),
+        ("a.copy_share", "no copy was traced"),
         ("a.crash_step", "a.crash_step has no value"),
         ("a.ttft_mean[priority 7]", "no request of priority 7"),
         ("both.first_difference", "no value"),
@@ -107,7 +119,7 @@ def document(tmp_path):
         result = replay(run.engine, requests, limits)
         files = RunFiles.of(str(tmp_path / f"exp007.{name}"))
         files.write(result, simulated_record(run.engine, requests, limits, result))
-    return verdict_document(replace(experiment, aha="v1 *stops*."), [], tmp_path)
+    return verdict_document(replace(experiment, aha="v1 *stops*."), [], tmp_path, tmp_path)
 
 
 def test_a_document_holds_verdicts_comparison_and_the_first_diff(document):

@@ -7,6 +7,8 @@ import pytest
 import render as script
 
 from tests.report.project import Project
+from vllm_lab.nsight.metrics import GPU_METRICS, LAYER_METRICS
+from vllm_lab.nsight.metrics import METRICS as CAPTURE_METRICS
 from vllm_lab.serving import measures as server_metrics
 from vllm_lab.simulation.metrics import METRICS
 
@@ -54,13 +56,14 @@ def example(root: Path, *, host: str = "testhost", started: str = "2026-01-02T03
         kind="measured",
     )
     benchmarked = benchmarks(project, model)
+    seen = captures(project, model)
     scheduled = scheduling(project, tokens)
     tried = experiments(project, tokens)
     settings = project.job("configuration", {"results/project/configuration.json": {"device": HOSTILE}})
     brought = bundle(project)
     return [
         *conversations, *model, *tokens, *traces, *exported, *stats, *figures, *sweep, *mooncake, *compared,
-        *scheduled, *tried, *calibrated, *served, *benchmarked,
+        *scheduled, *tried, *calibrated, *served, *benchmarked, *seen,
         *settings, *brought,
     ]  # fmt: skip
 
@@ -252,6 +255,43 @@ def benchmark() -> dict[str, Any]:
         "parts_not_run": [{"part": HOSTILE, "reason": HOSTILE}],
         "checks": [{"statement": HOSTILE, **check}] * 3,
     }
+
+
+def captures(project: Project, model: list[str]) -> list[str]:
+    """A capture of vLLM without a GPU, and one that was not made."""
+    files = []
+    for run, document in (("vllm", capture_metrics()), ("graphs", capture_not_run())):
+        files += project.job(
+            "nsight_metrics", {f"results/nsight/exp004.{run}.json": document}, inputs=model,
+            wildcards={"run": f"exp004.{run}"}, kind="measured",
+        )  # fmt: skip
+    return files + project.job(
+        "nsight_figures", {"results/nsight/figures/step_timeline.svg": PIXEL}, inputs=files, kind="measured"
+    )
+
+
+def capture_metrics() -> dict[str, Any]:
+    """GPU metrics and layers are absent; names come from the captured program."""
+    absent = dict.fromkeys([*GPU_METRICS, *LAYER_METRICS], REASON)
+    spans = dict.fromkeys(("total", "mean", "p50", "p95", "max"), 0.0125)
+    row = {"name": HOSTILE, "count": 48, **spans}
+    return {
+        "engine": "vllm",
+        "device": "cpu",
+        "nsys": "2022.4.2.1",
+        "report_bytes": 185584,
+        "status": "measured",
+        "reason": None,
+        "metrics": {name: None if name in absent else 0.25 for name in CAPTURE_METRICS},
+        "absent": absent,
+        **{table: [row] for table in ("ranges", "os_calls", "kernels", "kernel_classes", "cuda_calls")},
+        "copies": [{"kind": HOSTILE, "count": 2, "bytes": 60000, "seconds": 2e-5, "gb_per_s": 3.0}],
+    }
+
+
+def capture_not_run() -> dict[str, Any]:
+    empty = dict.fromkeys(CAPTURE_METRICS)
+    return {**capture_metrics(), "status": "not_run", "reason": REASON, "metrics": empty}
 
 
 def code_quality() -> dict[str, Any]:

@@ -74,8 +74,8 @@ def test_the_summary_s_numbers_stand_in_the_files_they_name(finished):
     saved = summary["sharing.multi_turn.saved_prefill_fraction"]
     stats = json.loads((finished.root / saved["file"]).read_text())
     assert saved["value"] == stats["metrics"]["saved_prefill_fraction"]
-    calibration = json.loads((finished.root / "results/calibration/calibration.json").read_text())["status"]
-    kinds = {"deterministic", "simulated", "derived", calibration}
+    measured = {"measured"} if find_spec("vllm") or shutil.which("nsys") else set()
+    kinds = {"deterministic", "simulated", "derived", "not_run"} | measured
     assert {entry["status"] for entry in summary.values()} == kinds
 
 
@@ -135,6 +135,20 @@ def test_the_real_engine_schedules_as_the_mini_does(finished):
         assert not comparison["times_compared"]
     else:
         assert comparison["status"] == "not_run"
+
+
+def test_a_profiler_changes_no_decision_and_what_lacks_a_gpu_is_not_run(finished):
+    document = json.loads((finished.root / "results/experiments/exp004.verdict.json").read_text())
+    comparison = document["comparisons"]["exact"]
+    verdicts = {entry["id"]: entry["verdict"] for entry in document["predictions"]}
+    if find_spec("vllm") and shutil.which("nsys"):
+        assert comparison["equal_steps"] > 0
+        assert comparison["differing_steps"] == 0
+        assert verdicts["mostly_forward"] != "not_run"
+    else:
+        assert comparison["status"] == "not_run"
+    if not shutil.which("nvidia-smi"):
+        assert verdicts["graphs_help_decode"] == verdicts["gpu_waits"] == "not_run"
 
 
 def test_snakemakes_own_report_can_be_made(finished, tmp_path):
@@ -237,6 +251,7 @@ EVERY_RULE = {
     "scheduling_figures", "experiment_run", "experiment_real", "experiment_verdict", "calibrate",
     "server_replay", "server_figures", "render", "exports", "mini_imported",
     "bench_code_quality", "bench_basics", "bench_prefix_cache", "bench_figures",
+    "nsight_capture", "nsight_metrics", "nsight_figures",
 }  # fmt: skip
 
 
@@ -287,6 +302,7 @@ def append(path: Path) -> None:
         ("envs/core.lock", EVERY_RULE, set()),
         ("src/mini_vllm/v2_lru/scheduler.py", {"mini", "bench_code_quality"}, {"oracle", "sweep", "trace"}),
         ("src/vllm_lab/simulation/compared.py", {"compare"}, {"mini", "oracle"}),
+        ("src/vllm_lab/nsight/figures.py", {"nsight_figures"}, {"nsight_capture", "nsight_metrics"}),
         (
             VLLM_LOCK,
             {"oracle", "calibrate", "experiment_run", "experiment_real", "server_replay", "bench_basics"},

@@ -210,8 +210,9 @@ def sweep_flags(wildcards):
 
 
 RUNS = {f"{name}.{run}": found for name, e in EXPERIMENTS.items() for run, found in e.runs.items()}
-REAL_RUNS = [name for name, run in RUNS.items() if run.is_real]
-SIMULATED_RUNS = [name for name in RUNS if name not in REAL_RUNS]
+CAPTURED_RUNS = [name for name, run in RUNS.items() if run.is_captured]
+REAL_RUNS = [name for name, run in RUNS.items() if run.is_real and not run.is_captured]
+SIMULATED_RUNS = [name for name in RUNS if name not in CAPTURED_RUNS + REAL_RUNS]
 
 
 def experiment_trace(wildcards):
@@ -228,18 +229,18 @@ def experiment_files(wildcards):
     """What the runs of an experiment leave."""
     endings = ("json", "steps.jsonl", "requests.csv", "events.txt")
     runs = EXPERIMENTS[wildcards.experiment].runs
-    return [
+    files = [
         f"results/experiments/{wildcards.experiment}.{run}.{ending}" for run in runs for ending in endings
+    ]
+    return files + [
+        f"results/nsight/{wildcards.experiment}.{name}.json" for name, run in runs.items() if run.is_captured
     ]
 
 
 def experiment_kind(wildcards):
-    """measured, if a run of the experiment is real."""
-    return (
-        "measured"
-        if any(run.is_real for run in EXPERIMENTS[wildcards.experiment].runs.values())
-        else "simulated"
-    )
+    """measured, if a run of the experiment is real or captured."""
+    runs = EXPERIMENTS[wildcards.experiment].runs.values()
+    return "measured" if any(run.is_real or run.is_captured for run in runs) else "simulated"
 
 
 SHARING_FIGURES = [
@@ -252,6 +253,7 @@ SHARING_FIGURES = [
 SWEEP_FIGURES = ["hit_rate_curves", "hit_rate_heatmap"]
 CALIBRATION_FIGURES = ["calibration_steps", "calibration_requests"]
 SERVING_FIGURES = ["latency_over_rate"]
+NSIGHT_FIGURES = ["step_timeline", "kernel_shares", "cpu_and_gpu_time"] if CAPTURED_RUNS else []
 
 
 def sharing_tables(trace):
@@ -374,6 +376,7 @@ def report_inputs():
     figures += [f"results/calibration/figures/{name}" for name in CALIBRATION_FIGURES]
     figures += [f"results/serving/figures/{name}" for name in SERVING_FIGURES]
     figures += [f"results/bench/figures/{test}" for test in BENCH_TESTS]
+    figures += [f"results/nsight/figures/{name}" for name in NSIGHT_FIGURES]
     return [
         "results/data/rejects.json",
         "results/model/summary.json",
@@ -391,6 +394,7 @@ def report_inputs():
         "results/calibration/calibration.json",
         "results/serving/server_replay.json",
         *bench_files(),
+        *[f"results/nsight/{run}.json" for run in CAPTURED_RUNS],
         *[f"{figure}.{kind}" for figure in figures for kind in ("png", "svg")],
         *[f"results/experiments/{experiment}.verdict.json" for experiment in EXPERIMENTS],
         *[f"results/experiments/{run}.json" for run in RUNS],

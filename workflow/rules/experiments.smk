@@ -123,7 +123,7 @@ rule experiment_verdict:
         traced(
             "experiment_verdict",
             "scripts/experiment_verdict.py --experiment {input.experiment:q} --pins {input.pins:q}"
-            " --runs results/experiments --output {output.verdict:q}",
+            " --runs results/experiments --captures results/nsight --output {output.verdict:q}",
             wildcards=["experiment"],
             checked=["verdict"],
             kind="{params.kind}",
@@ -148,7 +148,7 @@ rule progress:
     conda:
         ENVIRONMENT
     params:
-        kind="measured" if REAL_RUNS else "simulated",
+        kind="measured" if REAL_RUNS + CAPTURED_RUNS else "simulated",
     message:
         "Writing PROGRESS.md"
     shell:

@@ -46,10 +46,9 @@ class Engine:
         self.version = check_device(settings.device)
         self._llm = _start(settings)
         self._synchronize = _synchronizer(settings.device)
-        core = self._llm.engine_core.engine_core
         if settings.limits.prefix_caching:
-            core.request_block_hasher = _block_hasher(settings.limits.block_size)
-        self._watch = Watch(core.scheduler)
+            self.core.request_block_hasher = _block_hasher(settings.limits.block_size)
+        self._watch = Watch(self.core.scheduler)
         self._config = _resolved(self._llm.vllm_config)
         self._watch_schedule()
         self._warm_up()
@@ -134,17 +133,23 @@ class Engine:
     @property
     def kv_cache_bytes(self) -> int:
         """Bytes of the KV cache's tensors."""
-        tensors = self._model_runner.kv_caches
+        tensors = self.model_runner.kv_caches
         return sum({tensor.data_ptr(): tensor.nbytes for tensor in tensors}.values())
 
     @property
     def weight_bytes(self) -> int:
         """Bytes of the model's parameters; the CPU's linear layers keep theirs elsewhere, packed."""
-        return sum(parameter.nbytes for parameter in self._model_runner.model.parameters())
+        return sum(parameter.nbytes for parameter in self.model_runner.model.parameters())
 
     @property
-    def _model_runner(self) -> Any:
-        return self._llm.engine_core.engine_core.model_executor.driver_worker.worker.model_runner
+    def core(self) -> Any:
+        """vLLM's EngineCore: the scheduler and the executor are its."""
+        return self._llm.engine_core.engine_core
+
+    @property
+    def model_runner(self) -> Any:
+        """vLLM's model runner, which holds the model."""
+        return self.core.model_executor.driver_worker.worker.model_runner
 
     def environment(self) -> dict[str, Any]:
         """Versions, the device, and every value that vLLM resolved its settings to."""

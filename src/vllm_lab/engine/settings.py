@@ -24,6 +24,7 @@ class EngineSettings:
     scheduler: str = "mixed"  # vLLM's; or separated: prefill and decode in steps of their own
     memory_share: float | None = None  # of a GPU's memory, for engines side by side; None: vLLM's 0.92
     log_stats: bool = False  # count for Engine.counters
+    layerwise_nvtx: bool = False  # vLLM's own ranges around layers: on CUDA, eager, with its V1 runner
     load_format: str = "auto"  # or dummy: random weights, for speed without a checkpoint
     dtype: str = "auto"  # the checkpoint's
     threads: int | None = None  # of torch on the CPU, fixed by a process's first engine; None: all cores
@@ -49,6 +50,7 @@ class EngineSettings:
             "scheduling_policy": limits.policy,
             "async_scheduling": False,  # one step ends before the next is scheduled, as in the oracle
             "disable_log_stats": not self.log_stats,
+            "enable_layerwise_nvtx_tracing": self.layerwise_nvtx,
             "use_tqdm_on_load": False,
             "seed": 0,
             **({} if self.cuda_graphs else {"compilation_config": {"cudagraph_mode": "NONE"}}),

@@ -11,17 +11,25 @@ from vllm_lab.experiments.comparisons import compare_runs
 from vllm_lab.experiments.pins import Pin
 from vllm_lab.experiments.spec import PARTS, Experiment, Run
 from vllm_lab.experiments.verdicts import VERDICTS, Observations, judge_all
+from vllm_lab.files import read_json
 from vllm_lab.simulation.stored_run import StoredRun
 
 
-def verdict_document(experiment: Experiment, all_pins: list[Pin], folder: Path) -> dict[str, Any]:
-    """As JSON; `folder` holds the runs' files, NAME.RUN.json and so on."""
+def verdict_document(
+    experiment: Experiment, all_pins: list[Pin], folder: Path, captures: Path
+) -> dict[str, Any]:
+    """As JSON; `folder` holds the runs' files, NAME.RUN.json and so on; `captures`: the captures' own."""
     runs = {name: StoredRun(folder / f"{experiment.name}.{name}.json") for name in experiment.runs}
     comparisons = {
         name: {"mini": mini, "vllm": vllm, **compare_runs(runs[mini], runs[vllm])}
         for name, (mini, vllm) in experiment.comparisons.items()
     }
-    seen = Observations({name: run.record for name, run in runs.items()}, comparisons)
+    captured = {
+        name: read_json(captures / f"{experiment.name}.{name}.json")
+        for name, run in experiment.runs.items()
+        if run.is_captured
+    }
+    seen = Observations({name: run.record for name, run in runs.items()}, comparisons, captured)
     predictions = judge_all(experiment, seen)
     counts = Counter(entry["verdict"] for entry in predictions)
     return {
@@ -47,7 +55,8 @@ def verdict_document(experiment: Experiment, all_pins: list[Pin], folder: Path) 
 
 def _told(run: Run, record: dict[str, Any]) -> dict[str, Any]:
     """A run in the document: its record's numbers stay in the record's own file."""
-    told = {"engine": run.engine, "settings": dict(run.settings), "status": record["status"]}
+    settings = {**run.settings, **({"profiler": run.profiler} if run.profiler else {})}
+    told = {"engine": run.engine, "settings": settings, "status": record["status"]}
     return {**told, "reason": record["reason"]} if record["status"] == "not_run" else told
 
 

@@ -15,6 +15,7 @@ from vllm_lab.config import check
 from vllm_lab.errors import LabError
 from vllm_lab.experiments.references import Reference
 from vllm_lab.files import canonical_json
+from vllm_lab.nsight.metrics import METRICS as CAPTURE_METRICS
 from vllm_lab.simulation.metrics import METRICS, REQUEST_METRICS
 
 SCHEMA = Path(__file__).parents[3] / "workflow/schemas/experiment.schema.yaml"
@@ -31,6 +32,7 @@ class Run:
     part: str  # of PARTS
     engine: str  # of simulation.replay.ENGINES, or REAL
     settings: Mapping[str, Any]
+    profiler: str | None = None  # nsys: the run is captured by Nsight Systems
 
     @property
     def is_real(self) -> bool:
@@ -38,9 +40,14 @@ class Run:
         return self.engine == REAL
 
     @property
+    def is_captured(self) -> bool:
+        """Whether it runs under a profiler."""
+        return self.profiler is not None
+
+    @property
     def flags(self) -> list[str]:
-        """The run as flags of scripts/experiment_run.py and scripts/experiment_real.py."""
-        words = [] if self.is_real else ["--engine", self.engine]
+        """The run as flags of its script: experiment_run.py, experiment_real.py or nsight_capture.py."""
+        words = [] if self.is_real and not self.is_captured else ["--engine", self.engine]
         for name, value in self.settings.items():
             flag = "limit" if name == "requests" else name.replace("_", "-")
             if isinstance(value, bool):
@@ -116,7 +123,8 @@ def _runs(given: Mapping[str, Any]) -> dict[str, Run]:
     for part in PARTS:
         for name, own in given["runs"].get(part, {}).items():
             settings = {**given.get("settings", {}), **own}
-            runs[name] = Run(name, part, settings.pop("engine"), settings)
+            engine, profiler = settings.pop("engine"), settings.pop("profiler", None)
+            runs[name] = Run(name, part, engine, settings, profiler)
     return runs
 
 
@@ -163,6 +171,8 @@ def _check_term(experiment: Experiment, term: Any, where: str) -> None:
         known: Any = COMPARED
     elif term.source in experiment.runs:
         known = METRICS if term.priority is None else REQUEST_METRICS
+        if experiment.runs[term.source].is_captured and term.priority is None:
+            known = METRICS | CAPTURE_METRICS
     else:
         raise LabError(f"{where}: {term.source} is neither a run nor a comparison")
     if term.metric not in known:

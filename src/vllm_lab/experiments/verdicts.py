@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from vllm_lab.experiments.references import Reference, Term
 from vllm_lab.experiments.spec import Experiment, Prediction
+from vllm_lab.nsight.metrics import METRICS as CAPTURE_METRICS
 from vllm_lab.simulation.metrics import METRICS
 
 VERDICTS = ("refuted", "confirmed", "not_run")  # a refuted prediction teaches most and is shown first
@@ -37,6 +38,7 @@ class Observations:
 
     records: Mapping[str, Mapping[str, Any]]  # runs, as simulation.run_file writes them
     comparisons: Mapping[str, Mapping[str, Any]]  # as vllm_lab.experiments.comparisons makes them
+    captures: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)  # as nsight.document makes them
 
     def value(self, reference: Reference) -> float:
         """The number that `reference` names. NotRun where there is none."""
@@ -49,23 +51,25 @@ class Observations:
 
     def status(self, reference: Reference) -> str:
         """measured if any run behind it was; else simulated."""
-        runs = [self.records.get(term.source, self.comparisons.get(term.source)) for term in reference.terms]
-        return "measured" if any(run["status"] == "measured" for run in runs) else "simulated"
+        found = (self._document(term) for term in reference.terms)
+        return "measured" if any(body["status"] == "measured" for body in found) else "simulated"
+
+    def _document(self, term: Term) -> Mapping[str, Any]:
+        """The document that holds the term's number."""
+        if term.metric in CAPTURE_METRICS:
+            return self.captures[term.source]
+        return self.comparisons.get(term.source) or self.records[term.source]
 
     def _term(self, term: Term) -> float:
-        if term.source in self.comparisons:
-            body = self.comparisons[term.source]
-            values = body
-        else:
-            body = self.records[term.source]
-            values = body.get("metrics", {})
-            if term.priority is not None:
-                values = body.get("metrics_by_priority", {}).get(str(term.priority), {})
+        body = self._document(term)
         if body["status"] == "not_run":
             raise NotRun(f"{term.source}: {body['reason']}")
+        values = body if term.source in self.comparisons else body["metrics"]
+        if term.priority is not None:
+            values = body["metrics_by_priority"].get(str(term.priority), {})
         value = values.get(term.metric)
         if value is None:
-            raise NotRun(f"{term} has no value: {_absence(term)}")
+            raise NotRun(f"{term} has no value: {body.get('absent', {}).get(term.metric) or _absence(term)}")
         return value
 
 
@@ -110,7 +114,8 @@ def unit(reference: Reference) -> str:
     if len(reference.terms) > 1:
         return "x"
     name = reference.terms[0].metric
-    return METRICS[name].unit if name in METRICS else COMPARISON_UNITS[name]
+    known = METRICS | CAPTURE_METRICS
+    return known[name].unit if name in known else COMPARISON_UNITS[name]
 
 
 def _holds(prediction: Prediction, observed: float, bound: float) -> bool:

@@ -8,7 +8,7 @@ COUNTS = (
 )  # fmt: skip
 RATES = ("1/s", "requests/s", "tokens/s")
 UNITS = (
-    *COUNTS, *RATES, "fraction", "%", "points", "x", "bytes", "GiB", "GB", "s", "ms", "s/token",
+    *COUNTS, *RATES, "fraction", "%", "points", "x", "bytes", "GiB", "GB", "GB/s", "s", "ms", "s/token",
     "accesses/block",
 )  # fmt: skip
 
@@ -39,7 +39,7 @@ def display(value: float | int | str | None, unit: str, decimals: int | None = N
         return f"{_plain(1e6 * value, decimals)} µs/token"
     if unit in RATES:
         return f"{_fixed(value, decimals, 2)}/s"
-    if unit in ("ms", "GB"):
+    if unit in ("ms", "GB", "GB/s"):
         return f"{_plain(value, decimals)} {unit}"
     if unit == "%":
         return f"{_percent(value, decimals)} %"

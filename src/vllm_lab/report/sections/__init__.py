@@ -14,6 +14,7 @@ from vllm_lab.report.sections import (
     hardware,
     imported,
     model,
+    nsight,
     reference,
     scheduling,
     serving,
@@ -37,6 +38,7 @@ SECTIONS = (
     bench.build,
     checklist.build,
     serving.build,
+    nsight.build,
     hardware.build,
     settings.build,
 )

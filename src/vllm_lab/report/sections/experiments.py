@@ -215,7 +215,7 @@ def _metric(results: Results, experiment: str, run: str, metric: str) -> Number 
         return Number(
             id, None, unit, "not_run", record.file, f"metrics.{metric}", title, record.value("reason")
         )
-    return record.number(id, unit, "metrics", metric, label=title)
+    return record.number(id, unit, "metrics", metric, label=title, status=record.value("status"))
 
 
 def _comparison(body: JsonResult, name: str) -> Iterator[Block]:

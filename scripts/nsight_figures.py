@@ -1,0 +1,29 @@
+"""Draw what captures of Nsight Systems hold.
+
+In: the captures' documents.
+Out: step_timeline, kernel_shares, cpu_and_gpu_time, as PNG and SVG; where nothing was captured they say so.
+"""
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+from vllm_lab import console
+from vllm_lab.files import read_json
+from vllm_lab.nsight.figures import cpu_and_gpu_time, kernel_shares, step_timeline
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--metrics", type=Path, nargs="+", required=True, help="JSON of nsight_metrics")
+    parser.add_argument("--outdir", type=Path, required=True)
+    args = parser.parse_args(argv)
+    documents = {file.stem: read_json(file) for file in args.metrics}
+    for draw in (step_timeline, kernel_shares, cpu_and_gpu_time):
+        draw(documents, args.outdir / draw.__name__)
+
+
+if __name__ == "__main__":
+    console.run(main)

@@ -1,0 +1,82 @@
+"""NVTX ranges around the parts of a running vLLM, for Nsight Systems.
+
+engine.step             one step, from the call to the tokens; on CUDA until the device is done
+  scheduler.schedule    vLLM's scheduler decides
+  model.execute.KIND    what it decided is run: prefill, decode, mixed (as the requests' tokens are) or empty
+    model.forward       the model's forward pass
+    model.logits        its product with the vocabulary
+  sampler.sample        the next tokens
+  scheduler.update      the requests' books
+layer.CLASS             one call of one of the model's layers, where asked for
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import nvtx
+
+from vllm_lab.engine.engine import Engine
+
+DOMAIN = "vllm_lab"
+EXECUTE = "model.execute"
+LAYER = "layer"
+KINDS = ("prefill", "decode", "mixed", "empty")
+
+
+def annotated(name: str) -> Any:
+    """A range `name`, as a context manager and as a decorator."""
+    return nvtx.annotate(name, domain=DOMAIN)
+
+
+def annotate(engine: Engine, layers: bool) -> None:
+    """Wrap the engine's parts in ranges; with `layers` each call of the model's layers, too (eager mode)."""
+    core, runner = engine.core, engine.model_runner
+    _wrap(engine, "step", "engine.step")
+    _wrap(core.scheduler, "schedule", "scheduler.schedule")
+    _wrap(core.scheduler, "update_from_output", "scheduler.update")
+    _wrap(core.model_executor, "sample_tokens", "sampler.sample")
+    _wrap(runner, "_model_forward", "model.forward")
+    _wrap(runner.model, "compute_logits", "model.logits")
+    core.model_executor.execute_model = _by_kind(core.model_executor.execute_model, core.scheduler.requests)
+    if layers:
+        for module in _layers(runner.model):
+            _wrap(module, "forward", f"{LAYER}.{type(module).__name__}")
+
+
+def _wrap(owner: Any, method: str, name: str) -> None:
+    setattr(owner, method, annotated(name)(getattr(owner, method)))
+
+
+def _layers(model: Any) -> list[Any]:
+    """The modules that compute: those without parts; and vLLM's operators and attention, which hold some."""
+    from vllm.model_executor.custom_op import CustomOp
+    from vllm.model_executor.layers.attention import Attention
+
+    return [
+        module
+        for module in model.modules()
+        if isinstance(module, (CustomOp, Attention)) or not any(module.children())
+    ]
+
+
+def _by_kind(execute: Callable, requests: Mapping[str, Any]) -> Callable:
+    ranges = {kind: annotated(f"{EXECUTE}.{kind}") for kind in KINDS}
+
+    def ranged(scheduler_output: Any, **kwargs: Any) -> Any:
+        with ranges[_kind(scheduler_output.num_scheduled_tokens, requests)]:
+            return execute(scheduler_output, **kwargs)
+
+    return ranged
+
+
+def _kind(scheduled: Mapping[str, int], requests: Mapping[str, Any]) -> str:
+    """What a step does; num_computed_tokens counts its own tokens already."""
+    if not scheduled:
+        return "empty"
+    prefilling = [
+        requests[name].num_computed_tokens - tokens < requests[name].num_prompt_tokens
+        for name, tokens in scheduled.items()
+    ]
+    return "prefill" if all(prefilling) else "mixed" if any(prefilling) else "decode"
