@@ -323,6 +323,7 @@ def report_inputs():
         "results/calibration/calibration.json",
         "results/serving/server_replay.json",
         *bench_files(),
+        *[f"results/tracing/{DEVICE}/{tool}.json" for tool in ("simple", "detailed", "kernels")],
         *[f"{figure}.{kind}" for figure in figures for kind in ("png", "svg")],
         *[f"results/experiments/{experiment}.verdict.json" for experiment in EXPERIMENTS],
         *[f"results/experiments/{run}.json" for run in RUNS],

@@ -31,6 +31,8 @@ rule render:
             rules.bench_figures.output.prov,
             rules.server_replay.output.prov,
             rules.server_figures.output.prov,
+            *expand(rules.tracing_calls.output.prov, device=DEVICE),
+            *expand(rules.tracing_kernels.output.prov, device=DEVICE),
             *([rules.mooncake_published.output.prov] if "mooncake_conversation" in IMPORTED else []),
             *expand(rules.experiment_run.output.prov, run=SIMULATED_RUNS),
             *expand(rules.experiment_real.output.prov, run=REAL_RUNS),
