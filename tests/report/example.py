@@ -53,12 +53,13 @@ def example(root: Path, *, host: str = "testhost", started: str = "2026-01-02T03
         inputs=[*model, *calibrated],
         kind="measured",
     )
+    followed = tracing(project, model)
     benchmarked = benchmarks(project, model)
     scheduled = scheduling(project, tokens)
     tried = experiments(project, tokens)
     return [
         *conversations, *model, *tokens, *traces, *exported, *stats, *figures, *sweep, *mooncake, *compared,
-        *scheduled, *tried, *calibrated, *served, *benchmarked,
+        *scheduled, *tried, *calibrated, *served, *benchmarked, *followed,
     ]  # fmt: skip
 
 
@@ -189,6 +190,51 @@ def benchmarks(project: Project, model: list[str]) -> list[str]:
         ),
         *project.job("bench_code_quality", {"results/bench/code_quality.json": code_quality()}),
     ]
+
+
+def tracing(project: Project, model: list[str]) -> list[str]:
+    """Calls with a finding, their times, and kernels; names and texts are hostile."""
+    return [
+        path
+        for tools in (("simple", "detailed"), ("kernels",))
+        for path in project.job(
+            f"tracing_{tools[-1]}",
+            {f"results/tracing/cpu/{tool}.json": traced(tool) for tool in tools},
+            inputs=model,
+            kind="measured",
+        )
+    ]
+
+
+def traced(tool: str) -> dict[str, Any]:
+    """The document of one of the tracing tools."""
+    shapes = {side: [{"name": "", "dtype": "bfloat16", "shape": [7, 576]}] for side in ("inputs", "outputs")}
+    kind = {"kind": "norm", "calls": 5, "counted": [5, 4], "holds": False, "why": HOSTILE}
+    row = {"class": "RMSNorm", "modules": 5, "calls": 9, "seconds": 0.25, "self_seconds": 0.25}
+    kernel = {"class": "norm", "calls": 9, "seconds": 0.25, "share": 1.0}
+    common = {
+        "tool": tool, "status": "measured", "reason": None,
+        "parameters": {"prompt": HOSTILE}, "answer": HOSTILE, "forward_tokens": [7, 1],
+        "environment": {"vllm": "0.0", "device_name": "Test CPU"},
+        "overhead": {"plain_seconds": 0.2, "traced_seconds": 0.25, "added": 0.25, "same_answers": True},
+        "check": {
+            "basis": HOSTILE, "kinds": [kind], "findings": [HOSTILE],
+            "silent": [{"module": "model", "class": "LlamaModel", "reason": None}],
+        },
+    }  # fmt: skip
+    own: dict[str, dict[str, Any]] = {
+        "simple": {
+            "path": [{"module": "m.0", "class": HOSTILE, "depth": 0, "prefill": shapes, "decode": None}],
+        },
+        "detailed": {"classes": [row]},
+        "kernels": {
+            "counted": "CPU operators",
+            "total_kernels": 1,
+            "classes": [{**kernel, "what": HOSTILE, "sources": [HOSTILE]}],
+            "kernels": [{**kernel, "name": HOSTILE, "source": None, "average_seconds": 0.01}],
+        },
+    }
+    return common | own[tool]
 
 
 def benchmark() -> dict[str, Any]:

@@ -18,6 +18,7 @@ from vllm_lab.report.sections import (
     sharing,
     sweeps,
     traces,
+    tracing,
 )
 
 SECTIONS = (
@@ -33,4 +34,5 @@ SECTIONS = (
     calibration.build,
     bench.build,
     serving.build,
+    tracing.build,
 )
