@@ -4,6 +4,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from vllm_lab.errors import Unavailable
 from vllm_lab.tracing.profiler import Origin, Profile
 
 RMS = "void vllm::rms_norm_kernel<c10::BFloat16, 8, 2>(c10::BFloat16*)"
@@ -53,7 +54,13 @@ def test_one_that_nobody_is_known_to_have_launched_is_other(make):
 
 def test_annotations_are_no_kernels(make):
     shown = make("RMSNorm model.norm", 0, 9, on_device=True, is_user_annotation=True)
-    assert rows([shown]) == {}
+    kernel = make(RMS, 1, 2, on_device=True)
+    assert rows([shown, kernel]) == {(RMS, "norm"): (1, 1e-6)}
+
+
+def test_a_profiler_that_may_not_see_the_gpu_is_not_run(make):
+    with pytest.raises(Unavailable, match="CUPTI"):
+        rows([make("aten::mul", 0, 2)])
 
 
 def test_an_operators_time_is_without_those_inside_and_its_class_from_what_is_around_it(make):

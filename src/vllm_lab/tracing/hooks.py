@@ -6,9 +6,10 @@ import functools
 import re
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from vllm_lab.engine import engine as engine_module
@@ -46,7 +47,7 @@ class Call:
 class Tracer:
     """The calls of the modules below `roots`, in the order in which they began."""
 
-    def __init__(self, roots: Mapping[str, Any], stacks: bool, synchronize: Any) -> None:
+    def __init__(self, roots: Mapping[str, Any], stacks: bool, synchronize: Callable[[], None]) -> None:
         self.calls: list[Call] = []
         self.forwards = 0
         self._stacks = stacks
@@ -55,7 +56,7 @@ class Tracer:
         self._hooking = 0.0  # s that hooks have taken
         self._frames: dict[tuple[Any, int], Frame] = {}
         self._handles = [
-            handle for name, module in named(dict(roots)).items() for handle in self._hook(name, module)
+            handle for name, module in named(roots).items() for handle in self._hook(name, module)
         ]
 
     def remove(self) -> None:
@@ -69,7 +70,8 @@ class Tracer:
         def before(_: Any, args: tuple, kwargs: dict[str, Any]) -> None:
             self._synchronize()
             entered = time.perf_counter()
-            self.forwards += name == ""
+            if name == "":
+                self.forwards += 1
             place = self._place(name)
             call = Call(
                 self.forwards - 1,
@@ -156,4 +158,5 @@ def _dtype(dtype: Any) -> str:
 
 
 def _short(file: str) -> str:
-    return file.rpartition("site-packages/")[2]
+    package = file.rpartition("site-packages/")
+    return package[2] if package[1] else Path(file).name

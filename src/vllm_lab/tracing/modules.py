@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 # Kind -> the classes, one of which a module of that kind is or inherits from.
@@ -36,7 +37,7 @@ def source_of(module: Any) -> str:
     return f"{type(module).__module__.replace('.', '/')}.py"
 
 
-def named(roots: dict[str, Any], remove_duplicate: bool = True) -> dict[str, Any]:
+def named(roots: Mapping[str, Any], remove_duplicate: bool = True) -> dict[str, Any]:
     """Dotted name -> module, of all modules below the roots (see Engine.modules).
 
     One that several layers share stands under its first name only, unless duplicates are kept.

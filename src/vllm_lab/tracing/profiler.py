@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from vllm_lab.engine.engine import Engine
+from vllm_lab.errors import Unavailable
 from vllm_lab.files import atomic_path, write_text
 from vllm_lab.tracing.kernels import table
 from vllm_lab.tracing.modules import kind_of, named, source_of
@@ -48,7 +49,10 @@ class Profile:
         self._scopes = scopes  # names of the modules' annotations
 
     def rows(self) -> list[Row]:
-        """Kernels, or where no device was watched operators; those that took longest first."""
+        """Kernels, or where no device was watched operators; those that took longest first.
+
+        Unavailable where the profiler saw none: it needs CUPTI to see a GPU's.
+        """
         events = [event for event in self._profiler.events() if not event.is_user_annotation]
         microseconds: dict[tuple[str, Origin], list[float]] = defaultdict(list)
         for name, origin, duration in (self._kernels if self._on_device else self._operators)(events):
@@ -57,6 +61,11 @@ class Profile:
             Row(name, origin, len(durations), sum(durations) / 1e6)
             for (name, origin), durations in microseconds.items()
         ]
+        if not rows:
+            raise Unavailable(
+                "PyTorch's profiler saw no kernel; CUPTI is missing, or this user may not profile the GPU "
+                "(NVreg_RestrictProfilingToAdminUsers)"
+            )
         return sorted(rows, key=lambda row: (-row.seconds, row.name))
 
     def write(self, report: Path, chrome_trace: Path) -> None:

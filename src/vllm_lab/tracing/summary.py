@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Callable, Hashable, Iterable
+from typing import Any, TypeVar
 
 from vllm_lab.tracing.hooks import Call, Tensor
+
+Key = TypeVar("Key", bound=Hashable)
 
 
 def by_class(calls: Iterable[Call]) -> list[dict[str, Any]]:
@@ -17,10 +19,8 @@ def by_class(calls: Iterable[Call]) -> list[dict[str, Any]]:
 
 def most_called(calls: Iterable[Call], count: int = 10) -> list[dict[str, Any]]:
     """The modules most called, layers taken together: model.layers.*.self_attn.attn."""
-    rows = _grouped(calls, lambda call: f"{call.class_name} {_any_layer(call.place)}")
-    return [{"module": name.partition(" ")[2], "class": name.partition(" ")[0], **row} for name, row in rows][
-        :count
-    ]
+    rows = _grouped(calls, lambda call: (_any_layer(call.place), call.class_name))
+    return [{"module": module, "class": name, **row} for (module, name), row in rows[:count]]
 
 
 def layer_path(calls: Iterable[Call]) -> list[dict[str, Any]]:
@@ -37,11 +37,12 @@ def layer_path(calls: Iterable[Call]) -> list[dict[str, Any]]:
         _in_turn(call for call in inside if (call.forward, call.layer) == (number, layer))
         for number in (first, last)
     )
+    outermost = min(call.depth for call in prefill.values())
     return [
         {
             "module": call.place,
             "class": call.class_name,
-            "depth": call.depth,
+            "depth": call.depth - outermost,
             "prefill": _shapes(call),
             "decode": _shapes(decode[turn]) if last > first and turn in decode else None,
         }
@@ -79,8 +80,8 @@ def _in_turn(calls: Iterable[Call]) -> dict[tuple[str, int], Call]:
     return found
 
 
-def _grouped(calls: Iterable[Call], key: Any) -> list[tuple[str, dict[str, Any]]]:
-    groups: dict[str, list[Call]] = defaultdict(list)
+def _grouped(calls: Iterable[Call], key: Callable[[Call], Key]) -> list[tuple[Key, dict[str, Any]]]:
+    groups: dict[Key, list[Call]] = defaultdict(list)
     for call in calls:
         groups[key(call)].append(call)
     rows = {

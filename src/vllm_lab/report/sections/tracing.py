@@ -20,13 +20,13 @@ from vllm_lab.report.results import JsonResult, Results
 _TOOLS = {"simple": "Calls and shapes", "detailed": "Calls, times and stacks", "kernels": "Kernels"}
 _KINDS = {
     "norm": "RMSNorm and other norms",
-    "attention": "attention",
-    "rotary": "rotary embedding",
+    "attention": "Attention",
+    "rotary": "Rotary embedding",
     "activation": "SiLU and multiply",
-    "linear": "linear layers",
-    "embedding": "embedding",
-    "logits": "logits",
-    "sampler": "sampling",
+    "linear": "Linear layers",
+    "embedding": "Embedding",
+    "logits": "Logits",
+    "sampler": "Sampling",
 }
 _SHOWN = 12  # kernels; kernels.json has more
 
@@ -58,13 +58,14 @@ def _answers(ran: dict[str, JsonResult]) -> list[Text]:
         found = ran["simple"]
         kinds = found.value("check", "kinds")
         told = {row["kind"]: _expected(found, index) for index, row in enumerate(kinds)}
-        sentence = ", ".join(f"{_KINDS[kind]} {{{kind}}} times" for kind in told)
-        findings = found.value("check", "findings")
-        verdict = (
-            "every forward that was traced made these calls" if not findings else "what was counted differs"
-        )
+        listed = ", ".join(f"{_KINDS[kind]} {{{kind}}}" for kind in told)
+        verdict = "differs: see the findings" if found.value("check", "findings") else "is the same"
         answers.append(
-            text(f"A forward makes one token of each request. It calls {sentence}; {verdict}.", **told)
+            text(
+                "A forward makes one token of each request. It must call, by the model's configuration: "
+                f"{listed}. What was counted {verdict}.",
+                **told,
+            )
         )
     if "kernels" in ran:
         found = ran["kernels"]
@@ -114,7 +115,7 @@ def _calls(found: JsonResult) -> list[Block]:
 def _check_table(found: JsonResult) -> Table:
     rows = tuple(
         (
-            _KINDS[row["kind"]].capitalize(),
+            _KINDS[row["kind"]],
             _expected(found, index),
             ", ".join(map(str, sorted(set(row["counted"])))),
             "yes" if row["holds"] else "no",
