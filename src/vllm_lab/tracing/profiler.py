@@ -53,9 +53,8 @@ class Profile:
 
         Unavailable where the profiler saw none: it needs CUPTI to see a GPU's.
         """
-        events = [event for event in self._profiler.events() if not event.is_user_annotation]
         microseconds: dict[tuple[str, Origin], list[float]] = defaultdict(list)
-        for name, origin, duration in (self._kernels if self._on_device else self._operators)(events):
+        for name, origin, duration in self._kernels() if self._on_device else self._operators():
             microseconds[name, origin].append(duration)
         rows = [
             Row(name, origin, len(durations), sum(durations) / 1e6)
@@ -70,7 +69,7 @@ class Profile:
 
     def write(self, report: Path, chrome_trace: Path) -> None:
         """PyTorch's whole table as text, and the trace for chrome://tracing or Perfetto, gzipped."""
-        by = "self_cuda_time_total" if self._on_device else "self_cpu_time_total"
+        by = "self_device_time_total" if self._on_device else "self_cpu_time_total"
         whole = self._profiler.key_averages().table(sort_by=by, row_limit=-1, max_name_column_width=100)
         write_text(report, whole)
         with tempfile.TemporaryDirectory() as folder:
@@ -78,20 +77,22 @@ class Profile:
             self._profiler.export_chrome_trace(str(plain))
             write_gzip(chrome_trace, plain.read_bytes())
 
-    def _operators(self, events: list[Any]) -> Iterator[tuple[str, Origin, float]]:
-        for event in events:
-            yield event.name, self._of_operator(event), event.self_cpu_time_total
+    def _operators(self) -> Iterator[tuple[str, Origin, float]]:
+        for event in self._profiler.events():
+            if not event.is_user_annotation:
+                yield event.name, self._of_operator(event), event.self_cpu_time_total
 
-    def _kernels(self, events: list[Any]) -> Iterator[tuple[str, Origin, float]]:
+    def _kernels(self) -> Iterator[tuple[str, Origin, float]]:
         """Those that a CUDA graph replays have no operator that launched them: their names must tell."""
         from torch.autograd import DeviceType
 
         launched: dict[str, Counter[Origin]] = defaultdict(Counter)
+        events = self._profiler.events()
         for event in events:
             for kernel in event.kernels:
                 launched[kernel.name][self._of_operator(event)] += 1
         for event in events:
-            if event.device_type != DeviceType.CPU:
+            if event.device_type != DeviceType.CPU and not event.is_user_annotation:
                 usual = launched[event.name].most_common(1)
                 origin = _of_name(event.name) or (usual[0][0] if usual else UNKNOWN)
                 yield event.name, origin, event.time_range.elapsed_us()
