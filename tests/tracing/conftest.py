@@ -9,10 +9,12 @@ import pytest
 from tests.engine.conftest import SHAPE
 from tests.traces.conftest import model_dir as tokenizer_dir
 from vllm_lab.engine.engine import Engine
+from vllm_lab.provenance.schemas import check
 from vllm_lab.tracing.generation import Question, settings
 
 __all__ = ["tokenizer_dir"]  # the fixture
 
+SCHEMAS = Path(__file__).parents[2] / "workflow/schemas"
 LAYERS = 3
 PROMPT = "Where is the nearest bakery?"
 QUESTION = Question(PROMPT, list(range(10, 17)), max_tokens=4, repeats=2)
@@ -35,6 +37,14 @@ OPT = {
     "max_position_embeddings": 2048,
     "torch_dtype": "bfloat16",
 }
+
+
+def checked(document: dict, schema: str, folder: Path) -> dict:
+    """The document, once it has gone through JSON and its schema."""
+    file = folder / "document.json"
+    file.write_text(json.dumps(document))
+    check(file, SCHEMAS / f"{schema}.schema.yaml")
+    return json.loads(file.read_text())
 
 
 def checkpoint(folder: Path, config: dict, tokenizer: Path) -> Path:

@@ -13,17 +13,15 @@ def simple(document: dict[str, Any]) -> str:
         (
             "  " * row["depth"] + (row["module"].rpartition(".")[2] if row["depth"] else row["module"]),
             row["class"],
-            *(f"{_shapes(row[when], 'inputs')} -> {_shapes(row[when], 'outputs')}" for when in _phases(row)),
+            _shapes(row["prefill"]),
+            _shapes(row["decode"]) if row["decode"] else "-",
         )
         for row in document["path"]
     ]
-    phases = (
-        ("prefill",) if document["path"] and document["path"][0]["decode"] is None else ("prefill", "decode")
-    )
     return _sections(
         _head(document),
         ("Calls by class", _classes(document, ("class", "modules", "calls"))),
-        ("The first layer, in order of calls", table(("module", "class", *phases), path)),
+        ("The first layer, in order of calls", table(("module", "class", "prefill", "decode"), path)),
         *_check(document),
     )
 
@@ -36,7 +34,7 @@ def detailed(document: dict[str, Any]) -> str:
             row["forward"],
             "  " * row["depth"] + (row["module"] or row["class"]),
             row["class"],
-            f"{_shapes(row, 'inputs')} -> {_shapes(row, 'outputs')}",
+            _shapes(row),
             *(_milliseconds(row[name]) for name in times),
             row["stack"],
         )
@@ -181,15 +179,12 @@ def _sections(*sections: tuple[str, str]) -> str:
     return "\n\n".join(f"== {title}\n{body}" for title, body in sections) + "\n"
 
 
-def _phases(row: dict[str, Any]) -> list[str]:
-    return [when for when in ("prefill", "decode") if row[when] is not None]
-
-
-def _shapes(call: dict[str, Any], side: str) -> str:
-    return (
+def _shapes(call: dict[str, Any]) -> str:
+    sides = (
         ", ".join(f"{tensor['name']} {tensor['dtype']}{tensor['shape']}".strip() for tensor in call[side])
-        or "-"
+        for side in ("inputs", "outputs")
     )
+    return " -> ".join(side or "-" for side in sides)
 
 
 def _milliseconds(seconds: float) -> str:
