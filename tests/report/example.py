@@ -229,6 +229,7 @@ def traced(tool: str) -> dict[str, Any]:
         "detailed": {"classes": [row]},
         "kernels": {
             "counted": "CPU operators",
+            "patterns_of": "0.0",
             "total_kernels": 1,
             "classes": [{**kernel, "what": HOSTILE, "sources": [HOSTILE]}],
             "kernels": [{**kernel, "name": HOSTILE, "source": None, "average_seconds": 0.01}],

@@ -36,7 +36,12 @@ def settings_from(
     """An engine for the question."""
     tokens = len(question.prompt) + question.max_tokens
     return settings(
-        arguments.model, arguments.device, tokens, enforce_eager, arguments.load_format, console.threads()
+        arguments.model,
+        arguments.device,
+        tokens,
+        enforce_eager=enforce_eager,
+        load_format=arguments.load_format,
+        threads=console.threads(),
     )
 
 

@@ -67,26 +67,19 @@ class Traced:
         }
 
 
-def settings(
-    model_dir: Path,
-    device: str,
-    tokens: int,
-    enforce_eager: bool = True,
-    load_format: str = "auto",
-    threads: int | None = None,
-) -> EngineSettings:
-    """An engine with room for one request of so many tokens, without a prefix cache: all runs do the same."""
-    blocks = max(8, tokens // BLOCK + 2)  # the engine's warm-up needs 8
+def settings(model_dir: Path, device: str, tokens: int, **given: Any) -> EngineSettings:
+    """An engine with room for one request of so many tokens, without a prefix cache: all runs do the same.
+
+    `given`: further fields of EngineSettings.
+    """
     limits = Limits(
-        blocks,
-        BLOCK,
+        num_blocks=max(8, tokens // BLOCK + 2),  # the engine's warm-up needs 8
+        block_size=BLOCK,
         max_num_seqs=4,
         max_num_batched_tokens=max(256, tokens),
         prefix_caching=False,
     )
-    return EngineSettings(
-        model_dir, limits, device, enforce_eager=enforce_eager, load_format=load_format, threads=threads
-    )
+    return EngineSettings(model_dir, limits, device, **given)
 
 
 def generate(engine: Engine, question: Question) -> Answer:

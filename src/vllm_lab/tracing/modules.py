@@ -15,10 +15,8 @@ KINDS = {
     "logits": {"LogitsProcessor"},
     "sampler": {"Sampler"},
 }
-ACTIVATIONS = {
-    "vllm.model_executor.layers.activation",
-    "torch.nn.modules.activation",
-}  # where they are defined
+# Where activations are defined; they have no class in common.
+ACTIVATIONS = {"vllm.model_executor.layers.activation", "torch.nn.modules.activation"}
 NEVER_CALLED = {"ParallelLMHead"}  # an embedding by inheritance; see expected.silence
 
 

@@ -82,7 +82,10 @@ def kernels(document: dict[str, Any]) -> str:
     shown = f"{document['counted']}, {len(longest)} of {document['total_kernels']}, by time"
     return _sections(
         _head(document),
-        ("By class", table(("class", "calls", "ms", "share", "what"), classes)),
+        (
+            f"By class, as names of vLLM {document['patterns_of']} tell",
+            table(("class", "calls", "ms", "share", "what"), classes),
+        ),
         (shown, table(columns, longest)),
     )
 

@@ -241,9 +241,10 @@ def _kernels(found: JsonResult) -> list[Block]:
         Column("Source"),
     )
     caption = text(
-        "{counted} by class. A name tells its class where a pattern of kernels.yaml fits it, else the module "
-        "that called it does.",
+        "{counted} by class. A name tells its class where a pattern of kernels.yaml fits it, which was read "
+        "from the sources of vLLM {version}; else the module that called it does.",
         counted=found.value("counted"),
+        version=found.value("patterns_of"),
     )
     longest = text(
         "The {shown} that took longest, of {total}. profiler_report.txt has all, chrome_trace.json.gz every "
