@@ -68,6 +68,15 @@ def test_a_later_turn_finds_the_answer_of_the_turn_before_in_the_cache(engine, l
     assert cached_after(engine, first, later) == (96 if limits.prefix_caching else 0)
 
 
+def test_a_steps_tokens_are_the_traces(engine):
+    request = TracedRequest("told", 0.0, 0, [1, 2, 3], [7, 5, 9])
+    engine.add(request)
+    tokens = []
+    while engine.busy:
+        tokens += engine.step().tokens.values()
+    assert tokens == request.output
+
+
 def cached_after(engine, first: TracedRequest, later: TracedRequest) -> int:
     """Cached tokens of `later`, added once `first` is done."""
     engine.forget()

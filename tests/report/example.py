@@ -55,6 +55,7 @@ def example(root: Path, *, host: str = "testhost", started: str = "2026-01-02T03
         inputs=[*model, *calibrated],
         kind="measured",
     )
+    followed = tracing(project, model)
     benchmarked = benchmarks(project, model)
     seen = captures(project, model)
     scheduled = scheduling(project, tokens)
@@ -63,7 +64,7 @@ def example(root: Path, *, host: str = "testhost", started: str = "2026-01-02T03
     brought = bundle(project)
     return [
         *conversations, *model, *tokens, *traces, *exported, *stats, *figures, *sweep, *mooncake, *compared,
-        *scheduled, *tried, *calibrated, *served, *benchmarked, *seen,
+        *scheduled, *tried, *calibrated, *served, *benchmarked, *seen, *followed,
         *settings, *brought,
     ]  # fmt: skip
 
@@ -211,6 +212,52 @@ def bundle(project: Project) -> list[str]:
     home.parent.mkdir(parents=True)
     (there.root / "results").rename(home)
     return [path.replace("results/", "results/bundles/h200/", 1) for path in made]
+
+
+def tracing(project: Project, model: list[str]) -> list[str]:
+    """Calls with a finding, their times, and kernels; names and texts are hostile."""
+    return [
+        path
+        for tools in (("simple", "detailed"), ("kernels",))
+        for path in project.job(
+            f"tracing_{tools[-1]}",
+            {f"results/tracing/cpu/{tool}.json": traced(tool) for tool in tools},
+            inputs=model,
+            kind="measured",
+        )
+    ]
+
+
+def traced(tool: str) -> dict[str, Any]:
+    """The document of one of the tracing tools."""
+    shapes = {side: [{"name": "", "dtype": "bfloat16", "shape": [7, 576]}] for side in ("inputs", "outputs")}
+    kind = {"kind": "norm", "calls": 5, "counted": [5, 4], "holds": False, "why": HOSTILE}
+    row = {"class": "RMSNorm", "modules": 5, "calls": 9, "seconds": 0.25, "self_seconds": 0.25}
+    kernel = {"class": "norm", "calls": 9, "seconds": 0.25, "share": 1.0}
+    common = {
+        "tool": tool, "status": "measured", "reason": None,
+        "parameters": {"prompt": HOSTILE}, "answer": HOSTILE, "forward_tokens": [7, 1],
+        "environment": {"vllm": "0.0", "device_name": "Test CPU"},
+        "overhead": {"plain_seconds": 0.2, "traced_seconds": 0.25, "added": 0.25, "same_answers": True},
+        "check": {
+            "basis": HOSTILE, "kinds": [kind], "findings": [HOSTILE],
+            "silent": [{"module": "model", "class": "LlamaModel", "reason": None}],
+        },
+    }  # fmt: skip
+    own: dict[str, dict[str, Any]] = {
+        "simple": {
+            "path": [{"module": "m.0", "class": HOSTILE, "depth": 0, "prefill": shapes, "decode": None}],
+        },
+        "detailed": {"classes": [row]},
+        "kernels": {
+            "counted": "CPU operators",
+            "patterns_of": "0.0",
+            "total_kernels": 1,
+            "classes": [{**kernel, "what": HOSTILE, "sources": [HOSTILE]}],
+            "kernels": [{**kernel, "name": HOSTILE, "source": None, "average_seconds": 0.01}],
+        },
+    }
+    return common | own[tool]
 
 
 def benchmark() -> dict[str, Any]:

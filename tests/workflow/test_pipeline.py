@@ -94,6 +94,22 @@ def test_scarce_memory_ends_v1_makes_the_others_preempt_and_v3_and_v4_do_as_vllm
         assert all(run["equal"] and run["equal_steps"] for run in exact)
 
 
+def test_the_real_models_calls_are_those_of_its_configuration(finished):
+    folder = finished.root / f"results/tracing/{'cuda' if shutil.which('nvidia-smi') else 'cpu'}"
+    simple, detailed, kernels = (
+        json.loads((folder / f"{tool}.json").read_text()) for tool in ("simple", "detailed", "kernels")
+    )
+    if simple["status"] == "not_run":
+        pytest.skip(simple["reason"])
+    expected = {row["kind"]: row["calls"] for row in simple["check"]["kinds"]}
+    assert (expected["norm"], expected["attention"], expected["linear"]) == (61, 30, 120)
+    for found in (simple, detailed):
+        assert found["check"]["findings"] == []
+        assert all(row["holds"] for row in found["check"]["kinds"])
+    assert all(found["answer"].startswith(" Paris.") for found in (simple, detailed, kernels))
+    assert {row["class"] for row in kernels["classes"]} >= {"gemm", "attention", "norm", "cache_write"}
+
+
 NEW_EXPERIMENT = """
 title: A smaller budget
 question: Does a smaller token budget keep long prompts from delaying the others?
@@ -252,6 +268,7 @@ EVERY_RULE = {
     "server_replay", "server_figures", "render", "exports", "mini_imported",
     "bench_code_quality", "bench_basics", "bench_prefix_cache", "bench_figures",
     "nsight_capture", "nsight_metrics", "nsight_figures",
+    "tracing_calls", "tracing_kernels",
 }  # fmt: skip
 
 
@@ -303,6 +320,7 @@ def append(path: Path) -> None:
         ("src/mini_vllm/v2_lru/scheduler.py", {"mini", "bench_code_quality"}, {"oracle", "sweep", "trace"}),
         ("src/vllm_lab/simulation/compared.py", {"compare"}, {"mini", "oracle"}),
         ("src/vllm_lab/nsight/figures.py", {"nsight_figures"}, {"nsight_capture", "nsight_metrics"}),
+        ("src/vllm_lab/tracing/kernels.yaml", {"tracing_kernels"}, {"bench_basics", "calibrate"}),
         (
             VLLM_LOCK,
             {"oracle", "calibrate", "experiment_run", "experiment_real", "server_replay", "bench_basics"},
@@ -328,6 +346,7 @@ def test_an_edited_script_module_schema_or_lock_reruns_what_depends_on_it(projec
         ("simulation: {imported_num_blocks: {scarce: 300}}", {"mini_imported"}, {"mini", "oracle", "sweep"}),
         ("exports: {formats: [vidur]}", {"exports"}, {"trace", "sharing", "mini"}),
         ("bench: {code_quality: [src/mini_vllm]}", {"bench_code_quality"}, {"bench_basics", "mini"}),
+        ("tracing: {max_tokens: 4}", {"tracing_calls", "tracing_kernels"}, {"bench_basics", "calibrate"}),
         ("sharegpt: {max_records: 90}", {"conversations"}, {"sharegpt", "model", "import_trace"}),
     ],
 )  # fmt: skip

@@ -395,6 +395,7 @@ def report_inputs():
         "results/serving/server_replay.json",
         *bench_files(),
         *[f"results/nsight/{run}.json" for run in CAPTURED_RUNS],
+        *[f"results/tracing/{DEVICE}/{tool}.json" for tool in ("simple", "detailed", "kernels")],
         *[f"{figure}.{kind}" for figure in figures for kind in ("png", "svg")],
         *[f"results/experiments/{experiment}.verdict.json" for experiment in EXPERIMENTS],
         *[f"results/experiments/{run}.json" for run in RUNS],

@@ -29,7 +29,11 @@ rule nsight_capture:
         run="|".join(CAPTURED_RUNS) or "(?!)",
     conda:
         VLLM_ENVIRONMENT
+    container:
+        VLLM_CONTAINER
     threads: ALL_CORES
+    resources:
+        **measured(),
     params:
         device=DEVICE,
         flags=experiment_flags,

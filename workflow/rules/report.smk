@@ -34,6 +34,8 @@ rule render:
             *expand(rules.nsight_capture.output.prov, run=CAPTURED_RUNS),
             *expand(rules.nsight_metrics.output.prov, run=CAPTURED_RUNS),
             *([rules.nsight_figures.output.prov] if CAPTURED_RUNS else []),
+            *expand(rules.tracing_calls.output.prov, device=DEVICE),
+            *expand(rules.tracing_kernels.output.prov, device=DEVICE),
             *([rules.mooncake_published.output.prov] if "mooncake_conversation" in IMPORTED else []),
             *expand(rules.experiment_run.output.prov, run=SIMULATED_RUNS),
             *expand(rules.experiment_real.output.prov, run=REAL_RUNS),

@@ -32,6 +32,7 @@ class EngineStep:
     evicted: list[str]
     cached: dict[str, int]  # request ids that got a token -> prompt tokens found in the cache
     finished: list[str]
+    tokens: dict[str, int]  # request ids that got a token -> that token
 
 
 class Engine:
@@ -45,7 +46,7 @@ class Engine:
         self.settings = settings
         self.version = check_device(settings.device)
         self._llm = _start(settings)
-        self._synchronize = _synchronizer(settings.device)
+        self.synchronize = _synchronizer(settings.device)
         if settings.limits.prefix_caching:
             self.core.request_block_hasher = _block_hasher(settings.limits.block_size)
         self._watch = Watch(self.core.scheduler)
@@ -79,28 +80,23 @@ class Engine:
 
     def add(self, request: TracedRequest) -> None:
         """Queue a request, to be answered with its own output."""
-        from vllm import SamplingParams
-
-        params = SamplingParams(
-            temperature=0.0,
-            max_tokens=len(request.output),
-            ignore_eos=True,
-            detokenize=False,
-            extra_args={KEY: request.output},
-        )
         self._llm.add_request(
             request.request_id,
             {"prompt_token_ids": request.prompt},
-            params,
+            _greedy(len(request.output), {KEY: request.output}),
             arrival_time=request.arrival_time,
             priority=request.priority,
         )
+
+    def ask(self, name: str, prompt: list[int], tokens: int) -> None:
+        """Queue a prompt, to be answered by the model itself with so many tokens."""
+        self._llm.add_request(name, {"prompt_token_ids": prompt}, _greedy(tokens))
 
     def step(self) -> EngineStep:
         """Run one step; it may schedule nothing (see Replay)."""
         start = time.perf_counter()
         outputs = self._llm.step()
-        self._synchronize()
+        self.synchronize()
         seconds = time.perf_counter() - start
         preempted, evicted = self._watch.take_events()
         return EngineStep(
@@ -112,6 +108,7 @@ class Engine:
             evicted,
             {output.request_id: output.num_cached_tokens for output in outputs},
             [output.request_id for output in outputs if output.finished],
+            {output.request_id: output.outputs[0].token_ids[-1] for output in outputs},
         )
 
     def forget(self) -> None:
@@ -150,6 +147,14 @@ class Engine:
     def model_runner(self) -> Any:
         """vLLM's model runner, which holds the model."""
         return self.core.model_executor.driver_worker.worker.model_runner
+
+    @property
+    def modules(self) -> dict[str, Any]:
+        """The torch modules that a step calls: the model under "", and the sampler where it is a module."""
+        from torch.nn import Module
+
+        found = {"": self.model_runner.model, "sampler": self.model_runner.sampler}
+        return {name: module for name, module in found.items() if isinstance(module, Module)}
 
     def environment(self) -> dict[str, Any]:
         """Versions, the device, and every value that vLLM resolved its settings to."""
@@ -220,6 +225,15 @@ def _start(settings: EngineSettings) -> Any:
             )
     except (OSError, RuntimeError, ValueError) as error:
         raise LabError(f"vLLM refuses: {error}") from error
+
+
+def _greedy(tokens: int, extra_args: dict[str, Any] | None = None) -> Any:
+    """The likeliest token each time, so many times."""
+    from vllm import SamplingParams
+
+    return SamplingParams(
+        temperature=0.0, max_tokens=tokens, ignore_eos=True, detokenize=False, extra_args=extra_args
+    )
 
 
 @contextmanager

@@ -22,6 +22,7 @@ from vllm_lab.report.sections import (
     sharing,
     sweeps,
     traces,
+    tracing,
 )
 
 SECTIONS = (
@@ -39,6 +40,7 @@ SECTIONS = (
     checklist.build,
     serving.build,
     nsight.build,
+    tracing.build,
     hardware.build,
     settings.build,
 )

@@ -1,0 +1,42 @@
+"""Trace every call of every module of real vLLM while it answers a prompt.
+
+In: a checkpoint.
+Out: what the tools `simple` and `detailed` saw, each as JSON and laid out for reading. Where vLLM is not
+installed or the device is not there: the same files, status not_run.
+"""
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+from vllm_lab import console
+from vllm_lab.engine.engine import Engine
+from vllm_lab.errors import Unavailable
+from vllm_lab.files import write_json, write_text
+from vllm_lab.tracing import documents, flags, text
+
+TOOLS = {"simple": documents.simple, "detailed": documents.detailed}
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    flags.add_question(parser)
+    for tool in TOOLS:
+        parser.add_argument(f"--{tool}", type=Path, required=True, help="JSON to write; the text beside it")
+    args = parser.parse_args(argv)
+    question = flags.question_from(args)
+    try:
+        with Engine(flags.settings_from(args, question)) as engine:
+            found = {name: tool(engine, question) for name, tool in TOOLS.items()}
+    except Unavailable as missing:
+        console.log(f"not run: {missing}")
+        found = {name: documents.not_run(name, question, args.device, str(missing)) for name in TOOLS}
+    for name, document in found.items():
+        write_json(getattr(args, name), document)
+        write_text(getattr(args, name).with_suffix(".txt"), text.layout(document))
+
+
+if __name__ == "__main__":
+    console.run(main)

@@ -1,0 +1,90 @@
+"""python -m vllm_lab.tracing simple | detailed | kernels: what real vLLM calls to answer a prompt."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from vllm_lab import console
+from vllm_lab.engine.engine import Engine
+from vllm_lab.files import write_text
+from vllm_lab.tracing import documents, flags, text
+from vllm_lab.tracing.selection import ALL, Selection, layers
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Parse the command line and run one tool."""
+    arguments = _parser().parse_args(argv)
+    document = arguments.run(arguments)
+    written = json.dumps(document, indent=1) + "\n" if arguments.format == "json" else text.layout(document)
+    if arguments.output:
+        write_text(arguments.output, written)
+    else:
+        sys.stdout.write(written)
+
+
+def _calls(arguments: argparse.Namespace) -> dict[str, Any]:
+    question = flags.question_from(arguments)
+    tool = {"simple": documents.simple, "detailed": documents.detailed}[arguments.tool]
+    with Engine(flags.settings_from(arguments, question)) as engine:
+        return tool(engine, question, Selection(arguments.modules, arguments.layers), arguments.limit)
+
+
+def _kernels(arguments: argparse.Namespace) -> dict[str, Any]:
+    question = flags.question_from(arguments)
+    with Engine(flags.settings_from(arguments, question, arguments.enforce_eager)) as engine:
+        return documents.kernels(engine, question, arguments.report, arguments.chrome_trace, arguments.limit)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m vllm_lab.tracing", description=__doc__)
+    tools = parser.add_subparsers(dest="tool", required=True, metavar=" | ".join(documents.TOOLS))
+    for name, what in documents.TOOLS.items():
+        tool = tools.add_parser(name, help=what, description=what)
+        flags.add_question(tool)
+        tool.add_argument(
+            "--limit",
+            type=flags.positive,
+            default=documents.LISTED[name],
+            metavar="N",
+            help="rows listed (%(default)s)",
+        )
+        tool.add_argument("--format", choices=("text", "json"), default="text", help="(%(default)s)")
+        tool.add_argument("--output", type=Path, metavar="FILE", help="instead of the terminal")
+        if name == "kernels":
+            _add_kernels(tool)
+        else:
+            _add_calls(tool)
+    return parser
+
+
+def _add_calls(tool: argparse.ArgumentParser) -> None:
+    tool.set_defaults(run=_calls)
+    tool.add_argument(
+        "--modules",
+        type=lambda names: tuple(names.split(",")),
+        default=ALL.modules,
+        metavar="NAME,…",
+        help="only these: parts of class names (Attention,MLP) or dotted names (model.layers.*.mlp)",
+    )
+    tool.add_argument("--layers", type=layers, metavar="0-2,5", help="only what these layers call")
+
+
+def _add_kernels(tool: argparse.ArgumentParser) -> None:
+    tool.set_defaults(run=_kernels)
+    tool.add_argument(
+        "--enforce-eager",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="--no-enforce-eager: with torch.compile and CUDA graphs, without the modules' names",
+    )
+    tool.add_argument("--report", type=Path, default="profiler_report.txt", help="(%(default)s)")
+    tool.add_argument("--chrome-trace", type=Path, default="chrome_trace.json.gz", help="(%(default)s)")
+
+
+if __name__ == "__main__":
+    console.run(main)

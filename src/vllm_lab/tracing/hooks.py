@@ -1,0 +1,162 @@
+"""Forward hooks on every module: each call with its shapes, dtypes, time, place and call stack."""
+
+from __future__ import annotations
+
+import functools
+import re
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from vllm_lab.engine import engine as engine_module
+from vllm_lab.engine.engine import Engine
+from vllm_lab.tracing.modules import kind_of, named
+
+Frame = tuple[str, int, str]  # file as imports spell it, line, function
+
+
+class Tensor(NamedTuple):
+    """What a tensor that came in or went out looked like."""
+
+    name: str  # the keyword it was passed by, or ""
+    dtype: str
+    shape: tuple[int, ...]
+
+
+@dataclass(slots=True)
+class Call:
+    """One call of one module. What is filled in when it ends has a default."""
+
+    forward: int  # of the model, from 0
+    place: str  # dotted; of a shared module, where it was called from
+    class_name: str
+    kind: str | None  # see modules.kind_of
+    layer: int | None
+    depth: int  # calls around it
+    inputs: list[Tensor]
+    stack: tuple[Frame, ...]  # outermost first, from the engine's step on; empty unless asked for
+    outputs: list[Tensor] = field(default_factory=list)
+    seconds: float = 0.0  # hooks' own time taken out
+    self_seconds: float = 0.0  # without the calls inside
+
+
+class Tracer:
+    """The calls of the modules below `roots`, in the order in which they began."""
+
+    def __init__(self, roots: Mapping[str, Any], stacks: bool, synchronize: Callable[[], None]) -> None:
+        self.calls: list[Call] = []
+        self.forwards = 0
+        self._stacks = stacks
+        self._synchronize = synchronize  # waits for the device, so that a call's time holds its kernels'
+        self._open: list[tuple[Call, float, float]] = []  # with its start, and the hooks' time until then
+        self._hooking = 0.0  # s that hooks have taken
+        self._frames: dict[tuple[Any, int], Frame] = {}
+        self._handles = [
+            handle for name, module in named(roots).items() for handle in self._hook(name, module)
+        ]
+
+    def remove(self) -> None:
+        """Take every hook off again."""
+        for handle in self._handles:
+            handle.remove()
+
+    def _hook(self, name: str, module: Any) -> list[Any]:
+        class_name, kind = type(module).__name__, kind_of(module)
+
+        def before(_: Any, args: tuple, kwargs: dict[str, Any]) -> None:
+            self._synchronize()
+            entered = time.perf_counter()
+            if name == "":
+                self.forwards += 1
+            place = self._place(name)
+            call = Call(
+                self.forwards - 1,
+                place,
+                class_name,
+                kind,
+                layer_of(place),
+                len(self._open),
+                [*described(args), *described(kwargs)],
+                self._stack() if self._stacks else (),
+            )
+            self.calls.append(call)
+            start = time.perf_counter()
+            self._hooking += start - entered
+            self._open.append((call, start, self._hooking))
+
+        def after(_: Any, args: tuple, kwargs: dict[str, Any], output: Any) -> None:
+            self._synchronize()
+            end = time.perf_counter()
+            call, start, hooking = self._open.pop()
+            call.seconds = end - start - (self._hooking - hooking)
+            call.self_seconds += call.seconds
+            if self._open:
+                self._open[-1][0].self_seconds -= call.seconds
+            call.outputs = described(output)
+            self._hooking += time.perf_counter() - end
+
+        return [
+            module.register_forward_pre_hook(before, with_kwargs=True),
+            module.register_forward_hook(after, with_kwargs=True),
+        ]
+
+    def _place(self, name: str) -> str:
+        """The module's own name, or for a shared one the caller's with its last part."""
+        caller = self._open[-1][0].place if self._open else ""
+        if not caller or name.startswith(f"{caller}."):
+            return name
+        return f"{caller}.{name.rpartition('.')[2]}"
+
+    def _stack(self) -> tuple[Frame, ...]:
+        frames = []
+        frame = sys._getframe(2)
+        while frame is not None and frame.f_code.co_filename != engine_module.__file__:
+            key = (frame.f_code, frame.f_lineno)
+            if key not in self._frames:
+                self._frames[key] = (_short(key[0].co_filename), key[1], key[0].co_qualname)
+            frames.append(self._frames[key])
+            frame = frame.f_back
+        return tuple(found for found in reversed(frames) if not found[0].startswith("torch/"))
+
+
+@contextmanager
+def traced(engine: Engine, stacks: bool = False) -> Iterator[Tracer]:
+    """Every call of the engine's modules while the block runs; the hooks are gone after it."""
+    waits = stacks and engine.settings.device != "cpu"
+    tracer = Tracer(engine.modules, stacks, engine.synchronize if waits else lambda: None)
+    try:
+        yield tracer
+    finally:
+        tracer.remove()
+
+
+def described(value: Any, name: str = "") -> list[Tensor]:
+    """The tensors in a value, those inside of sequences and mappings too."""
+    if hasattr(value, "dtype") and hasattr(value, "shape"):
+        return [Tensor(name, _dtype(value.dtype), tuple(value.shape))]
+    if isinstance(value, Mapping):
+        return [tensor for key, item in value.items() for tensor in described(item, str(key))]
+    if isinstance(value, list | tuple):
+        return [tensor for item in value for tensor in described(item, name)]
+    return []
+
+
+@functools.cache
+def layer_of(place: str) -> int | None:
+    """The number of the layer that a dotted name is in: the first number in it."""
+    found = re.search(r"(?:^|\.)(\d+)(?:\.|$)", place)
+    return int(found[1]) if found else None
+
+
+@functools.cache
+def _dtype(dtype: Any) -> str:
+    return str(dtype).removeprefix("torch.")
+
+
+def _short(file: str) -> str:
+    package = file.rpartition("site-packages/")
+    return package[2] if package[1] else Path(file).name

@@ -1,0 +1,85 @@
+# What real vLLM calls to answer a prompt: modules by hooks, kernels by PyTorch's profiler.
+
+
+rule tracing_calls:
+    input:
+        model=rules.model.output.config,
+        tokenizer=TOKENIZER,
+        weights=rules.model.output.weights,
+        code=code("tracing_calls"),
+        lock=[LOCK, VLLM_LOCK],
+        simple_schema=schema("tracing_calls"),
+        detailed_schema=schema("tracing_calls"),
+    output:
+        simple="results/tracing/{device}/simple.json",
+        detailed="results/tracing/{device}/detailed.json",
+        texts=["results/tracing/{device}/simple.txt", "results/tracing/{device}/detailed.txt"],
+        prov="results/tracing/tracing_calls.{device}.prov.json",
+    log:
+        "results/logs/tracing_calls.{device}.log",
+    benchmark:
+        "results/benchmarks/tracing_calls.{device}.tsv"
+    wildcard_constraints:
+        device=DEVICE,
+    conda:
+        VLLM_ENVIRONMENT
+    container:
+        VLLM_CONTAINER
+    threads: ALL_CORES
+    resources:
+        **measured(),
+    params:
+        flags=flags(config["tracing"]),
+    message:
+        "Tracing the calls of vLLM's modules ({wildcards.device})"
+    shell:
+        traced(
+            "tracing_calls",
+            "scripts/tracing_calls.py --model results/model --device {wildcards.device} {params.flags:q}"
+            " --simple {output.simple:q} --detailed {output.detailed:q}",
+            kind="measured",
+            wildcards=["device"],
+            checked=["simple", "detailed"],
+        )
+
+
+rule tracing_kernels:
+    input:
+        model=rules.model.output.config,
+        tokenizer=TOKENIZER,
+        weights=rules.model.output.weights,
+        code=code("tracing_kernels"),
+        lock=[LOCK, VLLM_LOCK],
+        kernels_schema=schema("tracing_kernels"),
+    output:
+        kernels="results/tracing/{device}/kernels.json",
+        text="results/tracing/{device}/kernels.txt",
+        report="results/tracing/{device}/profiler_report.txt",
+        trace="results/tracing/{device}/chrome_trace.json.gz",
+        prov="results/tracing/tracing_kernels.{device}.prov.json",
+    log:
+        "results/logs/tracing_kernels.{device}.log",
+    benchmark:
+        "results/benchmarks/tracing_kernels.{device}.tsv"
+    wildcard_constraints:
+        device=DEVICE,
+    conda:
+        VLLM_ENVIRONMENT
+    container:
+        VLLM_CONTAINER
+    threads: ALL_CORES
+    resources:
+        **measured(),
+    params:
+        flags=flags(config["tracing"]),
+    message:
+        "Profiling the kernels of vLLM ({wildcards.device})"
+    shell:
+        traced(
+            "tracing_kernels",
+            "scripts/tracing_kernels.py --model results/model --device {wildcards.device} {params.flags:q}"
+            " --output {output.kernels:q} --report {output.report:q} --chrome-trace {output.trace:q}",
+            kind="measured",
+            wildcards=["device"],
+            checked=["kernels"],
+        )
