@@ -74,7 +74,8 @@ def write_zip(path: str | os.PathLike, members: Mapping[str, Path | bytes]) -> N
     with atomic_path(path) as partial, ZipFile(partial, "w") as packed:
         for name, content in members.items():
             entry = ZipInfo(name)
-            entry.compress_type, entry.external_attr = ZIP_DEFLATED, 0o644 << 16
+            runs = isinstance(content, Path) and os.access(content, os.X_OK)
+            entry.compress_type, entry.external_attr = ZIP_DEFLATED, (0o755 if runs else 0o644) << 16
             with packed.open(entry, "w", force_zip64=True) as target:
                 if isinstance(content, bytes):
                     target.write(content)

@@ -25,6 +25,7 @@ HERE = "results/bundles/h200/bench/cuda/prefix_cache.json"
 def project(root: Path, device: str, value: float = 2.0, **settings) -> Project:
     """A project with a model, a configuration and one benchmark on a device."""
     made = Project(root, host=f"{device}-node")
+    (root / "schema.yaml").write_text("type: object\n")
     made.job("configuration", {CONFIGURATION: {**SETTINGS, "device": device, **settings}})
     model = made.job("model", {"results/model/config.json": {"the same": "everywhere"}})
     body = benchmark() | {"device": device}
@@ -33,7 +34,7 @@ def project(root: Path, device: str, value: float = 2.0, **settings) -> Project:
     made.job(
         "bench_prefix_cache",
         {RESULT.format(device): body},
-        inputs=[*model, *calibrated],
+        inputs=[*model, *calibrated, "schema.yaml"],
         wildcards={"device": device},
         kind="measured",
     )
@@ -77,7 +78,8 @@ def test_a_merged_bundle_verifies_with_its_own_documents_untouched(home, cluster
     assert (folder / "bench/cuda" / there.name).read_bytes() == there.read_bytes()
     found = documents.collect(home)[HERE]
     assert (found.bundle, found.run["host"]["name"]) == ("h200", "cuda-node")
-    assert set(found.inputs) == {"results/model/config.json", "results/bundles/h200/calibration/c.json"}
+    brought = "results/bundles/h200/calibration/c.json"
+    assert set(found.inputs) == {"results/model/config.json", brought, "schema.yaml"}
     assert found.identity == documents.collect(cluster)[RESULT.format("cuda")].identity
 
 
@@ -111,8 +113,9 @@ def test_a_merge_that_was_broken_off_counts_for_nothing(home, cluster):
     assert verify(home) == []
 
 
-def test_code_that_changes_later_does_not_make_a_merged_result_stale(home, bundle):
+def test_code_and_schemas_that_change_later_do_not_make_a_merged_result_stale(home, bundle):
     merge(home, bundle, "h200")
+    (home / "schema.yaml").write_text("type: array\n")
     (home / "scripts/bench_prefix_cache.py").write_text("# newer\n")
     assert verify(home, files=[HERE]) == []
     assert not [path for path in adopt(home) if "bundles" in path]
@@ -135,7 +138,10 @@ def test_other_code_is_refused_and_named_with_its_commit(home, bundle):
 
 def test_other_data_is_refused_and_missing_data_is_asked_for(home, bundle):
     (home / "results/model/config.json").write_text("another model")
-    assert "results/model/config.json: rule bench_prefix_cache" in refused(home, bundle)
+    (home / "schema.yaml").write_text("type: array\n")
+    message = refused(home, bundle)
+    assert "results/model/config.json: rule bench_prefix_cache" in message
+    assert "schema.yaml: rule bench_prefix_cache" in message
     (home / "results/model/config.json").unlink()
     assert "it must be here too" in refused(home, bundle)
 

@@ -13,6 +13,7 @@ import pytest
 from tests.crate.finished import ARCHIVE
 from tests.crate.validator import failures
 from vllm_lab.errors import LabError
+from vllm_lab.files import write_zip
 from vllm_lab.provenance.__main__ import main
 from vllm_lab.provenance.verify import verify
 
@@ -126,3 +127,14 @@ def test_results_that_do_not_verify_are_not_packed(copy, monkeypatch):
     with pytest.raises(LabError, match="nothing is packed"):
         archive_script.main(["--output", ARCHIVE])
     assert not (copy / ARCHIVE).exists()
+
+
+def test_a_packed_file_keeps_whether_it_runs_and_nothing_else_of_its_time_and_owner(tmp_path):
+    for name, mode in (("run.sh", 0o700), ("read.txt", 0o600)):
+        (tmp_path / name).write_text("x")
+        (tmp_path / name).chmod(mode)
+    write_zip(tmp_path / "a.zip", {name: tmp_path / name for name in ("run.sh", "read.txt")})
+    with zipfile.ZipFile(tmp_path / "a.zip") as packed:
+        modes = {entry.filename: oct(entry.external_attr >> 16) for entry in packed.infolist()}
+        assert {entry.date_time[0] for entry in packed.infolist()} == {1980}
+    assert modes == {"run.sh": "0o755", "read.txt": "0o644"}

@@ -12,7 +12,7 @@ from zipfile import BadZipFile, ZipFile
 from vllm_lab.errors import LabError
 from vllm_lab.files import write_zip
 from vllm_lab.provenance.documents import collect
-from vllm_lab.provenance.verify import Finding, require, upstream, verify
+from vllm_lab.provenance.verify import Finding, load, require, upstream, verify
 
 DESCRIPTION = "results/ro-crate-metadata.json"
 SOURCE = "results/project/source.zip"
@@ -40,7 +40,7 @@ def check(archive: Path) -> tuple[list[Finding], list[str]]:
         root = Path(place).resolve()
         _unpack(archive, root)
         findings = verify(root)
-        read = {path for job in collect(root).values() for path in job.inputs}
+        read = {path for job in load(root, "results")[0] for path in job.inputs}
         outside = sorted(path for path in read if not path.startswith("results/") and not _within(root, path))
     return [finding for finding in findings if finding.path not in outside], outside
 

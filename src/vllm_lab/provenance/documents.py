@@ -61,10 +61,10 @@ class Document:
     def sources(self) -> dict[str, str]:
         """Path -> sha256 of all the job read: inputs, code and environment locks.
 
-        A bundle's job read the code of its own checkout, which was this one's when it was merged.
+        Of a bundle's job only the results: it read its own checkout, which was this one when it was merged.
         """
         if self.bundle:
-            return self.inputs
+            return {path: digest for path, digest in self.inputs.items() if path.startswith("results/")}
         return {**self.inputs, **self.identity["code"], **self.identity["environment"]}
 
     def _here(self, part: str) -> dict[str, str]:

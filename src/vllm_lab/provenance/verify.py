@@ -119,12 +119,13 @@ def _check(document: Document, hashes: Hashes) -> list[Finding]:
         elif hashes[path] != expected:
             remade = f"delete it and {_remake(document, path)}"
             findings.append(Finding(path, "changed", f"rule {rule} wrote other bytes; {remade}"))
+    again = f"measure again there, or remove bundle {document.bundle}" if document.bundle else "rerun it"
     for path, expected in document.sources.items():
         if hashes[path] is None:
             findings.append(Finding(path, "missing", f"rule {rule} read it ({document.path})"))
         elif hashes[path] != expected:
             findings.append(
-                Finding(path, "stale", f"changed since rule {rule} read it ({document.path}); rerun it")
+                Finding(path, "stale", f"changed since rule {rule} read it ({document.path}); {again}")
             )
     return findings
 
