@@ -1,5 +1,7 @@
 """What a finished project has beside its results."""
 
-REPORT = [f"results/report/{name}" for name in ("index.html", "report.md", "summary.json")]
+REPORT = [
+    f"results/report/{name}" for name in ("index.html", "report.md", "vllm_evaluation.md", "summary.json")
+]
 MADE = ["results/ro-crate-metadata.json", "results/project/Snakefile", "results/project/source.zip"]
 ARCHIVE = "results/project/archive.zip"
