@@ -5,7 +5,7 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 
 PYTHON ?= python3
-CORES ?= 1
+CORES ?= all
 VENV ?= .venv
 BIN := $(VENV)/bin
 # Further flags for pip, such as --extra-index-url with PyTorch's CPU wheel index.
