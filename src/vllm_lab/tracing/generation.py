@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from itertools import compress
 from pathlib import Path
 from statistics import median
 from typing import Any, TypeVar
 
 from mini_vllm.limits import Limits
+from vllm_lab import console
+from vllm_lab.engine.disturbance import Disturbance, used, watched
 from vllm_lab.engine.engine import Engine
 from vllm_lab.engine.settings import EngineSettings
 from vllm_lab.errors import LabError
@@ -44,6 +47,7 @@ class Traced:
 
     plain: list[Answer]
     traced: list[Answer]
+    disturbed: list[Disturbance]  # what the machine did beside each pair of them
 
     @property
     def tokens(self) -> list[int]:
@@ -51,15 +55,21 @@ class Traced:
         return self.traced[-1].tokens
 
     def account(self) -> dict[str, Any]:
-        """What tracing costs: s in steps with and without, and whether the answers are the same."""
+        """What tracing costs: s in steps with and without, and whether the answers are the same.
+
+        Pairs that other jobs disturbed do not count where two quiet ones are.
+        """
+        counts = used(self.disturbed)
         runs = {
             name: [sum(answer.seconds) for answer in answers]
             for name, answers in (("plain", self.plain), ("traced", self.traced))
         }
-        middle = {name: median(seconds) for name, seconds in runs.items()}
+        middle = {name: median(compress(seconds, counts)) for name, seconds in runs.items()}
         return {
             "plain_runs": runs["plain"],
             "traced_runs": runs["traced"],
+            "other_cores": [pair.other_cores for pair in self.disturbed],
+            "used": counts,
             "plain_seconds": middle["plain"],
             "traced_seconds": middle["traced"],
             "added": middle["traced"] / middle["plain"] - 1,
@@ -103,9 +113,16 @@ def generate_traced(
     reason = engine.refusal(TracedRequest("question", 0.0, 0, question.prompt, answer))
     if reason:
         raise LabError(f"prompt and answer: {reason}; take a shorter prompt or a smaller --max-tokens")
-    plain, traced = [], []
-    for _ in range(question.repeats):
+    threads = console.threads() if engine.settings.device == "cpu" else 1
+    plain, traced, disturbed = [], [], []
+
+    def once() -> Trace:
         plain.append(generate(engine, question))
         with tracing() as trace:
             traced.append(generate(engine, question))
-    return Traced(plain, traced), trace
+        return trace
+
+    for _ in range(question.repeats):
+        trace, disturbance = watched(once, threads)
+        disturbed.append(disturbance)
+    return Traced(plain, traced, disturbed), trace

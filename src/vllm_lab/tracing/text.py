@@ -129,7 +129,7 @@ def _head(document: dict[str, Any]) -> tuple[str, str]:
         f"{1 + len(decodes)} forwards: the prompt's {prefill} tokens, then {len(decodes)} of one token each\n"
         f"tracing adds {overhead['added']:+.1%} to the time of the steps: "
         f"{overhead['plain_seconds']:.4f} s without, {overhead['traced_seconds']:.4f} s with, "
-        f"medians of {len(overhead['plain_runs'])}; "
+        f"medians of {sum(overhead['used'])}; "
         f"the answers are {'the same' if overhead['same_answers'] else 'NOT the same'}",
     )
 
