@@ -105,6 +105,15 @@ def test_one_that_never_listens_is_given_up_and_ended(tmp_path, monkeypatch):
         os.kill(pid, 0)
 
 
+def test_it_counts_its_cores_itself(tmp_path, monkeypatch):
+    pretend(["-c", "import os; print([name for name in os.environ if 'THREADS' in name])"], monkeypatch)
+    for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS"):  # a job of Snakemake has both
+        monkeypatch.setenv(name, "2")
+    with pytest.raises(ServerFailedError, match="ended with 0"), started(tmp_path):
+        pass
+    assert (tmp_path / "server.log").read_text().strip() == "[]"
+
+
 def test_children_that_stay_are_ended_with_it(tmp_path, monkeypatch):
     child = "import time; time.sleep(99)"
     parent = f"import subprocess, sys; print(subprocess.Popen([sys.executable, '-c', {child!r}]).pid)"
