@@ -6,8 +6,8 @@ from collections.abc import Callable, Container
 from dataclasses import dataclass, field, replace
 
 from vllm_lab import console
-from vllm_lab.bench.statistics import Summary
 from vllm_lab.engine.disturbance import Disturbance, used, watched
+from vllm_lab.repetition import Summary
 
 
 @dataclass(frozen=True)
@@ -40,10 +40,6 @@ class Repeats:
     most: int
     tolerance_pct: float  # how far each run may be from the mean
 
-    def agree(self, summary: Summary) -> bool:
-        """Whether every run is within the tolerance of the mean; one run agrees with nothing."""
-        return summary.spread_pct is not None and summary.spread_pct <= self.tolerance_pct
-
     def run(self, measure: Callable[[], Measured], headline: str, threads: int) -> list[Run]:
         """All runs; those that others disturbed do not count where two quiet ones are."""
         runs: list[Run] = []
@@ -57,6 +53,6 @@ class Repeats:
                 f"run {len(runs) - 1}: {headline} {measured.values[headline]:.5g}, others used "
                 f"{disturbance.other_cores:.2f} cores"
             )
-            if len(values) >= self.least and self.agree(Summary.of(values)):
+            if len(values) >= self.least and Summary.of(values).agrees(self.tolerance_pct):
                 break
         return runs

@@ -8,8 +8,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 from vllm_lab.bench.repeats import Repeats, Run
-from vllm_lab.bench.statistics import Summary
 from vllm_lab.provenance.host import hardware
+from vllm_lab.repetition import Summary, verification
 from vllm_lab.simulation.metrics import Metric
 
 GENERATED, SHAREGPT = "generated", "sharegpt"
@@ -93,7 +93,9 @@ def measured(
             }
             for name, summary in summaries.items()
         },
-        "verification": _verification(test.headline, summaries[test.headline], len(counting), repeats),
+        "verification": verification(
+            test.headline, [run.values[test.headline] for run in counting], repeats.tolerance_pct
+        ),
         "checks": checks_of(checks),
     }
 
@@ -128,13 +130,3 @@ def document(test: Test, device: str | None, parameters: Mapping[str, Any], stat
 def checks_of(checks: Sequence[Check]) -> list[dict[str, Any]]:
     """Checks as documents have them."""
     return [asdict(check) | {"holds": check.holds} for check in checks]
-
-
-def _verification(metric: str, summary: Summary, runs: int, repeats: Repeats) -> dict[str, Any]:
-    return {
-        "metric": metric,
-        "runs": runs,
-        "spread_pct": summary.spread_pct,
-        "tolerance_pct": repeats.tolerance_pct,
-        "within_tolerance": repeats.agree(summary),
-    }

@@ -15,8 +15,8 @@ from vllm_lab.calibration.measure import Measurements, Run, used
 from vllm_lab.oracle.engine import TracedRequest
 from vllm_lab.oracle.records import Outcome
 from vllm_lab.provenance.host import hardware
+from vllm_lab.repetition import verification
 
-TOLERANCE_PCT = 5.0  # of repetitions, as for every measured result
 LOAD_COLUMNS = (
     "prefill_tokens",
     "decode_tokens",
@@ -130,7 +130,7 @@ def measured(
             for metric, errors in prediction.items()
             for name, value in errors.items()
         },
-        "verification": _verification(throughputs),
+        "verification": verification("output_throughput", throughputs),
     }
 
 
@@ -184,15 +184,4 @@ def _run(name: str, number: int, run: Run, counts: bool) -> dict[str, Any]:
         "seconds": run.seconds,
         **asdict(run.disturbance),
         "used": counts,
-    }
-
-
-def _verification(throughputs: Sequence[float]) -> dict[str, Any]:
-    """How far apart the used runs of the held-out requests are, by their throughput."""
-    spread = 100 * (max(throughputs) - min(throughputs)) / float(np.median(throughputs))
-    return {
-        "runs": len(throughputs),
-        "spread_pct": spread,
-        "tolerance_pct": TOLERANCE_PCT,
-        "within_tolerance": spread <= TOLERANCE_PCT,
     }

@@ -10,13 +10,13 @@ import numpy as np
 
 from vllm_lab.oracle.records import Outcome
 from vllm_lab.provenance.host import hardware
+from vllm_lab.repetition import verification
 from vllm_lab.serving.measures import METRICS, LatencyLimits, measures
 from vllm_lab.serving.prediction import SharedTokens
 from vllm_lab.serving.sweep import Cell, Sweep, by_rate
 from vllm_lab.sharing.distribution import Distribution
 from vllm_lab.simulation.metrics import Value
 
-TOLERANCE_PCT = 5.0  # of repetitions, as for every measured result
 TURNS_BY = "ttft_p50"  # the latency that is looked at for the turn
 HEADLINE = (
     "ttft_p50",
@@ -91,7 +91,7 @@ def measured(
             for name in HEADLINE
             if row["metrics"][name] is not None
         },
-        "verification": _verification(rates[-1]["runs_output_throughput"]) if rates else None,
+        "verification": _verification(rates),
     }
 
 
@@ -187,14 +187,7 @@ def _median(values: Sequence[Value]) -> float | None:
     return float(np.median(known)) if known else None
 
 
-def _verification(throughputs: Sequence[float]) -> dict[str, Any] | None:
-    """How far apart the repeats at the highest rate are, by their output throughput."""
-    if not throughputs:
-        return None
-    spread = 100 * (max(throughputs) - min(throughputs)) / float(np.median(throughputs))
-    return {
-        "runs": len(throughputs),
-        "spread_pct": spread,
-        "tolerance_pct": TOLERANCE_PCT,
-        "within_tolerance": spread <= TOLERANCE_PCT,
-    }
+def _verification(rates: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:
+    """How well the repeats at the highest rate agree, if any was answered."""
+    throughputs = rates[-1]["runs_output_throughput"] if rates else []
+    return verification("output_throughput", throughputs) if throughputs else None

@@ -8,20 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vllm_lab.bench.repeats import Measured, Repeats
-from vllm_lab.bench.statistics import Summary, t_probability, t_quantile
-
-
-@pytest.mark.parametrize(
-    ("freedom", "t"),
-    [(1, 12.7062), (2, 4.3027), (3, 3.1824), (4, 2.7764), (9, 2.2622), (30, 2.0423), (120, 1.9799)],
-)
-def test_the_quantiles_are_those_of_printed_tables(freedom, t):
-    assert t_quantile(0.95, freedom) == pytest.approx(t, abs=5e-5)
-
-
-@given(freedom=st.integers(1, 60), confidence=st.floats(0.5, 0.995))
-def test_a_quantile_s_probability_is_the_one_asked_for(freedom, confidence):
-    assert t_probability(t_quantile(confidence, freedom), freedom) == pytest.approx(confidence, abs=1e-12)
+from vllm_lab.repetition import Summary, verification
 
 
 def test_a_summary_by_hand():
@@ -37,7 +24,18 @@ def test_a_summary_by_hand():
 def test_one_run_has_a_mean_and_no_spread_and_agrees_with_nothing():
     summary = Summary.of([3.0])
     assert summary == Summary(3.0, None, None, None)
-    assert not Repeats(1, 1, 5.0).agree(summary)
+    assert not summary.agrees(5.0)
+
+
+def test_a_verdict_names_what_it_is_by_and_how_far_the_runs_are_apart():
+    assert verification("speed", [9.0, 10.0, 11.0], 10.0) == {
+        "metric": "speed",
+        "runs": 3,
+        "spread_pct": 10.0,
+        "tolerance_pct": 10.0,
+        "within_tolerance": True,
+    }
+    assert not verification("speed", [9.0, 10.0, 11.0])["within_tolerance"]
 
 
 def test_runs_of_zero_have_no_relative_spread():
