@@ -1,4 +1,4 @@
-"""What repeated runs say together: mean, Student's confidence interval, variation, spread, and their verdict."""
+"""What repeated runs say together: mean, Student's confidence interval, variation, spread, agreement."""
 
 from __future__ import annotations
 

@@ -19,6 +19,10 @@ ACCOUNTS = {
         | {"runs": [], "verification": None},
         ["it does not", "every request of every replay was answered in full"],
     ),
+    "one replay": (
+        server_replay() | {"verification": {"spread_pct": None, "tolerance_pct": 5.0}},
+        ["nothing is verified"],
+    ),
     "turned at once": (
         server_replay() | {"turn": {"factor": 2.0, "last_rate_before": None, "first_rate_after": 2.0}},
         ["Already at"],

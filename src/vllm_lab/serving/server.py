@@ -159,9 +159,9 @@ def command(settings: EngineSettings) -> list[str]:
 def _environment() -> dict[str, str]:
     source = Path(__file__).parents[2]  # where FORCED is imported from
     path = os.pathsep.join(filter(None, (str(source), os.environ.get("PYTHONPATH"))))
-    # vLLM binds its worker to all cores but one, which it leaves to the server. As many threads as the job has
-    # cores would then outnumber the worker's, and spin against each other. OMP_NUM_THREADS is not the only name:
-    # of MKL_NUM_THREADS, which Snakemake sets as well, torch takes its number.
+    # vLLM binds its worker to all cores but one, which it leaves to the server. As many threads as the job
+    # has cores would outnumber the worker's, and spin against each other. OMP_NUM_THREADS is not the only
+    # name: from MKL_NUM_THREADS, which Snakemake sets as well, torch takes its number.
     own = {name: value for name, value in os.environ.items() if not name.endswith("_NUM_THREADS")}
     return own | {
         "PYTHONPATH": path,

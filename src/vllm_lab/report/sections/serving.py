@@ -93,9 +93,9 @@ def _verification(found: JsonResult) -> Text:
         return text("Each rate was replayed once: nothing is verified.")
     loads = [run[when] for run in found.value("runs") for when in ("load_before", "load_after")]
     return text(
-        "Verification: at the highest rate the output throughput of the repeats is at most {spread} off their "
-        "mean; the tolerance is {tolerance} %. The load (processes running or waiting, these included) was between "
-        "{low} and {high}: other jobs on the machine make latencies longer.",
+        "Verification: at the highest rate the output throughput of the repeats is at most {spread} off "
+        "their mean; the tolerance is {tolerance} %. The load (processes running or waiting, these included) "
+        "was between {low} and {high}: other jobs on the machine make latencies longer.",
         spread=Number(
             "serving.spread",
             found.value("verification", "spread_pct") / 100,
