@@ -68,6 +68,11 @@ def test_a_wrong_flag_is_named(words, told, capsys):
     assert told in capsys.readouterr().err
 
 
+def test_a_compiled_graph_has_no_modules_to_select(qwen3_dir):
+    with pytest.raises(LabError, match="compiled graph has no modules"):
+        run("kernels --no-enforce-eager --layers 0", qwen3_dir)
+
+
 def test_an_empty_prompt_is_refused(qwen3_dir):
     with pytest.raises(LabError, match="--prompt"):
         main(["simple", "--model", str(qwen3_dir), "--prompt", ""])

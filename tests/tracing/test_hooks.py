@@ -7,8 +7,8 @@ from vllm_lab.engine.engine import Engine
 from vllm_lab.errors import LabError
 from vllm_lab.tracing import expected, summary
 from vllm_lab.tracing.generation import Question, generate, generate_traced
-from vllm_lab.tracing.hooks import described, layer_of, traced
-from vllm_lab.tracing.modules import named
+from vllm_lab.tracing.hooks import described, traced
+from vllm_lab.tracing.modules import layer_of, named
 from vllm_lab.tracing.selection import Selection, layers
 
 KINDS = {

@@ -5,12 +5,20 @@ from types import SimpleNamespace
 import pytest
 
 from vllm_lab.errors import Unavailable
-from vllm_lab.tracing.profiler import Origin, Profile
+from vllm_lab.tracing.profiler import Origin, Profile, Scope
+from vllm_lab.tracing.selection import ALL, Selection
 
 RMS = "void vllm::rms_norm_kernel<c10::BFloat16, 8, 2>(c10::BFloat16*)"
 ELEMENTWISE = "void at::native::vectorized_elementwise_kernel<4, MulFunctor<float>>(int)"
 NORM = Origin("norm", "vllm/model_executor/layers/layernorm.py", "module")
-SCOPES = {"RMSNorm model.norm": NORM}
+SCOPES = {
+    scope.name: scope
+    for scope in (
+        Scope("RMSNorm", "model.norm", None, NORM),
+        Scope("LlamaDecoderLayer", "model.layers.0", 0, None),
+        Scope("LlamaDecoderLayer", "model.layers.1", 1, None),
+    )
+}
 
 
 @pytest.fixture
@@ -26,10 +34,13 @@ def make():
     return event
 
 
-def rows(events: list, on_device: bool = True) -> dict[tuple[str, str], tuple[int, float]]:
+def rows(
+    events: list, on_device: bool = True, selection: Selection = ALL
+) -> dict[tuple[str, str], tuple[int, float]]:
     profile = Profile(SimpleNamespace(events=lambda: events), on_device, SCOPES)
     return {
-        (row.name, row.origin.kernel_class): (row.calls, pytest.approx(row.seconds)) for row in profile.rows()
+        (row.name, row.origin.kernel_class): (row.calls, pytest.approx(row.seconds))
+        for row in profile.rows(selection)
     }
 
 
@@ -46,6 +57,18 @@ def test_a_kernel_whose_name_tells_nothing_has_the_class_of_the_module_that_laun
     operator.append_kernel(ELEMENTWISE, 0, 7)
     kernel = make(ELEMENTWISE, 5, 12, on_device=True)
     assert rows([module, operator, kernel]) == {(ELEMENTWISE, "norm"): (1, 7e-6)}
+
+
+def test_of_a_selection_there_are_the_kernels_launched_within_its_modules_alone(make):
+    events = []
+    for layer in (0, 1):
+        module = make(f"LlamaDecoderLayer model.layers.{layer}", 10 * layer, 10 * layer + 9)
+        operator = make("aten::mul", 10 * layer + 1, 10 * layer + 4)
+        operator.set_cpu_parent(module)
+        operator.append_kernel(ELEMENTWISE, 0, 7)
+        events += [module, operator, make(ELEMENTWISE, 10 * layer + 2, 10 * layer + 9, on_device=True)]
+    assert rows(events) == {(ELEMENTWISE, "other"): (2, 14e-6)}
+    assert rows(events, selection=Selection(layers=frozenset({1}))) == {(ELEMENTWISE, "other"): (1, 7e-6)}
 
 
 def test_one_that_nobody_is_known_to_have_launched_is_other(make):

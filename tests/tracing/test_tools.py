@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.tracing.conftest import LAYERS, QUESTION, checked
+from vllm_lab.errors import LabError
 from vllm_lab.tracing import documents, text
 from vllm_lab.tracing.selection import Selection
 
@@ -76,6 +77,19 @@ def test_kernels_are_counted_as_often_as_the_model_calls_them(engine, tmp_path):
     assert counted["aten::silu", "activation"] == FORWARDS * LAYERS
     assert len(found["kernels"]) == found["total_kernels"]
     assert sum(row["seconds"] for row in found["kernels"]) == pytest.approx(found["total_seconds"])
+
+
+def test_of_a_selection_the_kernels_are_those_that_its_modules_run(engine, tmp_path):
+    files = (tmp_path / "report.txt", tmp_path / "trace.json.gz")
+    selection = Selection(("Attention",), frozenset({1}))
+    found = documents.kernels(engine, QUESTION, *files, selection, limit=1000)
+    counted = {key: row["calls"] for key, row in rows(found).items()}
+    assert counted["_C::cpu_attention_with_kv_cache", "attention"] == FORWARDS
+    assert counted["_C::rotary_embedding", "rotary"] == FORWARDS  # of one module that all layers share
+    assert counted["aten::rsqrt", "norm"] == FORWARDS * 2  # of queries and keys
+    assert ("aten::silu", "activation") not in counted
+    with pytest.raises(LabError, match="--modules Nothing"):
+        documents.kernels(engine, QUESTION, *files, Selection(("Nothing",)))
 
 
 def test_the_longest_are_listed_first_and_their_averages_fit(profile):

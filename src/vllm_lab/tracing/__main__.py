@@ -11,6 +11,7 @@ from typing import Any
 
 from vllm_lab import console
 from vllm_lab.engine.engine import Engine
+from vllm_lab.errors import LabError
 from vllm_lab.files import write_text
 from vllm_lab.tracing import documents, flags, text
 from vllm_lab.tracing.selection import ALL, Selection, layers
@@ -35,9 +36,16 @@ def _calls(arguments: argparse.Namespace) -> dict[str, Any]:
 
 
 def _kernels(arguments: argparse.Namespace) -> dict[str, Any]:
+    selection = Selection(arguments.modules, arguments.layers)
+    if selection != ALL and not arguments.enforce_eager:
+        raise LabError(
+            "--modules and --layers: a compiled graph has no modules; leave --no-enforce-eager out"
+        )
     question = flags.question_from(arguments)
     with Engine(flags.settings_from(arguments, question, arguments.enforce_eager)) as engine:
-        return documents.kernels(engine, question, arguments.report, arguments.chrome_trace, arguments.limit)
+        return documents.kernels(
+            engine, question, arguments.report, arguments.chrome_trace, selection, arguments.limit
+        )
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -55,23 +63,19 @@ def _parser() -> argparse.ArgumentParser:
         )
         tool.add_argument("--format", choices=("text", "json"), default="text", help="(%(default)s)")
         tool.add_argument("--output", type=Path, metavar="FILE", help="instead of the terminal")
+        tool.add_argument(
+            "--modules",
+            type=lambda names: tuple(names.split(",")),
+            default=ALL.modules,
+            metavar="NAME,…",
+            help="only these: parts of class names (Attention,MLP) or dotted names (model.layers.*.mlp)",
+        )
+        tool.add_argument("--layers", type=layers, metavar="0-2,5", help="only what these layers call")
         if name == "kernels":
             _add_kernels(tool)
         else:
-            _add_calls(tool)
+            tool.set_defaults(run=_calls)
     return parser
-
-
-def _add_calls(tool: argparse.ArgumentParser) -> None:
-    tool.set_defaults(run=_calls)
-    tool.add_argument(
-        "--modules",
-        type=lambda names: tuple(names.split(",")),
-        default=ALL.modules,
-        metavar="NAME,…",
-        help="only these: parts of class names (Attention,MLP) or dotted names (model.layers.*.mlp)",
-    )
-    tool.add_argument("--layers", type=layers, metavar="0-2,5", help="only what these layers call")
 
 
 def _add_kernels(tool: argparse.ArgumentParser) -> None:

@@ -64,12 +64,18 @@ def detailed(
 
 
 def kernels(
-    engine: Engine, question: Question, report: Path, chrome_trace: Path, limit: int = LISTED["kernels"]
+    engine: Engine,
+    question: Question,
+    report: Path,
+    chrome_trace: Path,
+    selection: Selection = ALL,
+    limit: int = LISTED["kernels"],
 ) -> dict[str, Any]:
-    """Kernels by time and by class; PyTorch's own table and the trace are written to the two files."""
+    """Kernels by time and by class, of a selection those that its modules ran; PyTorch's own table and the
+    trace, always of all, are written to the two files."""
     runs, profile = generate_traced(engine, question, lambda: profiled(engine))
     profile.write(report, chrome_trace)
-    rows = profile.rows()
+    rows = profile.rows(selection)
     total = sum(row.seconds for row in rows)
     return {
         **_document("kernels", engine, question, runs),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import re
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -14,7 +13,7 @@ from typing import Any, NamedTuple
 
 from vllm_lab.engine import engine as engine_module
 from vllm_lab.engine.engine import Engine
-from vllm_lab.tracing.modules import kind_of, named
+from vllm_lab.tracing.modules import kind_of, layer_of, named, place_of
 
 Frame = tuple[str, int, str]  # file as imports spell it, line, function
 
@@ -72,7 +71,7 @@ class Tracer:
             entered = time.perf_counter()
             if name == "":
                 self.forwards += 1
-            place = self._place(name)
+            place = place_of(name, self._open[-1][0].place if self._open else None)
             call = Call(
                 self.forwards - 1,
                 place,
@@ -103,13 +102,6 @@ class Tracer:
             module.register_forward_pre_hook(before, with_kwargs=True),
             module.register_forward_hook(after, with_kwargs=True),
         ]
-
-    def _place(self, name: str) -> str:
-        """The module's own name, or for a shared one the caller's with its last part."""
-        caller = self._open[-1][0].place if self._open else ""
-        if not caller or name.startswith(f"{caller}."):
-            return name
-        return f"{caller}.{name.rpartition('.')[2]}"
 
     def _stack(self) -> tuple[Frame, ...]:
         frames = []
@@ -143,13 +135,6 @@ def described(value: Any, name: str = "") -> list[Tensor]:
     if isinstance(value, list | tuple):
         return [tensor for item in value for tensor in described(item, name)]
     return []
-
-
-@functools.cache
-def layer_of(place: str) -> int | None:
-    """The number of the layer that a dotted name is in: the first number in it."""
-    found = re.search(r"(?:^|\.)(\d+)(?:\.|$)", place)
-    return int(found[1]) if found else None
 
 
 @functools.cache

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -33,6 +35,20 @@ def kind_of(module: Any) -> str | None:
 def source_of(module: Any) -> str:
     """The file that defines the module's class, as imports spell it: vllm/model_executor/layers/linear.py."""
     return f"{type(module).__module__.replace('.', '/')}.py"
+
+
+def place_of(name: str, caller: str | None) -> str:
+    """Where a module is called: its own name, or for a shared one its `caller`'s place with its last part."""
+    if not caller or name.startswith(f"{caller}."):
+        return name
+    return f"{caller}.{name.rpartition('.')[2]}"
+
+
+@functools.cache
+def layer_of(place: str) -> int | None:
+    """The number of the layer that a dotted name is in: the first number in it."""
+    found = re.search(r"(?:^|\.)(\d+)(?:\.|$)", place)
+    return int(found[1]) if found else None
 
 
 def named(roots: Mapping[str, Any], remove_duplicate: bool = True) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import gzip
 import tempfile
 from collections import Counter, defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +15,8 @@ from vllm_lab.engine.engine import Engine
 from vllm_lab.errors import Unavailable
 from vllm_lab.files import atomic_path, write_text
 from vllm_lab.tracing.kernels import table
-from vllm_lab.tracing.modules import kind_of, named, source_of
+from vllm_lab.tracing.modules import kind_of, layer_of, named, place_of, source_of
+from vllm_lab.tracing.selection import ALL, Selection
 
 
 @dataclass(frozen=True)
@@ -25,6 +26,21 @@ class Origin:
     kernel_class: str  # a key of kernels.Table.classes
     source: str | None
     told_by: str | None  # name, or module: the one that called it
+
+
+@dataclass(frozen=True)
+class Scope:
+    """A module where it is called, under whose name the trace has what it runs."""
+
+    class_name: str
+    place: str  # dotted; see modules.place_of
+    layer: int | None
+    origin: Origin | None  # of what it runs under names that tell nothing
+
+    @property
+    def name(self) -> str:
+        """In the trace."""
+        return f"{self.class_name} {self.place}".rstrip()
 
 
 @dataclass(frozen=True)
@@ -43,18 +59,22 @@ UNKNOWN = Origin("other", None, None)
 class Profile:
     """What the profiler saw; whole once its block has ended."""
 
-    def __init__(self, profiler: Any, on_device: bool, scopes: dict[str, Origin]) -> None:
+    def __init__(self, profiler: Any, on_device: bool, scopes: dict[str, Scope]) -> None:
         self._profiler = profiler
         self._on_device = on_device
-        self._scopes = scopes  # names of the modules' annotations
+        self._scopes = scopes  # by name
 
-    def rows(self) -> list[Row]:
+    def rows(self, selection: Selection = ALL) -> list[Row]:
         """Kernels, or where no device was watched operators; those that took longest first.
 
-        Unavailable where the profiler saw none: it needs CUPTI to see a GPU's.
+        Of a selection, what its modules ran. LabError as of Selection.of; Unavailable where the profiler saw
+        none: it needs CUPTI to see a GPU's.
         """
+        within = None
+        if selection != ALL:
+            within = {scope.name for scope in selection.of(self._scopes.values())}
         microseconds: dict[tuple[str, Origin], list[float]] = defaultdict(list)
-        for name, origin, duration in self._kernels() if self._on_device else self._operators():
+        for name, origin, duration in self._kernels(within) if self._on_device else self._operators(within):
             microseconds[name, origin].append(duration)
         rows = [
             Row(name, origin, len(durations), sum(durations) / 1e6)
@@ -77,12 +97,12 @@ class Profile:
             self._profiler.export_chrome_trace(str(plain))
             write_gzip(chrome_trace, plain.read_bytes())
 
-    def _operators(self) -> Iterator[tuple[str, Origin, float]]:
+    def _operators(self, within: Set[str] | None) -> Iterator[tuple[str, Origin, float]]:
         for event in self._profiler.events():
-            if not event.is_user_annotation:
+            if not event.is_user_annotation and _is_within(event, within):
                 yield event.name, self._of_operator(event), event.self_cpu_time_total
 
-    def _kernels(self) -> Iterator[tuple[str, Origin, float]]:
+    def _kernels(self, within: Set[str] | None) -> Iterator[tuple[str, Origin, float]]:
         """Those that a CUDA graph replays have no operator that launched them: their names must tell."""
         from torch.autograd import DeviceType
 
@@ -90,7 +110,12 @@ class Profile:
         events = self._profiler.events()
         for event in events:
             for kernel in event.kernels:
-                launched[kernel.name][self._of_operator(event)] += 1
+                origin = self._of_operator(event)
+                launched[kernel.name][origin] += 1
+                if within is not None and _is_within(event, within):
+                    yield kernel.name, _of_name(kernel.name) or origin, kernel.duration
+        if within is not None:
+            return  # what nobody is known to have launched is no module's
         for event in events:
             if event.device_type != DeviceType.CPU and not event.is_user_annotation:
                 usual = launched[event.name].most_common(1)
@@ -101,11 +126,22 @@ class Profile:
         """Of the operator, or the nearest operator or module around it, that tells."""
         around = event
         while around is not None:
-            origin = self._scopes.get(around.name) or _of_name(around.name)
+            scope = self._scopes.get(around.name)
+            origin = scope.origin if scope else _of_name(around.name)
             if origin:
                 return origin
             around = around.cpu_parent
         return UNKNOWN
+
+
+def _is_within(event: Any, names: Set[str] | None) -> bool:
+    """Whether an event, or one around it, has one of the names; any has, if there are none to have."""
+    if names is None:
+        return True
+    around = event
+    while around is not None and around.name not in names:
+        around = around.cpu_parent
+    return around is not None
 
 
 def _of_name(name: str) -> Origin | None:
@@ -126,25 +162,26 @@ def profiled(engine: Engine) -> Iterator[Profile]:
 
 
 @contextmanager
-def _annotated(roots: dict[str, Any]) -> Iterator[dict[str, Origin]]:
-    """Name every module's calls in the trace; the names of those whose kind has a class."""
+def _annotated(roots: dict[str, Any]) -> Iterator[dict[str, Scope]]:
+    """Name every module's calls in the trace; the scopes, as they are called."""
     from torch.profiler import record_function
 
-    scopes: dict[str, Origin] = {}
-    opened: list[Any] = []
+    scopes: dict[str, Scope] = {}
+    opened: list[tuple[Scope, Any]] = []
     handles = []
     for name, module in named(roots).items():
-        scope = f"{type(module).__name__} {name}".rstrip()
         kernel_class = table().modules.get(kind_of(module) or "")
-        if kernel_class:
-            scopes[scope] = Origin(kernel_class, source_of(module), "module")
+        origin = Origin(kernel_class, source_of(module), "module") if kernel_class else None
 
-        def enter(*_: Any, scope: str = scope) -> None:
-            opened.append(record_function(scope))
-            opened[-1].__enter__()
+        def enter(module: Any, _: Any, name: str = name, origin: Origin | None = origin) -> None:
+            place = place_of(name, opened[-1][0].place if opened else None)
+            scope = Scope(type(module).__name__, place, layer_of(place), origin)
+            scopes[scope.name] = scope
+            opened.append((scope, record_function(scope.name)))
+            opened[-1][1].__enter__()
 
         def leave(*_: Any) -> None:
-            opened.pop().__exit__(None, None, None)
+            opened.pop()[1].__exit__(None, None, None)
 
         handles += [module.register_forward_pre_hook(enter), module.register_forward_hook(leave)]
     try:

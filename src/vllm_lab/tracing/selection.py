@@ -5,19 +5,30 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from typing import Protocol, TypeVar
 
 from vllm_lab.errors import LabError
-from vllm_lab.tracing.hooks import Call
+
+
+class Called(Protocol):
+    """A module where it is called."""
+
+    class_name: str
+    place: str  # dotted
+    layer: int | None
+
+
+Found = TypeVar("Found", bound=Called)
 
 
 @dataclass(frozen=True)
 class Selection:
-    """What a list shows. Counts and the check against the configuration are always of all calls."""
+    """What a list shows. The check against the configuration is always of all calls."""
 
     modules: tuple[str, ...] = ()  # each a part of a class's name, or a dotted name with * and ?; none: all
     layers: frozenset[int] | None = None  # None: all, and what is in no layer
 
-    def of(self, calls: Iterable[Call]) -> list[Call]:
+    def of(self, calls: Iterable[Found]) -> list[Found]:
         """Those of the calls. LabError for a name that none bears and for layers that there are not."""
         calls = list(calls)
         for word in self.modules:
@@ -40,7 +51,7 @@ class Selection:
 ALL = Selection()
 
 
-def bears(call: Call, word: str) -> bool:
+def bears(call: Called, word: str) -> bool:
     """Whether a call's class or place is named so."""
     return word in call.class_name or fnmatchcase(call.place, word)
 
