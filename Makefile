@@ -8,6 +8,7 @@ PYTHON ?= python3
 CORES ?= all
 VENV ?= .venv
 BIN := $(VENV)/bin
+AIPERF := .venv-aiperf
 # Further flags for pip, such as --extra-index-url with PyTorch's CPU wheel index.
 PIP_FLAGS ?=
 
@@ -35,6 +36,13 @@ report: env  ## run the whole pipeline: results/report/index.html; bars in a ter
 test: env  ## run all tests, on small real data
 	$(BIN)/python -m pytest
 
+$(AIPERF)/installed: envs/aiperf.lock
+	$(PYTHON) -m venv $(AIPERF)
+	$(AIPERF)/bin/python -m pip install --quiet --no-deps --require-hashes $(PIP_FLAGS) -r envs/aiperf.lock
+	@touch $@
+
+aiperf: $(AIPERF)/installed  ## AIPerf beside it in .venv-aiperf, for the test in which it reads an export back
+
 lint: env  ## ruff, snakefmt, snakemake --lint
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
@@ -56,4 +64,4 @@ clean:  ## delete results and Snakemake's records; keeps the environment
 	rm -rf .snakemake
 	find results -mindepth 1 ! -name README.md -delete
 
-.PHONY: help env report test lint docs archive lock clean
+.PHONY: help env report test aiperf lint docs archive lock clean

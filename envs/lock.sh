@@ -23,3 +23,4 @@ pins_of envs/cpu.lock
 compile envs/core.in --universal --python-version 3.11 -c "$pins" -o envs/core.lock
 pins_of envs/core.lock nvtx
 compile envs/cuda.in "${linux[@]}" -c "$pins" -o envs/cuda.lock
+compile envs/aiperf.in --universal --python-version 3.11 -o envs/aiperf.lock
