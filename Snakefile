@@ -31,6 +31,13 @@ include: "workflow/rules/crate.smk"
 report: "workflow/report/workflow.rst"
 
 
+onstart:
+    # How many jobs start in a second need not be limited here. With its limit Snakemake 9.27 looks at all jobs that
+    # are ready once a second for every job that has ended: after 80 a third of a core, taken from what is measured.
+    if workflow.local_exec:
+        workflow.scheduler.job_rate_limiter = None
+
+
 # The default target; it must stand here, since included files never set one.
 rule report:
     default_target: True

@@ -16,6 +16,7 @@ import yaml
 from jsonschema import Draft202012Validator
 
 from tests.browser.chromium import installed, visit
+from tests.workflow.conftest import Project
 from tests.workflow.repeatable import repeatable
 from vllm_lab.files import sha256_file
 from vllm_lab.provenance import documents
@@ -46,19 +47,32 @@ def test_a_second_run_has_nothing_to_do(finished):
     assert finished.planned() == set()
 
 
-def test_another_run_elsewhere_gives_the_same_bytes_and_identities(finished, tmp_path):
-    """Other folder, time zone, locale, hash seed and number of cores; what is measured is left out."""
+@pytest.fixture(scope="module")
+def elsewhere(finished, tmp_path_factory) -> tuple[Project, str]:
+    """Another run, without what is measured, and all that Snakemake says of it: another folder, time zone,
+    locale, hash seed and number of cores."""
     other = shutil.copytree(
-        finished.root, tmp_path / "elsewhere/deeper", ignore=shutil.ignore_patterns("results", ".snakemake")
+        finished.root,
+        tmp_path_factory.mktemp("elsewhere") / "deeper",
+        ignore=shutil.ignore_patterns("results", ".snakemake"),
     )
-    again = type(finished)(other)
-    first = repeatable(finished.root)
-    again.snakemake(*first, "--cores", "1", TZ="Asia/Tokyo", LC_ALL="C", PYTHONHASHSEED="77")
-    second = repeatable(other)
+    where = {"TZ": "Asia/Tokyo", "LC_ALL": "C", "PYTHONHASHSEED": "77"}
+    run = Project(other).snakemake(*repeatable(finished.root), "--cores", "1", "--verbose", **where)
+    return Project(other), run.stdout
+
+
+def test_another_run_elsewhere_gives_the_same_bytes_and_identities(finished, elsewhere):
+    first, second = repeatable(finished.root), repeatable(elsewhere[0].root)
     assert first.keys() == second.keys()
     assert [path for path in first if first[path] != second[path]] == []
-    one, two = documents.collect(finished.root), documents.collect(other)
+    one, two = documents.collect(finished.root), documents.collect(elsewhere[0].root)
     assert {path for path in first if one[path].digest != two[path].digest} == set()
+
+
+def test_snakemake_looks_for_jobs_when_one_has_ended_and_else_leaves_the_cores_alone(elsewhere):
+    looks, ended = (elsewhere[1].count(words) for words in ("Ready jobs: ", "Finished jobid: "))
+    assert ended > 40
+    assert looks <= ended + 1
 
 
 @pytest.mark.browser
