@@ -11,7 +11,7 @@ from typing import Any
 
 from vllm_lab import console
 from vllm_lab.bench import basics, flags
-from vllm_lab.bench.worker import EngineProcess
+from vllm_lab.bench.worker import EngineProcess, running
 from vllm_lab.bench.workload import poisson
 
 WORKLOAD = {
@@ -35,7 +35,8 @@ def main(argv: Sequence[str] | None = None) -> None:
 
     def measure() -> list[dict[str, Any]]:
         repeats, threads = flags.repeats_of(args), flags.busy_threads(args)
-        with EngineProcess(flags.settings_of(args, batch, arriving)) as engine:
+        engine = EngineProcess(flags.settings_of(args, batch, arriving))
+        with running(engine):
             return basics.accounts(
                 engine, args.model_dir, args.device, parameters, batch, arriving, repeats, threads
             )

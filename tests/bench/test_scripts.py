@@ -133,7 +133,7 @@ def test_prompts_of_a_trace_are_found_in_the_cache_as_vllm_s_scheduler_foretells
 
 def test_a_separated_scheduler_mixes_no_step(tmp_path, model_dir):
     from vllm_lab.bench.phases import phases
-    from vllm_lab.bench.worker import EngineProcess
+    from vllm_lab.bench.worker import EngineProcess, running
     from vllm_lab.bench.workload import ample_limits, uniform
     from vllm_lab.engine.settings import EngineSettings
 
@@ -142,7 +142,8 @@ def test_a_separated_scheduler_mixes_no_step(tmp_path, model_dir):
     kinds = {}
     for scheduler in ("mixed", "separated"):
         settings = EngineSettings(model_dir, ample_limits(requests, 32, 4, 100), scheduler=scheduler)
-        with EngineProcess(settings) as engine:
+        engine = EngineProcess(settings)
+        with running(engine):
             replayed = engine.replay(requests)
         kinds[scheduler] = phases(replayed.measured.steps, prompts)
         assert sum(phase.prompt_tokens for phase in kinds[scheduler].values()) == 6 * 70

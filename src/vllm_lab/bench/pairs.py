@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from statistics import fmean
 from typing import Any
@@ -11,7 +11,7 @@ from typing import Any
 from vllm_lab.bench.basics import CLOCK, throughput, times
 from vllm_lab.bench.repeats import Measured, Repeats
 from vllm_lab.bench.result import Test, measured
-from vllm_lab.bench.worker import EngineProcess, Replayed
+from vllm_lab.bench.worker import EngineProcess, Replayed, running
 from vllm_lab.engine.settings import EngineSettings
 from vllm_lab.errors import Unavailable
 from vllm_lab.oracle.engine import TracedRequest
@@ -97,14 +97,14 @@ PAIRS = {
 
 @contextmanager
 def side_by_side(settings: Mapping[str, EngineSettings]) -> Iterator[dict[str, EngineProcess]]:
-    """Engines by name. On a GPU they divide its memory among them, and start one after the other."""
+    """Engines by name, started one after the other. On a GPU they divide its memory among them."""
     engines = {}
-    with ExitStack() as stack:
-        for name, own in settings.items():
-            share = 0.9 / len(settings) if own.device == "cuda" else None
-            engines[name] = stack.enter_context(EngineProcess(replace(own, memory_share=share)))
-            if share is not None:
-                _ = engines[name].environment  # is there once it has started
+    for name, own in settings.items():
+        share = 0.9 / len(settings) if own.device == "cuda" else None
+        engines[name] = EngineProcess(replace(own, memory_share=share))
+    with running(*engines.values()):
+        for engine in engines.values():
+            _ = engine.environment  # is there once it has started
         yield engines
 
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from statistics import fmean
 from typing import Any
 
@@ -15,7 +15,7 @@ from vllm_lab.bench.result import Check, Test, measured
 from vllm_lab.bench.worker import Replayed
 from vllm_lab.engine.settings import EngineSettings
 from vllm_lab.oracle.engine import TracedRequest
-from vllm_lab.serving.prediction import SharedTokens, scheduled, shared_tokens
+from vllm_lab.serving.prediction import SharedTokens, shared_tokens
 from vllm_lab.simulation.metrics import Metric
 
 TEST = Test(
@@ -52,30 +52,20 @@ def account(
         name: replace(settings, limits=replace(settings.limits, prefix_caching=caching), log_stats=True)
         for name, caching in (("off", False), ("on", True))
     }
-    foretold = {row.request_id: row.cached_tokens for row in scheduled(requests, both["on"].limits)}
-    wrong: list[int] = []  # requests of each run whose hits are not what vLLM's scheduler foretells
-    starts: list[list[Run]] = []
-    for _ in range(parameters["starts"]):
-        with side_by_side(both) as engines:
-            warm_up(engines, requests)
-
-            def once() -> Measured:
-                replays = in_turns(engines, requests, len(wrong))
-                found = {row.request_id: row.cached_tokens for row in replays["on"].measured.requests}
-                wrong.append(sum(found[name] != tokens for name, tokens in foretold.items()))
-                return _values(replays, requests)
-
-            starts.append(repeats.run(once, TEST.headline, threads))
-            environments = {name: engine.environment for name, engine in engines.items()}
+    starts = [_start(both, requests, repeats, threads) for _ in range(parameters["starts"])]
     test = TEST.of(parameters["prompts"])
-    runs = [run for found in starts for run in found]
+    runs = [run for start in starts for run in start.runs]
     checks = [
         *_by_analysis(
             shared_tokens(requests, settings.limits.block_size), [run.values["hit_tokens"] for run in runs]
         ),
-        Check("requests with other hits than vLLM's scheduler alone foretells, all runs", 0, sum(wrong)),
+        Check(
+            "requests with other hits than vLLM's scheduler alone foretells, all runs",
+            0,
+            sum(start.wrong for start in starts),
+        ),
     ]
-    first, *others = (fmean(run.values[TEST.headline] for run in found if run.used) for found in starts)
+    first, *others = (fmean(run.values[TEST.headline] for run in start.runs if run.used) for start in starts)
     checks += [
         Check(
             f"actual_speedup_ratio: start {number} of the engines against start 1",
@@ -85,7 +75,34 @@ def account(
         )
         for number, other in enumerate(others, 2)
     ]
-    return measured(test, settings.device, parameters, environments, runs, repeats, checks)
+    return measured(test, settings.device, parameters, starts[-1].environments, runs, repeats, checks)
+
+
+@dataclass(frozen=True)
+class _Start:
+    """What one start of both engines gave."""
+
+    runs: list[Run]
+    wrong: int  # requests, in all runs, whose hits are not what vLLM's scheduler foretells
+    environments: dict[str, Any]
+
+
+def _start(
+    both: Mapping[str, EngineSettings], requests: Sequence[TracedRequest], repeats: Repeats, threads: int
+) -> _Start:
+    with side_by_side(both) as engines:
+        warm_up(engines, requests)
+        foretold = {row.request_id: row.cached_tokens for row in engines["on"].scheduled(requests)}
+        wrong: list[int] = []  # in each run
+
+        def once() -> Measured:
+            replays = in_turns(engines, requests, len(wrong))
+            found = {row.request_id: row.cached_tokens for row in replays["on"].measured.requests}
+            wrong.append(sum(found[name] != tokens for name, tokens in foretold.items()))
+            return _values(replays, requests)
+
+        runs = repeats.run(once, TEST.headline, threads)
+        return _Start(runs, sum(wrong), {name: engine.environment for name, engine in engines.items()})
 
 
 def _by_analysis(shared: SharedTokens, hits: Sequence[float]) -> list[Check]:

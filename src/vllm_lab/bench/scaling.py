@@ -9,14 +9,13 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
 from dataclasses import replace
 from typing import Any
 
 from vllm_lab.bench.basics import CLOCK, THROUGHPUT, throughput
 from vllm_lab.bench.repeats import Measured, Repeats
 from vllm_lab.bench.result import Test, measured, not_run
-from vllm_lab.bench.worker import EngineProcess, Replayed, devices
+from vllm_lab.bench.worker import EngineProcess, Replayed, devices, running
 from vllm_lab.engine.settings import EngineSettings
 from vllm_lab.oracle.engine import TracedRequest
 from vllm_lab.simulation.metrics import Metric
@@ -87,9 +86,11 @@ def accounts(
         if count > len(there)
     ]
     share = parameters["sequences_per_device"]
-    with ExitStack() as stack:
-        own = replace(settings, threads=1) if settings.device == "cpu" else settings
-        engines = [stack.enter_context(EngineProcess(own, place)) for place in there[: counts[-1]]]
+    own = replace(settings, threads=1) if settings.device == "cpu" else settings
+    engines = [EngineProcess(own, place) for place in there[: counts[-1]]]
+    with running(*engines):
+        for engine in engines:
+            engine.start()
         for engine in engines:
             engine.warm_up(fixed)
         work = dict.fromkeys(counts, fixed)

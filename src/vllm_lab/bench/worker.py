@@ -3,25 +3,28 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
+from functools import cached_property
 from multiprocessing import get_context
 from typing import Any, TypeVar
 
 from vllm_lab import console
 from vllm_lab.bench import memory
 from vllm_lab.bench.memory import Memory
-from vllm_lab.engine.engine import Engine
+from vllm_lab.engine.engine import Engine, load
 from vllm_lab.engine.measured import Measured
 from vllm_lab.engine.replay import replay
 from vllm_lab.engine.settings import EngineSettings
 from vllm_lab.errors import LabError, Unavailable
 from vllm_lab.oracle.engine import TracedRequest
+from vllm_lab.oracle.records import Outcome
 from vllm_lab.oracle.scheduler import vllm_version
 from vllm_lab.processes import die_with_parent
+from vllm_lab.serving.prediction import scheduled
 
 Result = TypeVar("Result")
 
@@ -36,7 +39,7 @@ class Replayed:
 
 
 class EngineProcess:
-    """An engine that starts at once; whoever asks it for something waits for that. A context manager.
+    """A process that imports vLLM at once, and starts its engine when told to or first asked for something.
 
     Unavailable and LabError as of Engine: where there is no vLLM at once, else from whatever is asked first.
     """
@@ -47,15 +50,21 @@ class EngineProcess:
         self._settings = settings
         self._pool = ProcessPoolExecutor(1, get_context("spawn"), _begin, (settings.device, place))
         # From this thread, which lasts: a process of a thread that ends would end with it (die_with_parent).
-        self._started = self._pool.submit(_start, settings)
+        self._pool.submit(load)
 
-    def __enter__(self) -> EngineProcess:
-        return self
+    def start(self) -> None:
+        """Have the engine start, without waiting for it."""
+        _ = self._started
 
-    def __exit__(self, *_: object) -> None:
+    def stop(self) -> None:
+        """End engine and process, and wait for that."""
         with suppress(BrokenProcessPool):
             self._pool.submit(_stop)
         self._pool.shutdown()
+
+    @cached_property
+    def _started(self) -> Future[dict[str, Any]]:
+        return self._pool.submit(_start, self._settings)
 
     @property
     def environment(self) -> dict[str, Any]:
@@ -78,9 +87,23 @@ class EngineProcess:
             raise LabError(f"{preempted[0][0]} was preempted: the blocks of its KV cache do not suffice")
         return replayed
 
+    def scheduled(self, requests: Sequence[TracedRequest]) -> list[Outcome]:
+        """The same by vLLM's scheduler alone, in virtual time; here, since this process has vLLM."""
+        return self._call(scheduled, requests, self._settings.limits)
+
     def _call(self, function: Callable[..., Result], *arguments: object) -> Result:
         _result(self._started)
         return _result(self._pool.submit(function, *arguments))
+
+
+@contextmanager
+def running(*processes: EngineProcess) -> Iterator[None]:
+    """Stop them all when the block ends, at the same time: an engine takes seconds to end."""
+    try:
+        yield
+    finally:
+        with ThreadPoolExecutor(len(processes)) as pool:
+            list(pool.map(EngineProcess.stop, processes))
 
 
 def _result(future: Future[Result]) -> Result:
@@ -137,4 +160,5 @@ def _replay(requests: Sequence[TracedRequest]) -> Replayed:
 
 
 def _stop() -> None:
-    _ENGINE.pop().__exit__()
+    if _ENGINE:
+        _ENGINE.pop().__exit__()

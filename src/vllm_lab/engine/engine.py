@@ -208,20 +208,27 @@ def check_device(device: str) -> str:
     return version
 
 
-def _start(settings: EngineSettings) -> Any:
+def load() -> tuple[Any, Any]:
+    """vLLM's EngineArgs and LLMEngine, imported as engines here need them: seconds to spend ahead."""
     os.environ["VLLM_ENABLE_V1_MULTIPROCESSING"] = "0"
     os.environ["VLLM_DISABLE_REQUEST_ID_RANDOMIZATION"] = "1"  # ids here are unique, and records name them
     os.environ["HF_HUB_OFFLINE"] = "1"
-    import torch
     from vllm.engine.arg_utils import EngineArgs
     from vllm.v1.engine.llm_engine import LLMEngine
+
+    return EngineArgs, LLMEngine
+
+
+def _start(settings: EngineSettings) -> Any:
+    engine_args, llm_engine = load()
+    import torch
 
     if settings.threads is not None:
         torch.set_num_threads(settings.threads)  # without effect once an engine has run in this process
     try:
         with _hidden("llvmlite.binding.ffi"):
-            return LLMEngine.from_engine_args(
-                EngineArgs(**settings.engine_args(), logits_processors=[forced_tokens_processor()])
+            return llm_engine.from_engine_args(
+                engine_args(**settings.engine_args(), logits_processors=[forced_tokens_processor()])
             )
     except (OSError, RuntimeError, ValueError) as error:
         raise LabError(f"vLLM refuses: {error}") from error
