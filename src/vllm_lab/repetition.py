@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from scipy.special import stdtrit
+
 TOLERANCE_PCT = 5.0  # of a measured result's runs, where the configuration says nothing else
 CONFIDENCE = 0.95
 
@@ -27,10 +29,8 @@ class Summary:
         mean = statistics.fmean(values)
         if len(values) < 2:
             return cls(mean, None, None, None)
-        from scipy.stats import t  # takes a second
-
         deviation = statistics.stdev(values)
-        half = float(t.interval(CONFIDENCE, len(values) - 1)[1]) * deviation / math.sqrt(len(values))
+        half = float(stdtrit(len(values) - 1, (1 + CONFIDENCE) / 2)) * deviation / math.sqrt(len(values))
         farthest = max(abs(value - mean) for value in values)
         relative = [None, None] if mean == 0 else [100 * x / abs(mean) for x in (deviation, farthest)]
         return cls(mean, (mean - half, mean + half), *relative)
