@@ -1,4 +1,4 @@
-# The functions that rules use. Nothing else in the workflow defines any.
+# The functions that rules use. Besides the files common_*.smk nothing in the workflow defines any.
 
 import json
 import os
@@ -209,53 +209,6 @@ def sweep_flags(wildcards):
     return flags({**sizes, "policies": sweep["policies"]})
 
 
-RUNS = {f"{name}.{run}": found for name, e in EXPERIMENTS.items() for run, found in e.runs.items()}
-CAPTURED_RUNS = [name for name, run in RUNS.items() if run.is_captured]
-REAL_RUNS = [name for name, run in RUNS.items() if run.is_real and not run.is_captured]
-SIMULATED_RUNS = [name for name in RUNS if name not in CAPTURED_RUNS + REAL_RUNS]
-
-
-def experiment_trace(wildcards):
-    """The trace that an experiment's run replays."""
-    return f"results/traces/{EXPERIMENTS[wildcards.run.split('.')[0]].trace}_trace.parquet"
-
-
-def experiment_flags(wildcards):
-    """Engine, workload and limits of an experiment's run."""
-    return RUNS[wildcards.run].flags
-
-
-def experiment_files(wildcards):
-    """What the runs of an experiment leave."""
-    endings = ("json", "steps.jsonl", "requests.csv", "events.txt")
-    runs = EXPERIMENTS[wildcards.experiment].runs
-    files = [
-        f"results/experiments/{wildcards.experiment}.{run}.{ending}" for run in runs for ending in endings
-    ]
-    return files + [
-        f"results/nsight/{wildcards.experiment}.{name}.json" for name, run in runs.items() if run.is_captured
-    ]
-
-
-def experiment_kind(wildcards):
-    """measured, if a run of the experiment is real or captured."""
-    runs = EXPERIMENTS[wildcards.experiment].runs.values()
-    return "measured" if any(run.is_real or run.is_captured for run in runs) else "simulated"
-
-
-SHARING_FIGURES = [
-    "sharing_fraction_cdf",
-    "block_hit_distribution",
-    "reuse_gap_cdf",
-    "comparison",
-    "working_set",
-]
-SWEEP_FIGURES = ["hit_rate_curves", "hit_rate_heatmap"]
-CALIBRATION_FIGURES = ["calibration_steps", "calibration_requests"]
-SERVING_FIGURES = ["latency_over_rate"]
-NSIGHT_FIGURES = ["step_timeline", "kernel_shares", "cpu_and_gpu_time"] if CAPTURED_RUNS else []
-
-
 def sharing_tables(trace):
     """The statistics and tables of one trace, in the order in which the figures' script takes them."""
     tables = ("stats.json", "request_metrics.csv", "block_metrics.csv", "reuse_gaps.csv", "working_set.csv")
@@ -266,7 +219,6 @@ def sharing_tables(trace):
 VERSIONS = ["v1_naive", "v2_lru", "v3_priority", "v4_prefix"]
 CACHING = ["uncached", "cached"]
 MEMORY = list(config["simulation"]["num_blocks"])
-SCHEDULING_FIGURES = ["latency_histograms", "running_waiting_blocks", "hit_rate_over_time", "divergence"]
 
 
 def limit_flags(limit=config["simulation"]["requests"], block_size=config["simulation"]["block_size"]):
@@ -289,117 +241,3 @@ def run_files(*kinds):
     return expand(
         "results/{engine}.{trace}.{memory}.{kind}", trace=MODES, memory=MEMORY, engine=engines, kind=kinds
     )
-
-
-# The benchmark plan: which job makes which tests, on generated prompts or (_sharegpt) on those of the trace.
-BENCH = config["bench"]
-BENCH_PAIRS = ["torch_compile", "cuda_graphs", "scheduler"]
-BENCH_JOBS = {
-    "basics": ["throughput", "latency", "memory"],
-    "prefix_cache": ["prefix_cache"],
-    **{name: [name] for name in BENCH_PAIRS},
-    "scaling": ["single_device", "strong_scaling", "weak_scaling"],
-}
-SHAREGPT = "_sharegpt"
-PROMPTS = f"|{SHAREGPT}"
-BENCH_TESTS = [
-    f"{test}{SHAREGPT if name.endswith(SHAREGPT) else ''}"
-    for name in BENCH["tests"]
-    for test in BENCH_JOBS[name.removesuffix(SHAREGPT)]
-]
-BENCH_SHAPE = BENCH[DEVICE]["dummy_weights_of"]
-
-
-def bench_model():
-    """The configured model, or the config.json whose shape the plan's dummy weights have."""
-    if BENCH_SHAPE:
-        return [existing(f"bench.{DEVICE}.dummy_weights_of", f"{BENCH_SHAPE}/config.json")]
-    return [rules.model.output.config, *rules.model.output.weights]
-
-
-def bench_trace(wildcards):
-    """The trace that the prompts come from, unless they are generated."""
-    return "results/traces/multi_turn_trace.parquet" if wildcards.prompts else []
-
-
-def bench_flags(workload):
-    """Model, engine, repeats, prompts and workload of a test of the plan, on the device that there is."""
-    given = BENCH[DEVICE]
-    model = (
-        {"model_dir": BENCH_SHAPE, "model_name": Path(BENCH_SHAPE).name, "load_format": "dummy"}
-        if BENCH_SHAPE
-        else {"model_dir": "results/model", "model_name": config["model"]["name"]}
-    )
-    repeats = {name: BENCH[name] for name in ("seed", "repeats", "most_repeats", "tolerance_pct")}
-    found = flags({**model, **repeats, **given["engine"], **given[workload]})
-
-    def with_prompts(wildcards):
-        trace = bench_trace(wildcards)
-        return found + (flags({"prompts": "sharegpt", "trace": trace}) if trace else [])
-
-    return with_prompts
-
-
-def python_files():
-    """The code whose size and complexity are counted."""
-    found = [Path(existing("bench.code_quality", path)) for path in BENCH["code_quality"]]
-    return sorted({str(file) for path in found for file in (path.rglob("*.py") if path.is_dir() else [path])})
-
-
-def bench_files():
-    """The plan's results that the report tells of."""
-    return [
-        "results/bench/code_quality.json",
-        *[f"results/bench/{DEVICE}/{test}.json" for test in BENCH_TESTS],
-    ]
-
-
-def bench_documents():
-    """The provenance documents of those that run vLLM."""
-    jobs = []
-    for name in BENCH["tests"]:
-        job, prompts = name.removesuffix(SHAREGPT), SHAREGPT if name.endswith(SHAREGPT) else ""
-        stem = f"bench_pair.{DEVICE}.{job}" if job in BENCH_PAIRS else f"bench_{job}.{DEVICE}"
-        jobs.append(f"results/bench/{stem}{prompts}.prov.json")
-    return jobs
-
-
-# What merged bundles hold, results and documents: no rule makes it.
-BUNDLES = sorted(str(path) for path in Path("results/bundles").rglob("*") if path.is_file())
-
-
-def report_inputs():
-    """The results that the report tells of."""
-    figures = [f"results/sharing/figures/{name}" for name in SHARING_FIGURES]
-    figures += [f"results/sweeps/figures/{name}" for name in SWEEP_FIGURES]
-    figures += [f"results/oracle/figures/{name}" for name in SCHEDULING_FIGURES]
-    figures += [f"results/calibration/figures/{name}" for name in CALIBRATION_FIGURES]
-    figures += [f"results/serving/figures/{name}" for name in SERVING_FIGURES]
-    figures += [f"results/bench/figures/{test}" for test in BENCH_TESTS]
-    figures += [f"results/nsight/figures/{name}" for name in NSIGHT_FIGURES]
-    return [
-        "results/data/rejects.json",
-        "results/model/summary.json",
-        "results/tokens/summary.json",
-        "results/traces/summary.json",
-        "results/exports/index.json",
-        *([f"results/traces/{mode}_trace.jsonl" for mode in MODES] if config["traces"]["jsonl"] else []),
-        *expand("results/sharing/{trace}_stats.json", trace=TRACES),
-        "results/sharing/reference.json",
-        "results/sweeps/hit_rates.csv",
-        *(["results/sweeps/mooncake_published.json"] if "mooncake_conversation" in IMPORTED else []),
-        *run_files("json"),
-        *expand("results/mini/v4_prefix.{trace}.{memory}.json", trace=IMPORTED, memory=MEMORY),
-        "results/oracle/comparison.json",
-        "results/calibration/calibration.json",
-        "results/serving/server_replay.json",
-        *bench_files(),
-        *[f"results/nsight/{run}.json" for run in CAPTURED_RUNS],
-        *[f"results/tracing/{DEVICE}/{tool}.json" for tool in ("simple", "detailed", "kernels")],
-        *[f"{figure}.{kind}" for figure in figures for kind in ("png", "svg")],
-        *[f"results/experiments/{experiment}.verdict.json" for experiment in EXPERIMENTS],
-        *[f"results/experiments/{run}.json" for run in RUNS],
-        "results/report/PROGRESS.md",
-        "results/project/configuration.json",
-        *(path for path in BUNDLES if not path.endswith(".prov.json")),
-    ]
