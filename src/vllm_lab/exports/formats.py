@@ -6,7 +6,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 READ_BACK = "the tool's own reader reads it back in tests/exports"
-TRIED = "tried: docs/traces.md"
 DOCUMENTED = "written to its documentation, not run"
 
 
@@ -54,7 +53,7 @@ FORMATS = {
                 " --num-prompts {records}",
                 READ_BACK,
             ),
-            Reader("AIPerf", "aiperf analyze-trace {file} --block-size {block_size}", TRIED),
+            Reader("AIPerf", "aiperf analyze-trace {file} --block-size {block_size}", READ_BACK),
             Reader(
                 "AIPerf",
                 "aiperf profile --url http://127.0.0.1:8000 --model results/model --endpoint-type completions"
