@@ -21,7 +21,8 @@ ROOT = Path(__file__).parents[2]
 MINI = ["-m", "vllm_lab.serve", "--num-blocks", "50"]
 SETTINGS = EngineSettings(Path("nowhere"), Limits(num_blocks=50, block_size=32))
 SIGNALLED = """
-import sys, time
+import signal, sys, time
+signal.signal(signal.SIGINT, signal.default_int_handler)  # which who starts in the background has ignored
 from tests.serving.test_server import MINI, pretend, started
 from pathlib import Path
 pretend(MINI)
@@ -106,7 +107,7 @@ def test_one_that_never_listens_is_given_up_and_ended(tmp_path, monkeypatch):
 
 
 def test_it_counts_its_cores_itself(tmp_path, monkeypatch):
-    pretend(["-c", "import os; print([name for name in os.environ if 'THREADS' in name])"], monkeypatch)
+    pretend(["-c", "import os; print([name for name in os.environ if '_NUM_THREADS' in name])"], monkeypatch)
     for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS"):  # a job of Snakemake has both
         monkeypatch.setenv(name, "2")
     with pytest.raises(ServerFailedError, match="ended with 0"), started(tmp_path):
