@@ -33,7 +33,7 @@ report: env  ## run the whole pipeline: results/report/index.html; bars in a ter
 	$(BIN)/snakemake --cores $(CORES) report $$([ -t 2 ] && echo --logger rich)
 	@echo "Open results/report/index.html"
 
-test: env  ## run all tests, on small real data
+test: env aiperf  ## run all tests, on small real data
 	$(BIN)/python -m pytest
 
 $(AIPERF)/installed: envs/aiperf.lock

@@ -21,6 +21,16 @@ def test_a_summary_by_hand():
     assert (summary.cv_pct, summary.spread_pct) == (pytest.approx(10), pytest.approx(10))
 
 
+@pytest.mark.parametrize(
+    ("freedom", "t"),
+    [(1, 12.7062), (2, 4.3027), (3, 3.1824), (4, 2.7764), (9, 2.2622), (30, 2.0423), (120, 1.9799)],
+)
+def test_the_interval_is_as_wide_as_printed_tables_of_student_s_t_say(freedom, t):
+    values = [float(value) for value in range(1, freedom + 2)]
+    low, high = Summary.of(values).interval
+    assert (high - low) / 2 == pytest.approx(t * stdev(values) / math.sqrt(len(values)), rel=2e-5)
+
+
 def test_one_run_has_a_mean_and_no_spread_and_agrees_with_nothing():
     summary = Summary.of([3.0])
     assert summary == Summary(3.0, None, None, None)
