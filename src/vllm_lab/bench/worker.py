@@ -50,7 +50,7 @@ class EngineProcess:
         self._settings = settings
         self._pool = ProcessPoolExecutor(1, get_context("spawn"), _begin, (settings.device, place))
         # From this thread, which lasts: a process of a thread that ends would end with it (die_with_parent).
-        self._pool.submit(load)
+        self._pool.submit(_load)
 
     def start(self) -> None:
         """Have the engine start, without waiting for it."""
@@ -142,6 +142,10 @@ def _begin(device: str, place: str | None) -> None:
         os.sched_setaffinity(0, {int(place)})
     else:
         os.environ["CUDA_VISIBLE_DEVICES"] = place
+
+
+def _load() -> None:
+    load()  # what it returns stays here: handed back, it would import vLLM there as well
 
 
 def _start(settings: EngineSettings) -> dict[str, Any]:
