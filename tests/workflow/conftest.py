@@ -31,6 +31,7 @@ PARTS = (
     "results/README.md",
 )
 PRESET = "workflow/presets/small.yaml"
+LARGE = 2**26  # bytes: only ShareGPT and the model's weights have more
 DOWNLOADED = ("results/README.md", "results/data/sharegpt", "results/model/", "results/benchmarks/")
 
 
@@ -103,8 +104,17 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Project:
     return project
 
 
+def copy_of(finished: Project, target: Path) -> Project:
+    """A copy, file times kept; its large files, which rules only ever replace as a whole, are hard links."""
+
+    def copy(source: str, copied: str) -> None:
+        (os.link if Path(source).stat().st_size > LARGE else shutil.copy2)(source, copied)
+
+    shutil.copytree(finished.root, target, symlinks=True, copy_function=copy)
+    return Project(target)
+
+
 @pytest.fixture
 def project(finished: Project, tmp_path: Path) -> Project:
-    """A copy of the finished pipeline, file times kept, to change at will."""
-    shutil.copytree(finished.root, tmp_path / "copy", symlinks=True)
-    return Project(tmp_path / "copy")
+    """A copy of the finished pipeline to change at will."""
+    return copy_of(finished, tmp_path / "copy")

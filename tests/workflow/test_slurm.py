@@ -2,7 +2,6 @@
 
 import os
 import re
-import shutil
 import subprocess
 import time
 from dataclasses import dataclass
@@ -10,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.workflow.conftest import Project
+from tests.workflow.conftest import Project, copy_of
 from tests.workflow.repeatable import repeatable
 from tests.workflow.single_node import NODE, Slurm, missing, single_node
 from vllm_lab.provenance import documents
@@ -46,8 +45,7 @@ class Story:
 
 @pytest.fixture(scope="module")
 def story(finished, tmp_path_factory) -> Story:
-    project = Project(tmp_path_factory.mktemp("slurm") / "project")
-    shutil.copytree(finished.root, project.root, symlinks=True)
+    project = copy_of(finished, tmp_path_factory.mktemp("slurm") / "project")
     project.forget_results("results/traces/mooncake", "results/traces/import_trace")
     with single_node() as slurm:
         run = start(project, slurm, *TARGETS[:1], GPU_TARGET)
