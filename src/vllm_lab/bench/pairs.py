@@ -97,14 +97,16 @@ PAIRS = {
 
 @contextmanager
 def side_by_side(settings: Mapping[str, EngineSettings]) -> Iterator[dict[str, EngineProcess]]:
-    """Engines by name, started one after the other. On a GPU they divide its memory among them."""
+    """Engines by name. On a GPU they divide its memory among them, and start one after the other."""
     engines = {}
     for name, own in settings.items():
         share = 0.9 / len(settings) if own.device == "cuda" else None
         engines[name] = EngineProcess(replace(own, memory_share=share))
     with running(*engines.values()):
-        for engine in engines.values():
-            _ = engine.environment  # is there once it has started
+        for name, engine in engines.items():
+            engine.start()
+            if settings[name].device == "cuda":
+                _ = engine.environment  # is there once it has started: vLLM measures the memory that is left
         yield engines
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from math import ceil
 from statistics import fmean
 from typing import Any
 
@@ -52,7 +53,9 @@ def account(
         name: replace(settings, limits=replace(settings.limits, prefix_caching=caching), log_stats=True)
         for name, caching in (("off", False), ("on", True))
     }
-    starts = [_start(both, requests, repeats, threads) for _ in range(parameters["starts"])]
+    # The runs of all starts count together for how many there may be.
+    each = replace(repeats, most=max(repeats.least, ceil(repeats.most / parameters["starts"])))
+    starts = [_start(both, requests, each, threads) for _ in range(parameters["starts"])]
     test = TEST.of(parameters["prompts"])
     runs = [run for start in starts for run in start.runs]
     checks = [

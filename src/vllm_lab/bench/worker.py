@@ -22,7 +22,7 @@ from vllm_lab.engine.settings import EngineSettings
 from vllm_lab.errors import LabError, Unavailable
 from vllm_lab.oracle.engine import TracedRequest
 from vllm_lab.oracle.records import Outcome
-from vllm_lab.oracle.scheduler import vllm_version
+from vllm_lab.oracle.scheduler import require_vllm
 from vllm_lab.processes import die_with_parent
 from vllm_lab.serving.prediction import scheduled
 
@@ -46,7 +46,7 @@ class EngineProcess:
 
     def __init__(self, settings: EngineSettings, place: str | None = None) -> None:
         """`place`: the one of `devices` that it is bound to; None: the process's own."""
-        vllm_version()  # where there is none, that is found out before a process is started
+        require_vllm()
         self._settings = settings
         self._pool = ProcessPoolExecutor(1, get_context("spawn"), _begin, (settings.device, place))
         # From this thread, which lasts: a process of a thread that ends would end with it (die_with_parent).
@@ -118,7 +118,7 @@ def devices(device: str) -> list[str]:
 
     Unavailable where there is none, or no vLLM to run on it.
     """
-    vllm_version()
+    require_vllm()
     if device == "cpu":
         return [str(core) for core in sorted(os.sched_getaffinity(0))][: console.threads()]
     import torch

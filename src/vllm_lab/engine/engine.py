@@ -164,7 +164,7 @@ class Engine:
         cpu = current_platform.is_cpu()  # whose name vLLM does not know
         return {
             "vllm": self.version,
-            "torch": torch.__version__,
+            "torch": str(torch.__version__),  # a class of its own, which needs torch where it is unpickled
             "device": current_platform.device_type,
             "device_name": hardware()["cpu"] if cpu else current_platform.get_device_name(),
             "threads": torch.get_num_threads() if cpu else None,
@@ -209,7 +209,11 @@ def check_device(device: str) -> str:
 
 
 def load() -> tuple[Any, Any]:
-    """vLLM's EngineArgs and LLMEngine, imported as engines here need them: seconds to spend ahead."""
+    """vLLM's EngineArgs and LLMEngine, imported as engines here need them: seconds to spend ahead.
+
+    Unavailable where there is none.
+    """
+    vllm_version()
     os.environ["VLLM_ENABLE_V1_MULTIPROCESSING"] = "0"
     os.environ["VLLM_DISABLE_REQUEST_ID_RANDOMIZATION"] = "1"  # ids here are unique, and records name them
     os.environ["HF_HUB_OFFLINE"] = "1"

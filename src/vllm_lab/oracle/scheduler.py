@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import importlib.util
 import json
 import logging
 import os
@@ -18,6 +19,7 @@ from mini_vllm.limits import Limits
 from vllm_lab.errors import Unavailable
 from vllm_lab.oracle.watch import Watch
 
+INSTALL = "install envs/cpu.lock or envs/cuda.lock"
 NO_PARENT = bytes(32)  # stands for the parent of a first block
 
 
@@ -29,15 +31,19 @@ def block_hash(parent: bytes, token_ids: Sequence[int]) -> bytes:
     return hashlib.sha256(parent + struct.pack(f"<{len(token_ids)}i", *token_ids)).digest()
 
 
+def require_vllm() -> None:
+    """Unavailable where vLLM is not installed; does not import it, which takes seconds."""
+    if importlib.util.find_spec("vllm") is None:
+        raise Unavailable(f"vLLM is not installed; {INSTALL}")
+
+
 def vllm_version() -> str:
-    """The version of the installed vLLM; Unavailable where there is none."""
+    """The version of the installed vLLM; Unavailable where there is none that can be imported."""
     _quiet()
     try:
         import vllm
     except ImportError as error:
-        raise Unavailable(
-            f"vLLM is not installed ({error}); install envs/cpu.lock or envs/cuda.lock"
-        ) from error
+        raise Unavailable(f"vLLM is not installed ({error}); {INSTALL}") from error
     return vllm.__version__
 
 
