@@ -21,19 +21,26 @@ rule scaling:
 
 @pytest.fixture(scope="module")
 def sources(tmp_path_factory) -> Project:
-    """The project with a rule that takes as many GPUs as its wildcard says."""
+    """The project with a rule that takes as many GPUs as its wildcard says.
+
+    Snakemake tells a job's resources where its rule has no message.
+    """
     project = copy_sources(tmp_path_factory.mktemp("profiles"))
-    with (project.root / "workflow/rules/bench.smk").open("a") as rules:
-        rules.write(SCALING)
+    rules = project.root / "workflow/rules/bench.smk"
+    rules.write_text(re.sub(r"    message:\n.*\n", "", rules.read_text()) + SCALING)
     return project
 
 
-def asked_for(project: Project, profile: str, *arguments: str, settings: str = "{}") -> dict[str, str]:
-    """Resources of a job on four GPUs."""
-    text = project.snakemake(
-        "results/scaling.4.json", "--dry-run", *arguments,
-        settings=settings, where=("--profile", f"profiles/{profile}"),
-    ).stdout  # fmt: skip
+def asked_for(
+    project: Project,
+    profile: str,
+    *arguments: str,
+    settings: str = "{}",
+    target: str = "results/scaling.4.json",
+) -> dict[str, str]:
+    """Resources of the job that makes the target, which needs no other: here of one on four GPUs."""
+    where = ("--profile", f"profiles/{profile}")
+    text = project.snakemake(target, "--dry-run", *arguments, settings=settings, where=where).stdout
     resources = re.search(r"^    resources: (.*)$", text, re.MULTILINE)[1]
     return dict(pair.split("=", 1) for pair in resources.split(", "))
 
@@ -52,6 +59,12 @@ def test_a_shared_node_and_any_gpu_can_be_asked_for(sources):
 
 def test_without_gpus_none_is_asked_for(sources):
     assert "gpu" not in asked_for(sources, "slurm", "--config", "device=cpu")
+
+
+@pytest.mark.parametrize(("gpus", "asked"), [(2, "2"), (64, "8")])
+def test_scaling_asks_for_its_largest_number_of_gpus_but_for_no_more_than_a_node_has(sources, gpus, asked):
+    target, settings = "results/bench/cuda/strong_scaling.json", f"cluster: {{gpus: {gpus}}}"
+    assert asked_for(sources, "slurm", settings=settings, target=target)["gpu"] == asked
 
 
 def test_a_workstation_has_gpus_to_give(sources):

@@ -178,7 +178,7 @@ rule bench_scaling:
         VLLM_CONTAINER
     threads: ALL_CORES
     resources:
-        **measured(gpus=max(BENCH[DEVICE]["scaling"]["devices"])),
+        **measured(gpus=min(max(BENCH[DEVICE]["scaling"]["devices"]), CLUSTER["gpus"])),
     params:
         flags=bench_flags("scaling"),
     message:

@@ -1,4 +1,4 @@
-# The functions that rules use. Besides the files common_*.smk nothing in the workflow defines any.
+# The functions that rules use are here and in common_*.smk, nowhere else.
 
 import json
 import os
