@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.report.example import benchmark, write_report
+from tests.report.documents.measured import benchmark
+from tests.report.example import write_report
 from tests.report.project import Project
 from vllm_lab.bundle.merge import merge
 from vllm_lab.bundle.pack import pack

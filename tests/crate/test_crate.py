@@ -10,7 +10,7 @@ from rocrate.rocrate import ROCrate
 from tests.crate.conftest import described
 from tests.crate.finished import ARCHIVE, MADE, REPORT
 from tests.crate.validator import failures
-from tests.report.example import HOSTILE
+from tests.report.documents.words import HOSTILE
 from vllm_lab.provenance import documents
 from vllm_lab.provenance.documents import Document
 

@@ -2,7 +2,8 @@
 
 import json
 
-from tests.report.example import benchmark, write_report
+from tests.report.documents.measured import benchmark
+from tests.report.example import write_report
 from tests.report.project import Project
 
 

@@ -2,7 +2,8 @@
 
 import pytest
 
-from tests.report.example import benchmark, write_report
+from tests.report.documents.measured import benchmark
+from tests.report.example import write_report
 from tests.report.project import Project
 from vllm_lab.report.sections.checklist import CHECKLIST
 

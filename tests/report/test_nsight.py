@@ -2,7 +2,9 @@
 
 import json
 
-from tests.report.example import REASON, capture_metrics, captures, write_report
+from tests.report.documents.measured import capture_metrics
+from tests.report.documents.words import REASON
+from tests.report.example import captures, write_report
 from tests.report.project import Project
 from vllm_lab.nsight.metrics import GPU_METRICS, LAYER_METRICS
 

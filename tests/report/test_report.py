@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.report.example import HOSTILE, example, write_report
+from tests.report.documents.words import HOSTILE
+from tests.report.example import example, write_report
 from tests.report.page import Page
 from vllm_lab.errors import LabError
 from vllm_lab.provenance.documents import collect

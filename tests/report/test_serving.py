@@ -4,7 +4,8 @@ import json
 
 import pytest
 
-from tests.report.example import server_replay, write_report
+from tests.report.documents.measured import server_replay
+from tests.report.example import write_report
 from tests.report.project import Project
 
 ACCOUNTS = {

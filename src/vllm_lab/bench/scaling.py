@@ -105,8 +105,8 @@ def accounts(
             reason = f"nothing to compare: {lacking[0]['reason']}" if lacking else "one device was asked for"
             documents.append(not_run(test, settings.device, parameters, reason))
             continue
-        own = [run.of(test.metrics) for run in runs]
-        document = measured(test, settings.device, parameters, environments, own, repeats)
+        shown = [run.of(test.metrics) for run in runs]
+        document = measured(test, settings.device, parameters, environments, shown, repeats)
         documents.append(document | {"parts_not_run": [] if make is single else lacking})
     return documents
 
