@@ -45,3 +45,9 @@ def test_table_cells_keep_their_number_and_their_text(words, name):
     assert len(cells) == 2
     assert shown(cells[0]) == escaped_html(words)
     assert shown(cells[1]) == escaped_html(name)
+
+
+def test_a_table_of_whose_columns_only_the_first_may_be_shown_is_left_out():
+    table = Table("t", text("c"), (Column("Run"), Column("Load", varies=True)), (("0", "1.5"),))
+    assert _table(table, varying=False) == []
+    assert _table(table, varying=True)[-1] == "| 0 | 1.5 |"

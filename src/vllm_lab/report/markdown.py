@@ -37,7 +37,8 @@ def render(report: Report, folder: str = "results/report", *, varying: bool = Fa
     for section in report.sections:
         lines += [f"## {escape(section.title)}", ""]
         for block in section.blocks:
-            lines += [*_block(block, folder, varying), ""]
+            if told := _block(block, folder, varying):
+                lines += [*told, ""]
         lines += _sources(section, report)
     return "\n".join(lines).rstrip("\n") + "\n"
 
@@ -82,7 +83,10 @@ def _block(block: Block, folder: str, varying: bool) -> list[str]:
 
 
 def _table(table: Table, varying: bool) -> list[str]:
+    """Nothing where all that the rows tell differs from run to run."""
     shown = [index for index, column in enumerate(table.columns) if varying or not column.varies]
+    if len(shown) == 1 < len(table.columns):
+        return []
     columns = [table.columns[index] for index in shown]
     lines = [
         f"*Table.* {_prose(table.caption)}",
