@@ -1,4 +1,4 @@
-"""Markdown that shows text as it is, whatever the text."""
+"""The report as Markdown, which shows text as it is, whatever the text."""
 
 import re
 
@@ -51,3 +51,17 @@ def test_a_table_of_whose_columns_only_the_first_may_be_shown_is_left_out():
     table = Table("t", text("c"), (Column("Run"), Column("Load", varies=True)), (("0", "1.5"),))
     assert _table(table, varying=False) == []
     assert _table(table, varying=True)[-1] == "| 0 | 1.5 |"
+
+
+def test_the_markdown_names_the_source_of_each_section(written):
+    markdown = (written / "report.md").read_text(encoding="utf-8")
+    for block in markdown.split("\n## ")[2:]:
+        title = block.splitlines()[0]
+        if title != "What is measured, simulated or not run":
+            assert re.search(r"^Sources: `results/.*sha256 [0-9a-f]{12}, rule `", block, flags=re.M), title
+
+
+def test_figures_in_the_markdown_are_links_that_lead_to_the_files(written):
+    links = re.findall(r"!\[[^\]]+\]\(([^)]+)\)", (written / "report.md").read_text(encoding="utf-8"))
+    assert links
+    assert all((written / link).resolve().is_file() for link in links)
