@@ -122,16 +122,13 @@ def _metric_table(found: JsonResult) -> Table:
     columns = (
         Column("Metric"),
         Column("Mean", numeric=True),
-        Column("95 % interval", numeric=True, varies=True),
-        Column("Variation", numeric=True, varies=True),
-        Column("Spread", numeric=True, varies=True),
+        Column("95 % interval (Student's)", numeric=True, varies=True),
+        Column("Coefficient of variation", numeric=True, varies=True),
+        Column("Farthest from the mean", numeric=True, varies=True),
         Column("Definition"),
     )
-    caption = (
-        "Mean over the runs that count; Student's interval of the mean; coefficient of variation; distance "
-        "of the run farthest from the mean."
-    )
-    return Table(f"bench-{found.value('test_id')}", text(caption), columns, rows, (found.file,))
+    caption = text("Mean over the runs that count.")
+    return Table(f"bench-{found.value('test_id')}", caption, columns, rows, (found.file,))
 
 
 def _interval(interval: list[float] | None) -> str:
