@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from math import ceil
 from statistics import fmean
 from typing import Any
 
@@ -53,8 +52,7 @@ def account(
         name: replace(settings, limits=replace(settings.limits, prefix_caching=caching), log_stats=True)
         for name, caching in (("off", False), ("on", True))
     }
-    # The runs of all starts count together for how many there may be.
-    each = replace(repeats, most=max(repeats.least, ceil(repeats.most / parameters["starts"])))
+    each = repeats.divided(parameters["starts"])
     starts = [_start(both, requests, each, threads) for _ in range(parameters["starts"])]
     test = TEST.of(parameters["prompts"])
     runs = [run for start in starts for run in start.runs]

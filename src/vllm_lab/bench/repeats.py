@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Container
 from dataclasses import dataclass, field, replace
+from math import ceil
 
 from vllm_lab import console
 from vllm_lab.engine.disturbance import Disturbance, used, watched
@@ -39,6 +40,10 @@ class Repeats:
     least: int
     most: int
     tolerance_pct: float  # how far each run may be from the mean
+
+    def divided(self, parts: int) -> Repeats:
+        """The repeats of each of so many parts of a test, whose runs count together towards `most`."""
+        return replace(self, most=max(self.least, ceil(self.most / parts)))
 
     def run(self, measure: Callable[[], Measured], headline: str, threads: int) -> list[Run]:
         """All runs; those that others disturbed do not count where two quiet ones are."""
