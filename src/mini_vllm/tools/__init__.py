@@ -1,0 +1,1 @@
+"""What stands beside the reading path: the command line, the fast loop, traces, records, explanations."""

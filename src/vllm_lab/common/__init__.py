@@ -1,0 +1,1 @@
+"""What all stages share: errors, files, the console, the host, figures, statistics, metrics."""

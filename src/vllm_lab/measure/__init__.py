@@ -1,0 +1,1 @@
+"""What every measurement shares: the result document, repeats, disturbance, workloads, phases of a step."""
