@@ -50,11 +50,11 @@ lint: env  ## ruff, snakefmt, snakemake --lint
 	$(BIN)/snakemake --lint
 
 docs: env  ## the configuration's page and the picture of the rules (needs graphviz)
-	$(BIN)/python -m vllm_lab.config_page docs/configuration.md
+	$(BIN)/python -m vllm_lab.pages.config_page docs/configuration.md
 	$(BIN)/snakemake --quiet all --rulegraph -- archive | tred | dot -Grankdir=LR -Granksep=0.3 -Gnodesep=0.08 \
 	  -Tsvg >docs/rules.svg.partial && mv docs/rules.svg.partial docs/rules.svg
 
-archive: env  ## the report, its research object, and everything in one file: results/project/archive.zip
+archive: env  ## the report, its research object, and everything in one file: results/provenance/archive.zip
 	$(BIN)/snakemake --cores $(CORES) archive
 
 lock:  ## resolve the environments' locks anew (needs uv)

@@ -14,21 +14,21 @@ configfile: "config.yaml"
 
 include: "workflow/rules/common.smk"
 include: "workflow/rules/common_experiments.smk"
-include: "workflow/rules/common_bench.smk"
+include: "workflow/rules/common_plan.smk"
 include: "workflow/rules/common_report.smk"
 include: "workflow/rules/data.smk"
 include: "workflow/rules/traces.smk"
 include: "workflow/rules/sharing.smk"
-include: "workflow/rules/calibrate.smk"
-include: "workflow/rules/bench.smk"
-include: "workflow/rules/serving.smk"
+include: "workflow/rules/cost_model.smk"
+include: "workflow/rules/plan.smk"
+include: "workflow/rules/load.smk"
 include: "workflow/rules/tracing.smk"
-include: "workflow/rules/mini.smk"
+include: "workflow/rules/replay.smk"
 include: "workflow/rules/oracle.smk"
 include: "workflow/rules/nsight.smk"
 include: "workflow/rules/experiments.smk"
 include: "workflow/rules/report.smk"
-include: "workflow/rules/crate.smk"
+include: "workflow/rules/provenance.smk"
 
 
 report: "workflow/report/workflow.rst"
@@ -53,7 +53,7 @@ rule report:
 
 
 # Single tests of the benchmark plan by name, on the device that there is.
-rule bench:
+rule plan:
     input:
         bench_files(),
     localrule: True
@@ -65,5 +65,5 @@ for test in BENCH_TESTS:
         name:
             test
         input:
-            f"results/bench/{DEVICE}/{test}.json",
+            f"results/plan/{DEVICE}/{test}.json",
         localrule: True

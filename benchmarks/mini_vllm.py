@@ -35,15 +35,15 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "src"))
 
 from mini_vllm.limits import Limits
 from mini_vllm.request import Request
-from mini_vllm.trace import read_trace
+from mini_vllm.tools.trace import read_trace
+from mini_vllm.tools.versions import replay
 from mini_vllm.v4_prefix.engine import Engine
-from mini_vllm.versions import replay
-from vllm_lab import console
-from vllm_lab.errors import LabError
-from vllm_lab.files import write_json
+from vllm_lab.common import console
+from vllm_lab.common.errors import LabError
+from vllm_lab.common.files import write_json
 from vllm_lab.oracle import engine as oracle
-from vllm_lab.oracle import mini
-from vllm_lab.oracle.comparison import compare
+from vllm_lab.replay import mini
+from vllm_lab.replay.comparison import compare
 
 # Limits, and by how much arrivals are moved together.
 SETTINGS = {

@@ -18,7 +18,7 @@ from vllm.v1.outputs import ModelRunnerOutput
 from vllm.v1.request import Request
 from vllm.v1.structured_output import StructuredOutputManager
 
-from vllm_lab.files import write_json
+from vllm_lab.common.files import write_json
 from vllm_lab.traces.trace import Trace
 
 MODEL = {

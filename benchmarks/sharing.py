@@ -1,7 +1,7 @@
 """How fast the sharing metrics are: ours, a plain loop that hashes every prompt, and vLLM's own scheduler.
 
 All three run in this process, one after the other, on the same traces and block sizes:
-    ours       scripts/sharing.py's statistics (vllm_lab.sharing), from the trace in memory
+    ours       scripts/sharing_analysis.py's statistics (vllm_lab.sharing), from the trace in memory
     plain      the same numbers but for working sets, block by block with xxh3 and a dictionary
     scheduler  vLLM's Scheduler and KVCacheManager, prefix caching on, no model, ample blocks, one output
                token; run once
@@ -28,9 +28,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "src"))
 from plain_sharing import plain_metrics
 from scheduler_hits import scheduler_hits
 
-from vllm_lab import console
-from vllm_lab.errors import LabError
-from vllm_lab.files import write_json
+from vllm_lab.common import console
+from vllm_lab.common.errors import LabError
+from vllm_lab.common.files import write_json
 from vllm_lab.sharing.analysis import Sharing
 from vllm_lab.sharing.metrics import trace_stats
 from vllm_lab.sharing.stream_order import StreamOrder

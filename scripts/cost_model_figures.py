@@ -9,9 +9,9 @@ import csv
 from collections.abc import Sequence
 from pathlib import Path
 
-from vllm_lab import console
-from vllm_lab.calibration.figures import not_run, requests_figure, steps_figure
-from vllm_lab.files import read_json
+from vllm_lab.common import console
+from vllm_lab.common.files import read_json
+from vllm_lab.cost_model.figures import not_run, requests_figure, steps_figure
 
 
 def main(argv: Sequence[str] | None = None) -> None:

@@ -11,14 +11,14 @@ from pathlib import Path
 
 from mini_vllm.clock import CostModel
 from mini_vllm.limits import Limits
-from vllm_lab import console
-from vllm_lab.calibration import heldout, result
-from vllm_lab.calibration.fit import CHOSEN, cost_model
-from vllm_lab.calibration.measure import measure
-from vllm_lab.calibration.workload import choose
-from vllm_lab.engine.settings import EngineSettings
-from vllm_lab.errors import Unavailable
-from vllm_lab.files import write_csv, write_json
+from vllm_lab.common import console
+from vllm_lab.common.errors import Unavailable
+from vllm_lab.common.files import write_csv, write_json
+from vllm_lab.cost_model import heldout, result
+from vllm_lab.cost_model.fit import CHOSEN, cost_model
+from vllm_lab.cost_model.measure import measure
+from vllm_lab.cost_model.workload import choose
+from vllm_lab.engines.settings import EngineSettings
 from vllm_lab.traces.trace import Trace
 
 WORKLOAD = {
@@ -42,7 +42,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--device", choices=("cpu", "cuda"), required=True)
     for name, kind in (WORKLOAD | LIMITS | REPEATS).items():
         parser.add_argument(
-            f"--{name.replace('_', '-')}", type=kind, required=True, help=f"calibration.{name}"
+            f"--{name.replace('_', '-')}", type=kind, required=True, help=f"cost_model.{name}"
         )
     parser.add_argument("--cost-model", type=Path, required=True, help="JSON to write")
     parser.add_argument("--output", type=Path, required=True, help="JSON to write")

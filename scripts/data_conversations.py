@@ -9,10 +9,10 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from vllm_lab import console, files
+from vllm_lab.common import console, files
+from vllm_lab.common.errors import LabError
 from vllm_lab.data import conversations
 from vllm_lab.data.ledger import DROPPED_MESSAGE, Ledger
-from vllm_lab.errors import LabError
 
 
 def main(argv: Sequence[str] | None = None) -> None:

@@ -11,11 +11,10 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from vllm_lab import console
-from vllm_lab.data import package
-from vllm_lab.errors import LabError
-from vllm_lab.files import write_json
-from vllm_lab.model import checkpoint, gguf, hub
+from vllm_lab.common import console
+from vllm_lab.common.errors import LabError
+from vllm_lab.common.files import write_json
+from vllm_lab.data import checkpoint, gguf, hub, package
 
 NEEDED = {
     "package": ("package", "version", "sha256", "member"),

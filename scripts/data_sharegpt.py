@@ -9,9 +9,9 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from vllm_lab import console
+from vllm_lab.common import console
+from vllm_lab.common.errors import LabError
 from vllm_lab.data import download, localfile, package
-from vllm_lab.errors import LabError
 
 NEEDED = {
     "pypi": ("package", "version", "sha256", "member"),

@@ -6,9 +6,9 @@ In: the verdicts (JSON). Out: Markdown.
 import argparse
 from collections.abc import Sequence
 
-from vllm_lab import console
+from vllm_lab.common import console
+from vllm_lab.common.files import read_json, write_text
 from vllm_lab.experiments.progress import progress
-from vllm_lab.files import read_json, write_text
 
 
 def main(argv: Sequence[str] | None = None) -> None:

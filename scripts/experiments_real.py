@@ -8,15 +8,15 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from vllm_lab import console
-from vllm_lab.engine.engine import Engine
-from vllm_lab.engine.measured import Measured
-from vllm_lab.engine.replay import replay
-from vllm_lab.engine.settings import EngineSettings
-from vllm_lab.errors import Unavailable
-from vllm_lab.oracle.flags import limits_from
-from vllm_lab.simulation.flags import add_run, files_of, requests_from
-from vllm_lab.simulation.run_file import measured_record
+from vllm_lab.common import console
+from vllm_lab.common.errors import Unavailable
+from vllm_lab.engines.engine import Engine
+from vllm_lab.engines.measured import Measured
+from vllm_lab.engines.replay import replay
+from vllm_lab.engines.settings import EngineSettings
+from vllm_lab.replay.flags import add_run, files_of, requests_from
+from vllm_lab.replay.limit_flags import limits_from
+from vllm_lab.replay.run_file import measured_record
 
 
 def main(argv: Sequence[str] | None = None) -> None:

@@ -7,12 +7,12 @@ Where vLLM is asked for and not installed, the record says not_run and why.
 import argparse
 from collections.abc import Sequence
 
-from vllm_lab import console
-from vllm_lab.errors import Unavailable
-from vllm_lab.oracle.flags import limits_from
-from vllm_lab.simulation.flags import add_run, files_of, requests_from
-from vllm_lab.simulation.replay import ENGINES, replay
-from vllm_lab.simulation.run_file import simulated_record
+from vllm_lab.common import console
+from vllm_lab.common.errors import Unavailable
+from vllm_lab.replay.flags import add_run, files_of, requests_from
+from vllm_lab.replay.limit_flags import limits_from
+from vllm_lab.replay.replay import ENGINES, replay
+from vllm_lab.replay.run_file import simulated_record
 
 
 def main(argv: Sequence[str] | None = None) -> None:

@@ -8,11 +8,11 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from vllm_lab import console
+from vllm_lab.common import console
+from vllm_lab.common.files import write_json
 from vllm_lab.experiments import pins
 from vllm_lab.experiments.result import verdict_document
 from vllm_lab.experiments.spec import Experiment
-from vllm_lab.files import write_json
 
 
 def main(argv: Sequence[str] | None = None) -> None:

@@ -8,9 +8,9 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from vllm_lab import console
-from vllm_lab.files import read_json
-from vllm_lab.serving.figures import latency_over_rate
+from vllm_lab.common import console
+from vllm_lab.common.files import read_json
+from vllm_lab.load.figures import latency_over_rate
 
 
 def main(argv: Sequence[str] | None = None) -> None:

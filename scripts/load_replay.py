@@ -11,17 +11,17 @@ from pathlib import Path
 
 from mini_vllm.clock import read_cost_model
 from mini_vllm.limits import Limits
-from vllm_lab import console
-from vllm_lab.calibration.workload import at_rate
-from vllm_lab.engine.engine import check_device
-from vllm_lab.engine.settings import EngineSettings
-from vllm_lab.errors import Unavailable
-from vllm_lab.files import write_csv, write_json
-from vllm_lab.serving import prediction, result
-from vllm_lab.serving.measures import LatencyLimits
-from vllm_lab.serving.server import ServerFailedError, VllmServer
-from vllm_lab.serving.sweep import sweep
-from vllm_lab.serving.workload import choose
+from vllm_lab.common import console
+from vllm_lab.common.errors import Unavailable
+from vllm_lab.common.files import write_csv, write_json
+from vllm_lab.cost_model.workload import at_rate
+from vllm_lab.engines.engine import check_device
+from vllm_lab.engines.settings import EngineSettings
+from vllm_lab.load import prediction, result
+from vllm_lab.load.measures import LatencyLimits
+from vllm_lab.load.server import ServerFailedError, VllmServer
+from vllm_lab.load.sweep import sweep
+from vllm_lab.load.workload import choose
 from vllm_lab.traces.trace import Trace
 
 WORKLOAD = {"requests": int, "max_prompt_tokens": int, "max_output_tokens": int, "seed": int}
@@ -39,8 +39,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--cost-model", type=Path, required=True, help="of the rule calibrate")
     parser.add_argument("--device", choices=("cpu", "cuda"), required=True)
     for name, kind in (WORKLOAD | LIMITS | GOODPUT | SWEEP).items():
-        parser.add_argument(f"--{name.replace('_', '-')}", type=kind, required=True, help=f"serving.{name}")
-    parser.add_argument("--rates", type=float, nargs="+", required=True, help="serving.rates")
+        parser.add_argument(f"--{name.replace('_', '-')}", type=kind, required=True, help=f"load.{name}")
+    parser.add_argument("--rates", type=float, nargs="+", required=True, help="load.rates")
     parser.add_argument("--output", type=Path, required=True, help="JSON to write")
     parser.add_argument("--requests-table", type=Path, required=True, help="CSV to write")
     parser.add_argument("--server-log", type=Path, required=True, help="text to write")

@@ -8,8 +8,8 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from vllm_lab import console
-from vllm_lab.files import read_json
+from vllm_lab.common import console
+from vllm_lab.common.files import read_json
 from vllm_lab.nsight.figures import cpu_and_gpu_time, kernel_shares, step_timeline
 
 

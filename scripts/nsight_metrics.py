@@ -9,8 +9,8 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from vllm_lab import console
-from vllm_lab.files import read_json, write_json
+from vllm_lab.common import console
+from vllm_lab.common.files import read_json, write_json
 from vllm_lab.nsight.document import metrics_document
 
 

@@ -9,11 +9,12 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from vllm_lab import console
-from vllm_lab.errors import Unavailable
-from vllm_lab.oracle import engine, flags
+from vllm_lab.common import console
+from vllm_lab.common.errors import Unavailable
+from vllm_lab.oracle import engine
 from vllm_lab.oracle.scheduler import vllm_version
-from vllm_lab.simulation.run_file import RunFiles, simulated_record
+from vllm_lab.replay import limit_flags as flags
+from vllm_lab.replay.run_file import RunFiles, simulated_record
 
 
 def main(argv: Sequence[str] | None = None) -> None:

@@ -9,10 +9,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from vllm_lab import console
-from vllm_lab.bench import basics, flags
-from vllm_lab.bench.worker import EngineProcess, running
-from vllm_lab.bench.workload import poisson
+from vllm_lab.common import console
+from vllm_lab.measure.worker import EngineProcess, running
+from vllm_lab.measure.workload import poisson
+from vllm_lab.plan import basics, flags
 
 WORKLOAD = {
     "sequences": int,

@@ -8,9 +8,9 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from vllm_lab import console
-from vllm_lab.bench import code_quality
-from vllm_lab.files import write_json
+from vllm_lab.common import console
+from vllm_lab.common.files import write_json
+from vllm_lab.plan import code_quality
 
 
 def main(argv: Sequence[str] | None = None) -> None:

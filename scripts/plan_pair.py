@@ -9,10 +9,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from vllm_lab import console
-from vllm_lab.bench import flags
-from vllm_lab.bench.pairs import PAIRS, account
-from vllm_lab.bench.workload import poisson
+from vllm_lab.common import console
+from vllm_lab.measure.workload import poisson
+from vllm_lab.plan import flags
+from vllm_lab.plan.pairs import PAIRS, account
 
 WORKLOAD = {"sequences": int, "prompt_tokens": int, "output_tokens": int, "rate": float}
 

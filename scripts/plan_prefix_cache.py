@@ -9,11 +9,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from vllm_lab import console
-from vllm_lab.bench import flags
-from vllm_lab.bench.prefix_cache import TEST, account
-from vllm_lab.bench.result import GENERATED
-from vllm_lab.bench.workload import with_shared_prefix
+from vllm_lab.common import console
+from vllm_lab.measure.result import GENERATED
+from vllm_lab.measure.workload import with_shared_prefix
+from vllm_lab.plan import flags
+from vllm_lab.plan.prefix_cache import TEST, account
 
 WORKLOAD = {
     "requests": int,

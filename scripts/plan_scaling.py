@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from vllm_lab import console
-from vllm_lab.bench import flags, scaling
+from vllm_lab.common import console
+from vllm_lab.plan import flags, scaling
 
 WORKLOAD = {"sequences": int, "sequences_per_device": int, "prompt_tokens": int, "output_tokens": int}
 

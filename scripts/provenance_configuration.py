@@ -9,8 +9,8 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from vllm_lab import console
-from vllm_lab.files import write_json
+from vllm_lab.common import console
+from vllm_lab.common.files import write_json
 
 
 def main(argv: Sequence[str] | None = None) -> None:

@@ -9,10 +9,10 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from vllm_lab import console
-from vllm_lab.files import read_json
-from vllm_lab.simulation.figures import draw_all
-from vllm_lab.simulation.stored_run import stored_runs
+from vllm_lab.common import console
+from vllm_lab.common.files import read_json
+from vllm_lab.replay.figures import draw_all
+from vllm_lab.replay.stored_run import stored_runs
 from vllm_lab.traces.trace import Trace
 
 

@@ -8,11 +8,11 @@ v1_naive ends for want of a block is a result like any other.
 import argparse
 from collections.abc import Sequence
 
-from mini_vllm.versions import VERSIONS
-from vllm_lab import console
-from vllm_lab.oracle import flags
-from vllm_lab.simulation.replay import replay
-from vllm_lab.simulation.run_file import RunFiles, simulated_record
+from mini_vllm.tools.versions import VERSIONS
+from vllm_lab.common import console
+from vllm_lab.replay import limit_flags as flags
+from vllm_lab.replay.replay import replay
+from vllm_lab.replay.run_file import RunFiles, simulated_record
 
 
 def main(argv: Sequence[str] | None = None) -> None:

@@ -8,12 +8,13 @@ Out: the requests (CSV), and a record of limits and metrics (JSON). No steps: th
 import argparse
 from collections.abc import Sequence
 
-from mini_vllm.trace import read_trace
-from mini_vllm.versions import VERSIONS
-from vllm_lab import console, files
-from vllm_lab.oracle import flags, mini
-from vllm_lab.oracle.records import write_requests
-from vllm_lab.simulation.run_file import simulated_record
+from mini_vllm.tools.trace import read_trace
+from mini_vllm.tools.versions import VERSIONS
+from vllm_lab.common import console, files
+from vllm_lab.replay import limit_flags as flags
+from vllm_lab.replay import mini
+from vllm_lab.replay.records import write_requests
+from vllm_lab.replay.run_file import simulated_record
 
 
 def main(argv: Sequence[str] | None = None) -> None:

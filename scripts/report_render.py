@@ -9,9 +9,9 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from vllm_lab import console
-from vllm_lab.errors import LabError
-from vllm_lab.files import write_json, write_text
+from vllm_lab.common import console
+from vllm_lab.common.errors import LabError
+from vllm_lab.common.files import write_json, write_text
 from vllm_lab.report import html, markdown
 from vllm_lab.report.report import compose, evaluation, summary
 from vllm_lab.report.results import Results

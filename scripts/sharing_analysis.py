@@ -8,8 +8,8 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from vllm_lab import console
-from vllm_lab.files import write_csv, write_json
+from vllm_lab.common import console
+from vllm_lab.common.files import write_csv, write_json
 from vllm_lab.sharing import kv_size, tables
 from vllm_lab.sharing.metrics import trace_stats
 from vllm_lab.traces.trace import Trace

@@ -8,7 +8,7 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from vllm_lab import console
+from vllm_lab.common import console
 from vllm_lab.sharing.figures import TraceTables, draw_all
 
 FILES = ("NAME", "STATS", "REQUESTS", "BLOCKS", "REUSE_GAPS", "WORKING_SET")

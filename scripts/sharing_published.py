@@ -6,8 +6,8 @@ In: the sweep and the sharing statistics of Mooncake's conversation trace. Out: 
 import argparse
 from collections.abc import Sequence
 
-from vllm_lab import console
-from vllm_lab.files import read_json, write_json
+from vllm_lab.common import console
+from vllm_lab.common.files import read_json, write_json
 from vllm_lab.sharing.mooncake import published_comparison
 from vllm_lab.sharing.sweep_table import read_sweep
 

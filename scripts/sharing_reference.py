@@ -8,9 +8,9 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from vllm_lab import console
-from vllm_lab.errors import LabError
-from vllm_lab.files import read_json, write_csv, write_json
+from vllm_lab.common import console
+from vllm_lab.common.errors import LabError
+from vllm_lab.common.files import read_json, write_csv, write_json
 from vllm_lab.sharing.reference import COLUMNS, NOTES, Reference, closest_definition, conversations_used
 from vllm_lab.traces.stream_table import StreamTable
 

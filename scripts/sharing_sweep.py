@@ -8,8 +8,8 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from vllm_lab import console
-from vllm_lab.files import write_csv
+from vllm_lab.common import console
+from vllm_lab.common.files import write_csv
 from vllm_lab.sharing import kv_size
 from vllm_lab.sharing.sweep import COLUMNS, POLICIES, sweep_rows
 from vllm_lab.traces.trace import Trace

@@ -7,7 +7,7 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from vllm_lab import console
+from vllm_lab.common import console
 from vllm_lab.sharing.sweep_figures import hit_rate_curves, hit_rate_heatmap
 from vllm_lab.sharing.sweep_table import read_sweep
 

@@ -6,8 +6,8 @@ In: the CSV of each sweep. Out: hit_rates.csv, their rows in the order given.
 import argparse
 from collections.abc import Sequence
 
-from vllm_lab import console
-from vllm_lab.files import write_csv
+from vllm_lab.common import console
+from vllm_lab.common.files import write_csv
 from vllm_lab.sharing.sweep import COLUMNS
 from vllm_lab.sharing.sweep_table import read_sweep
 

@@ -8,11 +8,11 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from vllm_lab import console, files
-from vllm_lab.errors import LabError
-from vllm_lab.exports.formats import FORMATS
-from vllm_lab.exports.index import entry
-from vllm_lab.exports.writers import Source, write
+from vllm_lab.common import console, files
+from vllm_lab.common.errors import LabError
+from vllm_lab.traces.exports.formats import FORMATS
+from vllm_lab.traces.exports.index import entry
+from vllm_lab.traces.exports.writers import Source, write
 from vllm_lab.traces.prompts import Prompts
 from vllm_lab.traces.streams import StreamMaker
 from vllm_lab.traces.trace import Trace

@@ -8,7 +8,7 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from vllm_lab import console
+from vllm_lab.common import console
 from vllm_lab.traces.jsonlines import write_requests
 from vllm_lab.traces.prompts import Prompts
 from vllm_lab.traces.streams import StreamMaker

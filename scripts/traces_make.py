@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from math import inf
 from pathlib import Path
 
-from vllm_lab import console, files
-from vllm_lab.errors import LabError
+from vllm_lab.common import console, files
+from vllm_lab.common.errors import LabError
 from vllm_lab.traces.arrivals import Arrivals
 from vllm_lab.traces.selection import Selection
 from vllm_lab.traces.stream_table import StreamTable

@@ -7,8 +7,8 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from vllm_lab import console, files
-from vllm_lab.errors import LabError
+from vllm_lab.common import console, files
+from vllm_lab.common.errors import LabError
 
 
 def main(argv: Sequence[str] | None = None) -> None:

@@ -8,7 +8,7 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from vllm_lab import console, files
+from vllm_lab.common import console, files
 from vllm_lab.traces.stream_file import write_streams
 
 

@@ -9,10 +9,10 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from vllm_lab import console
-from vllm_lab.engine.engine import Engine
-from vllm_lab.errors import Unavailable
-from vllm_lab.files import write_json, write_text
+from vllm_lab.common import console
+from vllm_lab.common.errors import Unavailable
+from vllm_lab.common.files import write_json, write_text
+from vllm_lab.engines.engine import Engine
 from vllm_lab.tracing import documents, flags, text
 
 TOOLS = {"simple": documents.simple, "detailed": documents.detailed}

@@ -8,13 +8,13 @@ from contextlib import nullcontext
 
 from mini_vllm.clock import DEFAULT_CLOCK, parse_clock, read_cost_model
 from mini_vllm.errors import MiniError, OutOfBlocks
-from mini_vllm.explain import explain
 from mini_vllm.limits import Limits
-from mini_vllm.records import lines, whole_file, write_requests
 from mini_vllm.request import Request
-from mini_vllm.trace import read_trace
+from mini_vllm.tools.explain import explain
+from mini_vllm.tools.records import lines, whole_file, write_requests
+from mini_vllm.tools.trace import read_trace
+from mini_vllm.tools.versions import ENGINES, VERSIONS, replay
 from mini_vllm.v1_naive.engine import Engine
-from mini_vllm.versions import ENGINES, VERSIONS, replay
 
 
 def main(argv: Sequence[str] | None = None) -> None:

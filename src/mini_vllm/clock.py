@@ -71,7 +71,7 @@ class StepLoad(NamedTuple):
         """The load of a step, from each request's new tokens and its computed tokens, these included.
 
         The i-th of n new tokens looks at computed - n + i tokens. Counting a request's context only once a
-        step, however many new tokens look at it, predicts real vLLM worse (see vllm_lab.calibration).
+        step, however many new tokens look at it, predicts real vLLM worse (see vllm_lab.cost_model).
         """
         decodes = sum(tokens == 1 for tokens in new)
         context = sum(n * end - n * (n - 1) // 2 for n, end in zip(new, computed, strict=True))

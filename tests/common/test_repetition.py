@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vllm_lab.bench.repeats import Measured, Repeats
-from vllm_lab.repetition import Summary, verification
+from vllm_lab.common.repetition import Summary, verification
+from vllm_lab.measure.repeats import Measured, Repeats
 
 
 def test_a_summary_by_hand():

@@ -6,12 +6,12 @@ import sys
 from pathlib import Path
 
 import pytest
+from tests.cost_model.traces import trace_of
+from tests.engines.conftest import SHAPE
 
 from mini_vllm.clock import read_cost_model
 from mini_vllm.errors import MiniError
-from tests.calibration.traces import trace_of
-from tests.engine.conftest import SHAPE
-from vllm_lab.engine.settings import EngineSettings
+from vllm_lab.engines.settings import EngineSettings
 from vllm_lab.provenance.schemas import check
 
 ROOT = Path(__file__).parents[2]
@@ -42,12 +42,12 @@ def calibrate(folder: Path) -> dict:
     outputs += ["--steps", "steps.csv", "--heldout", "heldout.csv"]
     files = [word if word.startswith("--") else str(folder / word) for word in outputs]
     given = ["--trace", str(folder / "small_trace.parquet"), "--model-dir", str(folder)]
-    script("calibrate").main([*given, *FLAGS.split(), *files])
+    script("cost_model_measure").main([*given, *FLAGS.split(), *files])
     for name, schema in SCHEMAS.items():
         check(folder / name, ROOT / f"workflow/schemas/{schema}.schema.yaml")
     tables = ["--calibration", "calibration.json", "--steps", "steps.csv", "--heldout", "heldout.csv"]
     given = [word if word.startswith("--") else str(folder / word) for word in tables]
-    script("calibration_figures").main([*given, "--outdir", str(folder)])
+    script("cost_model_figures").main([*given, "--outdir", str(folder)])
     for name in ("calibration_steps", "calibration_requests"):
         assert (folder / f"{name}.png").stat().st_size
         assert (folder / f"{name}.svg").stat().st_size

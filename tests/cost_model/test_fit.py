@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from mini_vllm.clock import CostModel, StepLoad
-from vllm_lab.calibration import fit
+from vllm_lab.cost_model import fit
 
 MODEL = CostModel(0.014, 3.2e-4, 8e-4, 2.5e-7)
 

@@ -4,14 +4,14 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from tests.cost_model.traces import trace_of
 
 from mini_vllm.clock import CostModel
 from mini_vllm.limits import Limits
-from tests.calibration.traces import trace_of
-from vllm_lab.calibration import heldout
-from vllm_lab.calibration.workload import choose
-from vllm_lab.errors import LabError
-from vllm_lab.oracle.records import Outcome
+from vllm_lab.common.errors import LabError
+from vllm_lab.cost_model import heldout
+from vllm_lab.cost_model.workload import choose
+from vllm_lab.replay.records import Outcome
 
 MEASURED = [Outcome.finished(f"r{n}", 1.0 * n, 0, 0, n + 0.5, n + 1.5, 11) for n in range(4)]
 SIZES = {"rate": 2.0, "max_prompt_tokens": 200, "max_output_tokens": 5, "seed": 1}

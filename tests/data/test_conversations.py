@@ -6,13 +6,13 @@ import subprocess
 import sys
 from pathlib import Path
 
-import conversations as script
+import data_conversations as script
 import pyarrow.parquet as pq
 import pytest
 
+from vllm_lab.common.errors import LabError
 from vllm_lab.data import conversations
 from vllm_lab.data.ledger import Ledger
-from vllm_lab.errors import LabError
 
 ROOT = Path(__file__).parents[2]
 EXCERPT = ROOT / "tests" / "fixtures" / "sharegpt_excerpt.json"

@@ -5,11 +5,11 @@ import json
 import shutil
 from pathlib import Path
 
+import data_sharegpt as sharegpt
 import pytest
-import sharegpt
 
+from vllm_lab.common.errors import LabError
 from vllm_lab.data.download import download, hub_url
-from vllm_lab.errors import LabError
 
 BODY = bytes(range(256)) * 8192  # 2 MiB
 SHA256 = hashlib.sha256(BODY).hexdigest()

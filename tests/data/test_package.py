@@ -3,11 +3,11 @@
 import hashlib
 import zipfile
 
+import data_sharegpt as sharegpt
 import pytest
-import sharegpt
 
+from vllm_lab.common.errors import LabError
 from vllm_lab.data import localfile, package
-from vllm_lab.errors import LabError
 
 DATA = b'[{"id": "a"}]'
 SHA256 = hashlib.sha256(DATA).hexdigest()

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from vllm_lab.common.errors import LabError
 from vllm_lab.data import reader as reader_module
 from vllm_lab.data.reader import Reader, Record
-from vllm_lab.errors import LabError
 
 A = {"id": "a", "conversations": [{"from": "human", "value": 'Hi {"id": "x"} ]}, ünïcödé 漢 😀'}]}
 B = {"id": "b", "conversations": []}

@@ -4,17 +4,17 @@ import json
 import sys
 
 import pytest
+from vllm_lab.replay.requests import TracedRequest
 
 from mini_vllm.limits import Limits
-from vllm_lab.engine.__main__ import main
-from vllm_lab.engine.engine import Engine
-from vllm_lab.engine.measured import Measured
-from vllm_lab.engine.replay import replay
-from vllm_lab.engine.settings import EngineSettings
-from vllm_lab.errors import LabError, Unavailable
+from vllm_lab.common.errors import LabError, Unavailable
+from vllm_lab.engines.__main__ import main
+from vllm_lab.engines.engine import Engine
+from vllm_lab.engines.measured import Measured
+from vllm_lab.engines.replay import replay
+from vllm_lab.engines.settings import EngineSettings
 from vllm_lab.oracle import engine as oracle
-from vllm_lab.oracle.comparison import STEP_FIELDS
-from vllm_lab.oracle.engine import TracedRequest
+from vllm_lab.replay.comparison import STEP_FIELDS
 
 pytest.importorskip("vllm")
 

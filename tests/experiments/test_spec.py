@@ -5,12 +5,12 @@ from pathlib import Path
 import pytest
 import yaml
 
-from vllm_lab.errors import LabError
+from vllm_lab.common.errors import LabError
 from vllm_lab.experiments import __main__ as command
 from vllm_lab.experiments import pins
 from vllm_lab.experiments.references import Reference, Term
 from vllm_lab.experiments.spec import REAL, SCHEMA, Experiment
-from vllm_lab.simulation.replay import ENGINES
+from vllm_lab.replay.replay import ENGINES
 
 ROOT = Path(__file__).parents[2]
 GIVEN = {

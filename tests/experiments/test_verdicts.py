@@ -4,6 +4,7 @@ import json
 from dataclasses import replace
 
 import pytest
+from vllm_lab.replay.requests import TracedRequest
 
 from mini_vllm.limits import Limits
 from tests.experiments.test_spec import predicted, written
@@ -12,9 +13,8 @@ from vllm_lab.experiments.references import Reference
 from vllm_lab.experiments.result import verdict_document
 from vllm_lab.experiments.spec import Experiment, Prediction
 from vllm_lab.experiments.verdicts import Observations, judge, judge_all
-from vllm_lab.oracle.engine import TracedRequest
-from vllm_lab.simulation.replay import replay
-from vllm_lab.simulation.run_file import RunFiles, simulated_record
+from vllm_lab.replay.replay import replay
+from vllm_lab.replay.run_file import RunFiles, simulated_record
 
 RUN = {
     "status": "simulated",

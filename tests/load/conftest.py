@@ -12,8 +12,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from vllm_lab.replay.requests import TracedRequest, requests_of
 
-from vllm_lab.oracle.engine import TracedRequest, requests_of
 from vllm_lab.traces.trace import Trace
 
 ROOT = Path(__file__).parents[2]
@@ -23,8 +23,8 @@ Serve = Callable[..., "contextmanager[str]"]
 
 @contextmanager
 def mini_server(*words: str) -> Iterator[str]:
-    """`python -m vllm_lab.serve` with `words` on a free port of the loopback; its base URL."""
-    command = [sys.executable, "-m", "vllm_lab.serve", "--port", "0", *(words or LIMITS)]
+    """`python -m vllm_lab.server` with `words` on a free port of the loopback; its base URL."""
+    command = [sys.executable, "-m", "vllm_lab.server", "--port", "0", *(words or LIMITS)]
     environment = os.environ | {"PYTHONPATH": str(ROOT / "src")}
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment) as process:
         try:

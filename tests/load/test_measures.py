@@ -2,8 +2,8 @@
 
 import pytest
 
-from vllm_lab.serving.client import Answer
-from vllm_lab.serving.measures import METRICS, LatencyLimits, measures
+from vllm_lab.load.client import Answer
+from vllm_lab.load.measures import METRICS, LatencyLimits, measures
 
 LIMITS = LatencyLimits(ttft=0.5, tpot=0.2, e2e=2.0)
 

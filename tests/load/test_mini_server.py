@@ -6,12 +6,12 @@ from dataclasses import replace
 
 import httpx
 import pytest
+from tests.load.conftest import LIMITS, mini_server
 
 from mini_vllm.limits import Limits
-from tests.serving.conftest import LIMITS, mini_server
-from vllm_lab.oracle import mini
-from vllm_lab.serving.client import replay
-from vllm_lab.serving.counters import difference, read_counters
+from vllm_lab.load.client import replay
+from vllm_lab.load.counters import difference, read_counters
+from vllm_lab.replay import mini
 
 
 def gauges(url: str) -> dict[str, float]:

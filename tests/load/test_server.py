@@ -11,19 +11,19 @@ import httpx
 import pytest
 
 from mini_vllm.limits import Limits
-from vllm_lab.engine import engine
-from vllm_lab.engine.settings import EngineSettings
-from vllm_lab.errors import Unavailable
-from vllm_lab.serving import server
-from vllm_lab.serving.server import ServerFailedError, VllmServer
+from vllm_lab.common.errors import Unavailable
+from vllm_lab.engines import engine
+from vllm_lab.engines.settings import EngineSettings
+from vllm_lab.load import server
+from vllm_lab.load.server import ServerFailedError, VllmServer
 
 ROOT = Path(__file__).parents[2]
-MINI = ["-m", "vllm_lab.serve", "--num-blocks", "50"]
+MINI = ["-m", "vllm_lab.server", "--num-blocks", "50"]
 SETTINGS = EngineSettings(Path("nowhere"), Limits(num_blocks=50, block_size=32))
 SIGNALLED = """
 import signal, sys, time
 signal.signal(signal.SIGINT, signal.default_int_handler)  # which who starts in the background has ignored
-from tests.serving.test_server import MINI, pretend, started
+from tests.load.test_server import MINI, pretend, started
 from pathlib import Path
 pretend(MINI)
 with started(Path(sys.argv[1])) as found:

@@ -8,19 +8,19 @@ from pathlib import Path
 
 import httpx
 import pytest
+from tests.cost_model.traces import trace_of
+from tests.load.conftest import mini_server
+from vllm_lab.replay.requests import TracedRequest, requests_of
 
 from mini_vllm.limits import Limits
-from tests.calibration.traces import trace_of
-from tests.serving.conftest import mini_server
-from vllm_lab.files import write_csv, write_json
-from vllm_lab.oracle import mini
-from vllm_lab.oracle.engine import TracedRequest, requests_of
+from vllm_lab.common.files import write_csv, write_json
+from vllm_lab.load import prediction, result, server
+from vllm_lab.load.figures import latency_over_rate
+from vllm_lab.load.measures import LatencyLimits
+from vllm_lab.load.sweep import sweep
+from vllm_lab.load.workload import choose
 from vllm_lab.provenance.schemas import check
-from vllm_lab.serving import prediction, result, server
-from vllm_lab.serving.figures import latency_over_rate
-from vllm_lab.serving.measures import LatencyLimits
-from vllm_lab.serving.sweep import sweep
-from vllm_lab.serving.workload import choose
+from vllm_lab.replay import mini
 
 ROOT = Path(__file__).parents[2]
 LIMITS = Limits(num_blocks=200, block_size=16)
@@ -151,13 +151,13 @@ def test_without_vllm_the_rules_files_say_so(tmp_path, monkeypatch):
         f"--output {tmp_path}/server_replay.json --requests-table {tmp_path}/requests.csv "
         f"--server-log {tmp_path}/server.log"
     )
-    script("server_replay").main(words.split())
+    script("load_replay").main(words.split())
     check_files(tmp_path)
     document = json.loads((tmp_path / "server_replay.json").read_text())
     assert document["status"] == "not_run"
     assert "not installed" in document["reason"]
     figures = ["--replay", str(tmp_path / "server_replay.json"), "--outdir", str(tmp_path)]
-    script("server_figures").main(figures)
+    script("load_figures").main(figures)
     assert (tmp_path / "latency_over_rate.svg").stat().st_size
 
 

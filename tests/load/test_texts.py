@@ -1,8 +1,8 @@
 """Texts and answers, with a tokenizer and without."""
 
 from tests.traces.conftest import model_dir
-from vllm_lab.serve.answers import Answers
-from vllm_lab.serve.texts import ByteTexts, TokenizerTexts
+from vllm_lab.server.answers import Answers
+from vllm_lab.server.texts import ByteTexts, TokenizerTexts
 from vllm_lab.traces.trace import Trace
 
 __all__ = ["model_dir"]  # the fixture

@@ -3,9 +3,9 @@
 import pytest
 
 from mini_vllm.errors import MiniError
-from mini_vllm.explain import explain
 from mini_vllm.limits import Limits
 from mini_vllm.request import Request
+from mini_vllm.tools.explain import explain
 from mini_vllm.v4_prefix.engine import Engine
 from tests.mini.test_versions import ROWS
 from tests.mini.workloads import CLOCK, Row, engine

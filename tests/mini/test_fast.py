@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mini_vllm import fast
 from mini_vllm.clock import Clock, CostModel
 from mini_vllm.limits import Limits
-from mini_vllm.records import lines, outcome
+from mini_vllm.tools import fast
+from mini_vllm.tools.records import lines, outcome
 from tests.mini.workloads import CLOCK, Row, engine, workloads
 
 CLOCKS = (

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 
 from mini_vllm.errors import OutOfBlocks
-from mini_vllm.versions import VERSIONS
+from mini_vllm.tools.versions import VERSIONS
 from tests.mini.workloads import engine, steps, workloads
 
 LATER = VERSIONS[1:]

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from mini_vllm.errors import MiniError
-from mini_vllm.trace import read_trace
+from mini_vllm.tools.trace import read_trace
 
 pa = pytest.importorskip("pyarrow")
 parquet = pytest.importorskip("pyarrow.parquet")

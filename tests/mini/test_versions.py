@@ -7,8 +7,8 @@ import pytest
 
 from mini_vllm.__main__ import main
 from mini_vllm.errors import OutOfBlocks
-from mini_vllm.explain import explain
 from mini_vllm.limits import Limits
+from mini_vllm.tools.explain import explain
 from mini_vllm.v2_lru.linked_list import LinkedList
 from tests.mini.workloads import CLOCK, Row, engine, steps
 

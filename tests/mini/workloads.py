@@ -8,10 +8,10 @@ from hypothesis import strategies as st
 
 from mini_vllm.clock import Clock
 from mini_vllm.limits import Limits
-from mini_vllm.records import Step
 from mini_vllm.request import Request
+from mini_vllm.tools.records import Step
+from mini_vllm.tools.versions import ENGINES
 from mini_vllm.v1_naive.engine import Engine
-from mini_vllm.versions import ENGINES
 
 CLOCK = Clock(0.01, 0.00001, 0.0001)
 

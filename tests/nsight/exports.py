@@ -4,7 +4,7 @@ import sqlite3
 from contextlib import closing
 from pathlib import Path
 
-from vllm_lab.files import write_json
+from vllm_lab.common.files import write_json
 from vllm_lab.nsight.document import metrics_document
 from vllm_lab.provenance.schemas import check
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from tests.nsight.exports import change, document_of, export_of
-from vllm_lab.errors import LabError
+from vllm_lab.common.errors import LabError
 
 GPU_TABLES = ("KERNEL", "MEMCPY", "RUNTIME")
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from vllm_lab.errors import LabError, Unavailable
+from vllm_lab.common.errors import LabError, Unavailable
 from vllm_lab.nsight.nsys import Nsys
 
 # profile writes what its LEAVES says, export copies the report; the words given are kept.

@@ -8,13 +8,13 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+from tests.cost_model.traces import trace_of
+from tests.engines.conftest import SHAPE
+from vllm_lab.replay.requests import requests_of
 
-from tests.calibration.traces import trace_of
-from tests.engine.conftest import SHAPE
-from vllm_lab.errors import LabError
-from vllm_lab.oracle.engine import requests_of
+from vllm_lab.common.errors import LabError
 from vllm_lab.provenance.schemas import check
-from vllm_lab.simulation.stored_run import StoredRun
+from vllm_lab.replay.stored_run import StoredRun
 from vllm_lab.traces.trace import Trace
 
 ROOT = Path(__file__).parents[2]

@@ -9,10 +9,11 @@ pytest.importorskip("vllm")
 
 from mini_vllm.errors import MiniError
 from mini_vllm.limits import Limits
-from mini_vllm.trace import read_trace
-from mini_vllm.versions import ENGINES
-from vllm_lab.oracle import engine, mini
-from vllm_lab.oracle.comparison import compare
+from mini_vllm.tools.trace import read_trace
+from mini_vllm.tools.versions import ENGINES
+from vllm_lab.oracle import engine
+from vllm_lab.replay import mini
+from vllm_lab.replay.comparison import compare
 from vllm_lab.traces.mooncake import read_mooncake
 from vllm_lab.traces.trace import Trace
 

@@ -6,12 +6,14 @@ import pytest
 
 pytest.importorskip("vllm")
 
+from vllm_lab.replay.requests import TracedRequest
+
 from mini_vllm.clock import Clock
 from mini_vllm.errors import MiniError
 from mini_vllm.limits import Limits
-from vllm_lab.errors import LabError
-from vllm_lab.oracle import engine, records
-from vllm_lab.oracle.engine import TracedRequest
+from vllm_lab.common.errors import LabError
+from vllm_lab.oracle import engine
+from vllm_lab.replay import records
 
 
 def request(name, prompt, output=1, arrival=0.0, priority=0):

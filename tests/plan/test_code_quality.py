@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from vllm_lab.bench.code_quality import Counts, account, module
-from vllm_lab.errors import LabError
-from vllm_lab.files import write_json
+from vllm_lab.common.errors import LabError
+from vllm_lab.common.files import write_json
+from vllm_lab.plan.code_quality import Counts, account, module
 from vllm_lab.provenance.schemas import check
 
 ROOT = Path(__file__).parents[2]

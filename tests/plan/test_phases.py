@@ -1,8 +1,8 @@
 """Prefill and decode apart, on steps made by hand."""
 
-from mini_vllm.records import Step
-from vllm_lab.bench.phases import Phase, phases
-from vllm_lab.engine.measured import MeasuredStep
+from mini_vllm.tools.records import Step
+from vllm_lab.engines.measured import MeasuredStep
+from vllm_lab.measure.phases import Phase, phases
 
 
 def step(seconds, scheduled, computed):

@@ -7,8 +7,8 @@ import sys
 from pathlib import Path
 
 import pytest
+from tests.engines.conftest import SHAPE
 
-from tests.engine.conftest import SHAPE
 from vllm_lab.provenance.schemas import check
 from vllm_lab.traces.trace import Trace
 
@@ -132,10 +132,10 @@ def test_prompts_of_a_trace_are_found_in_the_cache_as_vllm_s_scheduler_foretells
 
 
 def test_a_separated_scheduler_mixes_no_step(tmp_path, model_dir):
-    from vllm_lab.bench.phases import phases
-    from vllm_lab.bench.worker import EngineProcess, running
-    from vllm_lab.bench.workload import ample_limits, uniform
-    from vllm_lab.engine.settings import EngineSettings
+    from vllm_lab.engines.settings import EngineSettings
+    from vllm_lab.measure.phases import phases
+    from vllm_lab.measure.worker import EngineProcess, running
+    from vllm_lab.measure.workload import ample_limits, uniform
 
     requests = uniform(6, 70, 4, 256, 0)
     prompts = {row.request_id: 70 for row in requests}

@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mini_vllm.limits import Limits
-from vllm_lab.bench.workload import ample_limits, poisson, uniform, with_shared_prefix
-from vllm_lab.serving.prediction import SharedTokens, shared_tokens
+from vllm_lab.load.prediction import SharedTokens, shared_tokens
+from vllm_lab.measure.workload import ample_limits, poisson, uniform, with_shared_prefix
 
 
 def test_70_of_100_requests_share_80_per_cent_of_their_prompt_and_nobody_anything_else():

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from vllm_lab.errors import LabError
+from vllm_lab.common.errors import LabError
 from vllm_lab.provenance import chain, documents
 from vllm_lab.provenance.__main__ import main
 from vllm_lab.provenance.adopt import adopt

@@ -4,18 +4,19 @@ import json
 from dataclasses import replace
 
 import pytest
+from vllm_lab.replay.requests import TracedRequest
 
 from mini_vllm.clock import Clock
 from mini_vllm.limits import Limits
-from vllm_lab.errors import LabError
-from vllm_lab.oracle.comparison import compare
-from vllm_lab.oracle.engine import VLLM, TracedRequest
-from vllm_lab.oracle.records import Refusal
-from vllm_lab.simulation import run_file
-from vllm_lab.simulation.compared import compare_all
-from vllm_lab.simulation.replay import replay
-from vllm_lab.simulation.run_file import RunFiles, simulated_record
-from vllm_lab.simulation.stored_run import StoredRun, stored_runs
+from vllm_lab.common.errors import LabError
+from vllm_lab.oracle.engine import VLLM
+from vllm_lab.replay import run_file
+from vllm_lab.replay.compared import compare_all
+from vllm_lab.replay.comparison import compare
+from vllm_lab.replay.records import Refusal
+from vllm_lab.replay.replay import replay
+from vllm_lab.replay.run_file import RunFiles, simulated_record
+from vllm_lab.replay.stored_run import StoredRun, stored_runs
 
 
 @pytest.fixture

@@ -1,7 +1,7 @@
 """The event log: what changes has a line, what goes on has none."""
 
-from mini_vllm.records import Step
-from vllm_lab.simulation.events import events, write_events
+from mini_vllm.tools.records import Step
+from vllm_lab.replay.events import events, write_events
 
 
 def test_starts_resumptions_preemptions_evictions_and_ends_have_lines(tmp_path):

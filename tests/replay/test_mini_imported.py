@@ -2,9 +2,9 @@
 
 import json
 
-import mini as by_tokens
-import mini_imported as by_blocks
 import pytest
+import replay_mini as by_tokens
+import replay_mini_imported as by_blocks
 
 from vllm_lab.traces.mooncake import read_mooncake
 

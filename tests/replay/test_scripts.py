@@ -5,13 +5,13 @@ import subprocess
 import sys
 from pathlib import Path
 
-import compare
-import mini
-import oracle
+import oracle_replay as oracle
 import pytest
-import scheduling_figures
+import replay_compare as compare
+import replay_figures as scheduling_figures
+import replay_mini as mini
 
-from vllm_lab.files import read_json
+from vllm_lab.common.files import read_json
 from vllm_lab.provenance import schemas
 from vllm_lab.traces.trace import Trace
 
@@ -52,7 +52,7 @@ def replay_all(trace, folder, oracle_command):
 
 
 def without_vllm(arguments):
-    """scripts/oracle.py in an interpreter in which vLLM cannot be imported."""
+    """scripts/oracle_replay.py in an interpreter in which vLLM cannot be imported."""
     code = "import sys; sys.modules['vllm'] = None; import oracle; oracle.main()"
     environment = {"PYTHONPATH": f"{ROOT / 'src'}{os.pathsep}{ROOT / 'scripts'}"}
     subprocess.run([sys.executable, "-c", code, *arguments], check=True, env=environment)

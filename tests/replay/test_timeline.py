@@ -4,14 +4,14 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from vllm_lab.replay.requests import TracedRequest
 
 from mini_vllm.clock import Clock
 from mini_vllm.limits import Limits
-from vllm_lab.oracle.engine import TracedRequest
-from vllm_lab.simulation.replay import replay
-from vllm_lab.simulation.run_file import RunFiles, simulated_record
-from vllm_lab.simulation.stored_run import StoredRun
-from vllm_lab.simulation.timeline import HitRates, Timeline
+from vllm_lab.replay.replay import replay
+from vllm_lab.replay.run_file import RunFiles, simulated_record
+from vllm_lab.replay.stored_run import StoredRun
+from vllm_lab.replay.timeline import HitRates, Timeline
 
 
 @pytest.fixture

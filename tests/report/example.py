@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-import render as script
+import report_render as script
 
 from tests.report.documents.data import exports, model_summary, rejects, tokens_summary, traces_summary
 from tests.report.documents.measured import (
@@ -26,12 +26,12 @@ def example(root: Path, *, host: str = "testhost", started: str = "2026-01-02T03
     project = Project(root, host=host, started=started)
     raw = project.job("sharegpt", {"results/data/sharegpt.json": "[]"})
     conversations = project.job("conversations", {"results/data/rejects.json": rejects()}, inputs=raw)
-    model = project.job("model", {"results/model/summary.json": model_summary()})
+    model = project.job("model", {"results/data/model/summary.json": model_summary()})
     tokens = project.job(
-        "tokens", {"results/tokens/summary.json": tokens_summary()}, inputs=[*conversations, *model]
+        "tokens", {"results/traces/streams_summary.json": tokens_summary()}, inputs=[*conversations, *model]
     )
     traces = project.job("trace_summary", {"results/traces/summary.json": traces_summary()}, inputs=tokens)
-    exported = project.job("exports", {"results/exports/index.json": exports()}, inputs=tokens)
+    exported = project.job("exports", {"results/traces/exports/index.json": exports()}, inputs=tokens)
     stats = [
         path
         for trace in ("single_turn", "multi_turn", "mooncake_conversation")
@@ -45,17 +45,19 @@ def example(root: Path, *, host: str = "testhost", started: str = "2026-01-02T03
     figures = project.job(
         "sharing_figures", {"results/sharing/figures/sharing_fraction_cdf.svg": PIXEL}, inputs=stats
     )
-    sweep = project.job("sweep_table", {"results/sweeps/hit_rates.csv": hit_rates()}, inputs=tokens)
+    sweep = project.job("sweep_table", {"results/sharing/sweeps/hit_rates.csv": hit_rates()}, inputs=tokens)
     mooncake = project.job(
-        "mooncake_published", {"results/sweeps/mooncake_published.json": mooncake_published()}, inputs=sweep
+        "mooncake_published",
+        {"results/sharing/sweeps/mooncake_published.json": mooncake_published()},
+        inputs=sweep,
     )
     compared = project.job("reference", {"results/sharing/reference.json": reference()}, inputs=tokens)
     calibrated = project.job(
-        "calibrate", {"results/calibration/calibration.json": calibration()}, inputs=model, kind="measured"
+        "calibrate", {"results/cost_model/calibration.json": calibration()}, inputs=model, kind="measured"
     )
     served = project.job(
         "server_replay",
-        {"results/serving/server_replay.json": server_replay()},
+        {"results/load/server_replay.json": server_replay()},
         inputs=[*model, *calibrated],
         kind="measured",
     )
@@ -64,7 +66,7 @@ def example(root: Path, *, host: str = "testhost", started: str = "2026-01-02T03
     seen = captures(project, model)
     scheduled = scheduling(project, tokens)
     tried = experiments(project, tokens)
-    settings = project.job("configuration", {"results/project/configuration.json": {"device": HOSTILE}})
+    settings = project.job("configuration", {"results/provenance/configuration.json": {"device": HOSTILE}})
     brought = bundle(project)
     return [
         *conversations, *model, *tokens, *traces, *exported, *stats, *figures, *sweep, *mooncake, *compared,
@@ -88,7 +90,7 @@ def scheduling(project: Project, tokens: list[str]) -> list[str]:
     ]  # fmt: skip
     replayed += project.job(
         "mini_imported",
-        {"results/mini/v4_prefix.mooncake_conversation.scarce.json": replay("v4_prefix", "multi_turn")},
+        {"results/replay/v4_prefix.mooncake_conversation.scarce.json": replay("v4_prefix", "multi_turn")},
         inputs=tokens, kind="simulated",
     )  # fmt: skip
     runs = [
@@ -97,7 +99,7 @@ def scheduling(project: Project, tokens: list[str]) -> list[str]:
         for version in ("v1_naive", "v2_lru", "v3_priority", "v4_prefix")
     ]
     return replayed + project.job(
-        "compare", {"results/oracle/comparison.json": {"runs": runs}}, inputs=replayed, kind="simulated"
+        "compare", {"results/replay/comparison.json": {"runs": runs}}, inputs=replayed, kind="simulated"
     )
 
 
@@ -121,18 +123,18 @@ def benchmarks(project: Project, model: list[str]) -> list[str]:
     """A measured test with its figure, one that was not run, and the code's size."""
     ran = project.job(
         "bench_prefix_cache",
-        {"results/bench/cpu/prefix_cache.json": benchmark()},
+        {"results/plan/cpu/prefix_cache.json": benchmark()},
         inputs=model,
         kind="measured",
     )
     absent = {**benchmark(), "test_id": "cuda_graphs", "status": "not_run", "reason": REASON}
     return [
         *ran,
-        *project.job("bench_pair", {"results/bench/cpu/cuda_graphs.json": absent}, kind="measured"),
+        *project.job("bench_pair", {"results/plan/cpu/cuda_graphs.json": absent}, kind="measured"),
         *project.job(
-            "bench_figures", {"results/bench/figures/prefix_cache.svg": PIXEL}, inputs=ran, kind="measured"
+            "bench_figures", {"results/plan/figures/prefix_cache.svg": PIXEL}, inputs=ran, kind="measured"
         ),
-        *project.job("bench_code_quality", {"results/bench/code_quality.json": code_quality()}),
+        *project.job("bench_code_quality", {"results/plan/code_quality.json": code_quality()}),
     ]
 
 
@@ -142,7 +144,7 @@ def bundle(project: Project) -> list[str]:
     there = Project(project.root / "elsewhere", host="gpu-node", started=project.started, cluster=cluster)
     made = there.job(
         "bench_prefix_cache",
-        {"results/bench/cuda/prefix_cache.json": benchmark() | {"device": "cuda"}},
+        {"results/plan/cuda/prefix_cache.json": benchmark() | {"device": "cuda"}},
         kind="measured",
     )
     home = project.root / "results/bundles/h200"

@@ -9,7 +9,7 @@ from tests.report.project import Project
 
 def written(root, document):
     files = Project(root).job(
-        "bench_pair", {"results/bench/cpu/torch_compile.json": document}, kind="measured"
+        "bench_pair", {"results/plan/cpu/torch_compile.json": document}, kind="measured"
     )
     folder = write_report(root, files)
     return (folder / "report.md").read_text(), json.loads((folder / "summary.json").read_text())

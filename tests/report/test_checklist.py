@@ -5,7 +5,7 @@ import pytest
 from tests.report.documents.measured import benchmark
 from tests.report.example import write_report
 from tests.report.project import Project
-from vllm_lab.report.sections.checklist import CHECKLIST
+from vllm_lab.report.parts.checklist import CHECKLIST
 
 
 def answers(root, **documents):
@@ -16,7 +16,7 @@ def answers(root, **documents):
         for name, document in documents.items()
         for file in project.job(
             "bench_pair",
-            {f"results/bench/cpu/{name}.json": document},
+            {f"results/plan/cpu/{name}.json": document},
             kind="measured",
             wildcards={"test": name},
         )

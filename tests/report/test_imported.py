@@ -20,4 +20,4 @@ def test_the_imported_replay_is_none_of_the_schedulers_comparison(written):
 def test_exports_and_their_commands_are_told(written):
     page = (written / "report.md").read_text(encoding="utf-8")
     assert "For other tools" in page
-    assert "results/exports/a" in page
+    assert "results/traces/exports/a" in page

@@ -9,7 +9,7 @@ import pytest
 from tests.report.documents.words import HOSTILE
 from tests.report.example import example, write_report
 from tests.report.page import Page
-from vllm_lab.errors import LabError
+from vllm_lab.common.errors import LabError
 from vllm_lab.report import html
 from vllm_lab.report.blocks import Number, Section, text
 from vllm_lab.report.report import compose, numbers
@@ -17,19 +17,19 @@ from vllm_lab.report.results import Results
 
 SECTIONS = {
     "data/rejects.json": "Conversations",
-    "model/summary.json": "Model",
-    "tokens/summary.json": "Token streams and traces",
+    "data/model/summary.json": "Model",
+    "traces/streams_summary.json": "Token streams and traces",
     "sharing/multi_turn_stats.json": "Prefix sharing",
-    "sweeps/hit_rates.csv": "Cache capacity and eviction policy",
+    "sharing/sweeps/hit_rates.csv": "Cache capacity and eviction policy",
     "sharing/reference.json": "The published run beside ours",
     "sharing/mooncake_conversation_stats.json": "Other people's traces",
-    "oracle/comparison.json": "Four schedulers against vLLM's own",
+    "replay/comparison.json": "Four schedulers against vLLM's own",
     "experiments/exp001.verdict.json": "Experiments",
-    "calibration/calibration.json": "Cost model",
-    "serving/server_replay.json": "Server replay",
-    "bench/code_quality.json": "Benchmarks",
-    "bundles/h200/bench/cuda/prefix_cache.json": "On other hardware",
-    "project/configuration.json": "Settings",
+    "cost_model/calibration.json": "Cost model",
+    "load/server_replay.json": "Server replay",
+    "plan/code_quality.json": "Benchmarks",
+    "bundles/h200/plan/cuda/prefix_cache.json": "On other hardware",
+    "provenance/configuration.json": "Settings",
     "tracing/cpu/simple.json": "The path of a token through vLLM",
 }
 
@@ -64,10 +64,10 @@ def test_a_section_whose_files_are_absent_is_absent(tmp_path, name):
         for file in example(tmp_path)
         if not file.endswith(name) and not (name.startswith("sharing/mu") and "single_turn" in file)
         and not (name.startswith("sharing/mo") and "mooncake" in file)
-        and not (name.startswith("tokens") and ("traces/" in file or "exports/" in file))
-        and not (name.startswith("bench") and "results/bench/" in file)
+        and not (name.startswith("tokens") and ("traces/" in file or "traces/exports/" in file))
+        and not (name.startswith("bench") and "results/plan/" in file)
         and not (name.startswith("tracing") and "tracing/" in file)
-        and not (name.startswith("oracle") and ("mini/" in file or "oracle/" in file))
+        and not (name.startswith("oracle") and ("replay/" in file or "oracle/" in file))
     ]  # fmt: skip
     folder = write_report(tmp_path, without)
     for rendering in ("index.html", "report.md"):
@@ -147,16 +147,16 @@ def test_a_changed_byte_upstream_of_the_inputs_is_refused_too(tmp_path):
 
 def test_a_result_without_a_document_is_refused(tmp_path):
     files = example(tmp_path)
-    (tmp_path / "results/model/model.prov.json").unlink()
-    with pytest.raises(LabError, match=r"results/model/summary\.json: uncovered"):
+    (tmp_path / "results/data/model/model.prov.json").unlink()
+    with pytest.raises(LabError, match=r"results/data/model/summary\.json: uncovered"):
         write_report(tmp_path, files)
 
 
 def test_a_missing_key_is_named_with_its_file(tmp_path):
     files = example(tmp_path)
     results = Results(tmp_path, files)
-    with pytest.raises(LabError, match=r"results/model/summary\.json: no key wings"):
-        results.json("model/summary.json").value("wings")
+    with pytest.raises(LabError, match=r"results/data/model/summary\.json: no key wings"):
+        results.json("data/model/summary.json").value("wings")
 
 
 def test_inputs_of_no_known_part_are_refused(tmp_path):
@@ -168,7 +168,7 @@ def test_inputs_of_no_known_part_are_refused(tmp_path):
 
 def test_one_id_for_two_numbers_is_a_mistake(tmp_path, monkeypatch):
     results = Results(tmp_path, example(tmp_path))
-    file = "results/model/summary.json"
+    file = "results/data/model/summary.json"
     one, two = (Number("x", value, "tokens", "deterministic", file, "k", "l") for value in (1, 2))
     section = Section("s", "S", (text("{one} {two}", one=one, two=two),))
     monkeypatch.setattr("vllm_lab.report.report.SECTIONS", (lambda results: section,))
@@ -179,7 +179,7 @@ def test_one_id_for_two_numbers_is_a_mistake(tmp_path, monkeypatch):
 def test_what_was_not_run_is_listed_with_its_reason(tmp_path, monkeypatch):
     results = Results(tmp_path, example(tmp_path))
     absent = Number(
-        "gpu", None, "s", "not_run", "results/model/summary.json", "k", "Time", reason="no GPU here"
+        "gpu", None, "s", "not_run", "results/data/model/summary.json", "k", "Time", reason="no GPU here"
     )
     section = Section("s", "S", (text("{absent}", absent=absent),))
     monkeypatch.setattr("vllm_lab.report.report.SECTIONS", (lambda results: section,))

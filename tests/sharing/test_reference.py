@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from tests.sharing.small_traces import make_trace
-from vllm_lab.errors import LabError
+from vllm_lab.common.errors import LabError
 from vllm_lab.sharing.openings import openings
 from vllm_lab.sharing.reference import COLUMNS, Reference, closest_definition, conversations_used
 from vllm_lab.traces.stream_table import StreamTable

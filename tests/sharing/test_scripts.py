@@ -2,18 +2,18 @@
 
 import json
 
-import mooncake_published
 import pytest
-import reference
-import sharing
+import sharing_analysis as sharing
 import sharing_figures
-import sweep
-import sweep_figures
-import sweep_table
+import sharing_published as mooncake_published
+import sharing_reference as reference
+import sharing_sweep as sweep
+import sharing_sweep_figures as sweep_figures
+import sharing_sweep_table as sweep_table
 
 from tests.sharing.small_traces import make_trace
-from vllm_lab.errors import LabError
-from vllm_lab.files import read_json
+from vllm_lab.common.errors import LabError
+from vllm_lab.common.files import read_json
 from vllm_lab.sharing.sweep_table import read_sweep
 
 TABLES = ("stats", "requests", "blocks", "reuse-gaps", "working-set")

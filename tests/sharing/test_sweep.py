@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.sharing.small_traces import block_traces, leading_run, make_trace, paths_of, token_traces
-from vllm_lab.errors import LabError
+from vllm_lab.common.errors import LabError
 from vllm_lab.sharing.analysis import Sharing
 from vllm_lab.sharing.library_policies import LEAST_BLOCKS, LIBRARY, replay
 from vllm_lab.sharing.paths import BlockPaths

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from vllm_lab.errors import LabError
+from vllm_lab.common.errors import LabError
 from vllm_lab.sharing.analysis import Sharing
 from vllm_lab.sharing.stream_order import StreamOrder
 from vllm_lab.traces.bailian import read_bailian

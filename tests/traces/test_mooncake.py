@@ -6,7 +6,7 @@ import lzma
 
 import pytest
 
-from vllm_lab.errors import LabError
+from vllm_lab.common.errors import LabError
 from vllm_lab.traces.mooncake import read_mooncake
 from vllm_lab.traces.trace import Trace
 

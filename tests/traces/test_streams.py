@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
-from vllm_lab.errors import LabError
+from vllm_lab.common.errors import LabError
 from vllm_lab.traces.streams import StreamMaker
 from vllm_lab.traces.template import TEMPLATE_DATE
 from vllm_lab.traces.tokenizer import show

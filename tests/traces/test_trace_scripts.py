@@ -40,15 +40,15 @@ def made(many_conversations, model_dir, tmp_path_factory) -> Path:
     data = ["--conversations", many_conversations, "--model-dir", model_dir]
     streams, config = folder / "streams.parquet", folder / "config.json"
     config.write_text('{"max_position_embeddings": 8192}')
-    succeed("tokens", *data, *template, "--output", streams, "--summary", folder / "tokens.json")
+    succeed("traces_tokens", *data, *template, "--output", streams, "--summary", folder / "tokens.json")
     for mode in ("single_turn", "multi_turn"):
         trace, summary = folder / f"{mode}_trace.parquet", folder / f"{mode}.json"
         succeed(
-            "trace", "--streams", streams, "--model-config", config, "--mode", mode, "--rate", 2,
+            "traces_make", "--streams", streams, "--model-config", config, "--mode", mode, "--rate", 2,
             "--count", 0, "--begins-with", "any", "--priorities", "0:0.8", "1:0.2",
             "--output", trace, "--summary", summary,
         )  # fmt: skip
-        succeed("trace_jsonl", "--trace", trace, *data, *template, "--output", trace.with_suffix(".jsonl"))
+        succeed("traces_jsonl", "--trace", trace, *data, *template, "--output", trace.with_suffix(".jsonl"))
     return folder
 
 
@@ -79,7 +79,7 @@ def test_json_lines_trace_reads_as_the_parquet_one(made) -> None:
 
 def test_summary_joins_the_parts_by_name(made) -> None:
     parts = [f"--part={mode}={made / mode}.json" for mode in ("single_turn", "multi_turn")]
-    succeed("trace_summary", *parts, "--output", made / "summary.json")
+    succeed("traces_summary", *parts, "--output", made / "summary.json")
     traces = json.loads((made / "summary.json").read_text())["traces"]
     requests = {name: part["requests"] for name, part in traces.items()}
     assert requests == {
@@ -92,7 +92,7 @@ def test_conversations_of_another_run_are_refused(made, model_dir, many_conversa
     other = tmp_path / "other.parquet"
     pq.write_table(pq.read_table(many_conversations).slice(0, 300), other)
     done = script(
-        "trace_jsonl", "--trace", made / "single_turn_trace.parquet", "--conversations", other,
+        "traces_jsonl", "--trace", made / "single_turn_trace.parquet", "--conversations", other,
         "--model-dir", model_dir, "--chat-template", "tokenizer", "--default-system-prompt", "keep",
         "--output", tmp_path / "x.jsonl",
     )  # fmt: skip
@@ -114,7 +114,7 @@ def test_conversations_of_another_run_are_refused(made, model_dir, many_conversa
 def test_bad_flag_is_one_line(tmp_path, flags, message) -> None:
     (tmp_path / "config.json").write_text('{"max_position_embeddings": 8192}')
     done = script(
-        "trace", "--streams", tmp_path / "none", "--model-config", tmp_path / "config.json",
+        "traces_make", "--streams", tmp_path / "none", "--model-config", tmp_path / "config.json",
         "--mode", "multi_turn", "--rate", 1, *flags,
         "--output", tmp_path / "o.parquet", "--summary", tmp_path / "s.json",
     )  # fmt: skip
@@ -130,6 +130,6 @@ def test_packaged_mooncake_trace_is_whole_and_imports(tmp_path) -> None:
     assert hashlib.sha256(lzma.decompress(packed.read_bytes())).hexdigest() in readme
     output, summary = tmp_path / "mooncake_conversation_trace.parquet", tmp_path / "part.json"
     succeed(
-        "import_trace", "--format", "mooncake", "--input", packed, "--output", output, "--summary", summary
+        "traces_import", "--format", "mooncake", "--input", packed, "--output", output, "--summary", summary
     )
     assert len(Trace.read(output)) == json.loads(summary.read_text())["requests"] == 12_031

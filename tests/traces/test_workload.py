@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from vllm_lab.errors import LabError
+from vllm_lab.common.errors import LabError
 from vllm_lab.traces.arrivals import Arrivals
 from vllm_lab.traces.requests import Requests
 from vllm_lab.traces.selection import Selection

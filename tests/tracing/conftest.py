@@ -5,10 +5,10 @@ import shutil
 from pathlib import Path
 
 import pytest
+from tests.engines.conftest import SHAPE
 
-from tests.engine.conftest import SHAPE
 from tests.traces.conftest import model_dir as tokenizer_dir
-from vllm_lab.engine.engine import Engine
+from vllm_lab.engines.engine import Engine
 from vllm_lab.provenance.schemas import check
 from vllm_lab.tracing.generation import Question, settings
 

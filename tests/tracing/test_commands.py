@@ -10,8 +10,8 @@ import tracing_calls
 import tracing_kernels
 
 from tests.tracing.conftest import LAYERS, PROMPT, QUESTION, QWEN3, SCHEMAS, checked, checkpoint
-from vllm_lab.engine.engine import Engine
-from vllm_lab.errors import LabError
+from vllm_lab.common.errors import LabError
+from vllm_lab.engines.engine import Engine
 from vllm_lab.provenance.schemas import check
 from vllm_lab.tracing import expected
 from vllm_lab.tracing.__main__ import main

@@ -3,8 +3,8 @@
 import pytest
 
 from tests.tracing.conftest import LAYERS, QUESTION, QWEN3
-from vllm_lab.engine.engine import Engine
-from vllm_lab.errors import LabError
+from vllm_lab.common.errors import LabError
+from vllm_lab.engines.engine import Engine
 from vllm_lab.tracing import expected, summary
 from vllm_lab.tracing.generation import Question, generate, generate_traced
 from vllm_lab.tracing.hooks import described, traced

@@ -4,7 +4,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from vllm_lab.errors import Unavailable
+from vllm_lab.common.errors import Unavailable
 from vllm_lab.tracing.profiler import Origin, Profile, Scope
 from vllm_lab.tracing.selection import ALL, Selection
 

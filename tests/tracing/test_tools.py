@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.tracing.conftest import LAYERS, QUESTION, checked
-from vllm_lab.errors import LabError
+from vllm_lab.common.errors import LabError
 from vllm_lab.tracing import documents, text
 from vllm_lab.tracing.selection import Selection
 

@@ -32,7 +32,7 @@ PARTS = (
 )
 PRESET = "workflow/presets/small.yaml"
 LARGE = 2**26  # bytes: only ShareGPT and the model's weights have more
-DOWNLOADED = ("results/README.md", "results/data/sharegpt", "results/model/", "results/benchmarks/")
+DOWNLOADED = ("results/README.md", "results/data/sharegpt", "results/data/model/", "results/timings/")
 
 
 @dataclass(frozen=True)

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from vllm_lab import config
-from vllm_lab.errors import LabError
+from vllm_lab.common import config
+from vllm_lab.common.errors import LabError
 
 ROOT = Path(__file__).parents[2]
 SCHEMA = ROOT / "workflow/schemas/config.schema.yaml"

@@ -25,7 +25,7 @@ APPTAINER = """\
 echo "$*" >>"${0%/*}/calls"
 exec bash -c "${!#}"
 """
-GPU = "results/bench/cuda/throughput.json"
+GPU = "results/plan/cuda/throughput.json"
 CPU = "results/sharing/multi_turn_stats.json"
 
 

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from vllm_lab import config_page
-from vllm_lab.errors import LabError
+from vllm_lab.common.errors import LabError
+from vllm_lab.pages import config_page
 
 ROOT = Path(__file__).parents[2]
 SCHEMA = ROOT / "workflow/schemas/config.schema.yaml"

@@ -16,7 +16,7 @@ from jsonschema import Draft202012Validator
 from tests.browser.chromium import installed, visit
 from tests.workflow.conftest import Project
 from tests.workflow.repeatable import repeatable
-from vllm_lab.files import sha256_file
+from vllm_lab.common.files import sha256_file
 from vllm_lab.provenance import documents
 from vllm_lab.provenance.verify import verify
 
@@ -94,13 +94,13 @@ def test_the_summary_s_numbers_stand_in_the_files_they_name(finished):
 def test_scarce_memory_ends_v1_makes_the_others_preempt_and_v3_and_v4_do_as_vllm_does(finished):
     for trace in ("single_turn", "multi_turn"):
         records = {
-            version: json.loads((finished.root / f"results/mini/{version}.{trace}.scarce.json").read_text())
+            version: json.loads((finished.root / f"results/replay/{version}.{trace}.scarce.json").read_text())
             for version in ("v1_naive", "v2_lru", "v3_priority", "v4_prefix")
         }
         assert records["v1_naive"]["crash"]
         assert all(records[version]["metrics"]["preemptions"] for version in records if version != "v1_naive")
     if find_spec("vllm"):
-        runs = json.loads((finished.root / "results/oracle/comparison.json").read_text())["runs"]
+        runs = json.loads((finished.root / "results/replay/comparison.json").read_text())["runs"]
         exact = [run for run in runs if run["version"] in ("v3_priority", "v4_prefix")]
         assert len(exact) == 8
         assert all(run["equal"] and run["equal_steps"] for run in exact)
@@ -210,15 +210,15 @@ def test_data_from_a_hub_and_a_model_from_a_folder_run_through_the_pipeline(fini
         threading.Thread(target=server.serve_forever, daemon=True).start()
         hub["endpoint"] = f"http://127.0.0.1:{server.server_port}"
         checkpoint = tmp_path / "checkpoint"
-        shutil.copytree(finished.root / "results/model", checkpoint)
+        shutil.copytree(finished.root / "results/data/model", checkpoint)
         settings = {
             "sharegpt": {"source": "hub", "hub": hub},
             "model": {"source": "path", "path": str(checkpoint)},
         }
-        project.snakemake("results/tokens/summary.json", settings=json.dumps(settings))
+        project.snakemake("results/traces/streams_summary.json", settings=json.dumps(settings))
         server.shutdown()
     assert (project.root / "results/data/sharegpt.json").read_bytes() == served.read_bytes()
-    assert json.loads((project.root / "results/model/summary.json").read_text())["source"] == "path"
+    assert json.loads((project.root / "results/data/model/summary.json").read_text())["source"] == "path"
     rejects = json.loads((project.root / "results/data/rejects.json").read_text())
     assert rejects["rules"]["truncated_record"]["count"] == 1
 

@@ -63,7 +63,7 @@ def test_without_gpus_none_is_asked_for(sources):
 
 @pytest.mark.parametrize(("gpus", "asked"), [(2, "2"), (64, "8")])
 def test_scaling_asks_for_its_largest_number_of_gpus_but_for_no_more_than_a_node_has(sources, gpus, asked):
-    target, settings = "results/bench/cuda/strong_scaling.json", f"cluster: {{gpus: {gpus}}}"
+    target, settings = "results/plan/cuda/strong_scaling.json", f"cluster: {{gpus: {gpus}}}"
     assert asked_for(sources, "slurm", settings=settings, target=target)["gpu"] == asked
 
 

@@ -9,8 +9,8 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from tests.provenance.crate.validator import failures
 
-from tests.crate.validator import failures
 from vllm_lab.provenance.verify import verify
 
 pytestmark = pytest.mark.pipeline
@@ -28,23 +28,23 @@ def python(project, *words: str) -> str:
 
 def test_the_run_s_archive_is_valid_verifies_and_unpacks_to_a_project_with_nothing_to_do(project, tmp_path):
     project.snakemake("archive")
-    archive = project.root / "results/project/archive.zip"
+    archive = project.root / "results/provenance/archive.zip"
     assert failures(archive) == []
     assert "every hash fits" in python(project, "vllm_lab.provenance", "verify", str(archive))
     assert verify(project.root) == []
     elsewhere = type(project)(tmp_path / "elsewhere")
     with zipfile.ZipFile(archive) as packed:
         packed.extractall(elsewhere.root / "results")
-    with zipfile.ZipFile(elsewhere.root / "results/project/source.zip") as source:
+    with zipfile.ZipFile(elsewhere.root / "results/provenance/source.zip") as source:
         source.extractall(elsewhere.root)
     assert elsewhere.planned() == set()
 
 
 def test_a_merged_bundle_changes_the_report_and_nothing_else(project, tmp_path):
     """The twin's results are this machine's own: packed, and merged as if they came from another."""
-    measured = sorted(path.relative_to(project.root) for path in project.root.glob("results/bench/*/*.json"))
+    measured = sorted(path.relative_to(project.root) for path in project.root.glob("results/plan/*/*.json"))
     files = [str(path) for path in measured if not path.name.endswith(".prov.json")]
-    files.append("results/serving/server_replay.json")
+    files.append("results/load/server_replay.json")
     bundle = str(tmp_path / "twin.zip")
     python(project, "vllm_lab.bundle", "pack", *files, "--output", bundle)
     python(project, "vllm_lab.bundle", "merge", bundle)

@@ -24,8 +24,8 @@ KILLS = int(os.environ.get("VLLM_LAB_KILLS", "4"))
 TARGETS = [
     "results/sharing/figures/comparison.png",
     "results/traces/multi_turn_trace.jsonl",
-    "results/sweeps/single_turn.csv",
-    "results/mini/v4_prefix.multi_turn.scarce.json",
+    "results/sharing/sweeps/single_turn.csv",
+    "results/replay/v4_prefix.multi_turn.scarce.json",
     "results/oracle/vllm_cached.multi_turn.scarce.json",
     "results/traces/summary.json",
 ]

@@ -22,18 +22,18 @@ def directives(body: str) -> list[str]:
 
 def test_there_are_rules():
     assert {
-        "sharegpt",
-        "conversations",
-        "model",
-        "tokens",
-        "trace",
-        "sharing",
-        "sweep",
-        "mini",
-        "oracle",
-        "compare",
-        "scheduling_figures",
-        "render",
+        "data_sharegpt",
+        "data_conversations",
+        "data_model",
+        "traces_tokens",
+        "traces_make",
+        "sharing_analysis",
+        "sharing_sweep",
+        "replay_mini",
+        "oracle_replay",
+        "replay_compare",
+        "replay_figures",
+        "report_render",
     } <= RULES.keys()
 
 
@@ -52,7 +52,7 @@ def test_rule_script_log_benchmark_and_document_share_one_name(name):
     body = RULES[name]
     assert re.search(rf'prov="results/\w+/{name}(\.?\{{\w+\}})*\.prov\.json"', body)
     assert re.search(rf'"results/logs/{name}(\.?\{{\w+\}})*\.log"', body)
-    assert re.search(rf'"results/benchmarks/{name}(\.?\{{\w+\}})*\.tsv"', body)
+    assert re.search(rf'"results/timings/{name}(\.?\{{\w+\}})*\.tsv"', body)
     assert f"scripts/{name}.py" in body
     assert (ROOT / f"scripts/{name}.py").is_file()
 

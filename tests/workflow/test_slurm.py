@@ -23,10 +23,10 @@ pytestmark = [
 # Rules on the cluster, and on the device `cuda` of the profile: without a GPU that one ends `not_run`.
 TARGETS = [
     "results/sharing/multi_turn_stats.json",
-    "results/mini/v4_prefix.multi_turn.scarce.json",
+    "results/replay/v4_prefix.multi_turn.scarce.json",
     "results/traces/summary.json",
 ]
-GPU_TARGET = "results/bench/cuda/throughput.json"
+GPU_TARGET = "results/plan/cuda/throughput.json"
 
 
 @dataclass(frozen=True)
@@ -131,7 +131,7 @@ def test_results_and_identities_are_those_of_the_local_run(story, finished):
     assert [path for path in there if there[path] != local[path]] == []
     identities = documents.collect(finished.root)
     for path, document in documents.collect(story.project.root).items():
-        assert path.startswith("results/bench/") or document.digest == identities[path].digest
+        assert path.startswith("results/plan/") or document.digest == identities[path].digest
 
 
 def test_the_documents_name_the_node_and_the_job(story):

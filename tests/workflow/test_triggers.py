@@ -14,10 +14,10 @@ pytestmark = pytest.mark.pipeline
 
 VLLM_LOCK = "envs/cuda.lock" if shutil.which("nvidia-smi") else "envs/cpu.lock"
 EVERY_RULE = {
-    "sharegpt", "conversations", "model", "tokens", "trace", "sharing", "sweep", "mini", "oracle", "compare",
-    "scheduling_figures", "experiment_run", "experiment_real", "experiment_verdict", "calibrate",
-    "server_replay", "server_figures", "render", "exports", "mini_imported",
-    "bench_code_quality", "bench_basics", "bench_prefix_cache", "bench_figures",
+    "data_sharegpt", "data_conversations", "data_model", "traces_tokens", "traces_make", "sharing_analysis", "sharing_sweep", "replay_mini", "oracle_replay", "replay_compare",
+    "replay_figures", "experiments_run", "experiments_real", "experiments_verdict", "cost_model_measure",
+    "load_replay", "load_figures", "report_render", "traces_exports", "replay_mini_imported",
+    "plan_code_quality", "plan_basics", "plan_prefix_cache", "plan_figures",
     "nsight_capture", "nsight_metrics", "nsight_figures",
     "tracing_calls", "tracing_kernels",
 }  # fmt: skip
@@ -49,9 +49,9 @@ def test_a_fresh_clone_beside_kept_results_reruns_nothing(finished, tmp_path, ke
 
 def test_without_snakemakes_memory_a_changed_source_is_still_seen(project):
     shutil.rmtree(project.root / ".snakemake")
-    append(project.root / "scripts/sweep_table.py")
-    assert "sweep_table" in project.planned()
-    assert "trace" not in project.planned()
+    append(project.root / "scripts/sharing_sweep_table.py")
+    assert "sharing_sweep_table" in project.planned()
+    assert "traces_make" not in project.planned()
 
 
 def append(path: Path) -> None:
@@ -61,21 +61,21 @@ def append(path: Path) -> None:
 @pytest.mark.parametrize(
     ("changed", "rules", "spared"),
     [
-        ("scripts/sweep.py", {"sweep"}, {"sharing", "trace", "tokens", "model"}),
-        ("scripts/tokens.py", {"tokens"}, {"conversations", "sharegpt", "model", "import_trace"}),
-        ("src/vllm_lab/sharing/tables.py", {"sharing"}, {"trace", "tokens", "model", "conversations"}),
-        ("src/vllm_lab/data/reader.py", {"conversations"}, {"model", "import_trace"}),
-        ("src/vllm_lab/report/html.py", {"render"}, {"sharing", "sweep", "sharing_figures", "tokens"}),
-        ("workflow/schemas/sweep.schema.yaml", {"sweep", "sweep_table"}, {"sharing", "trace"}),
+        ("scripts/sharing_sweep.py", {"sharing_sweep"}, {"sharing_analysis", "traces_make", "traces_tokens", "data_model"}),
+        ("scripts/traces_tokens.py", {"traces_tokens"}, {"data_conversations", "data_sharegpt", "data_model", "traces_import"}),
+        ("src/vllm_lab/sharing/tables.py", {"sharing_analysis"}, {"traces_make", "traces_tokens", "data_model", "data_conversations"}),
+        ("src/vllm_lab/data/reader.py", {"data_conversations"}, {"data_model", "traces_import"}),
+        ("src/vllm_lab/report/html.py", {"report_render"}, {"sharing_analysis", "sharing_sweep", "sharing_figures", "traces_tokens"}),
+        ("workflow/schemas/sweep.schema.yaml", {"sharing_sweep", "sharing_sweep_table"}, {"sharing_analysis", "traces_make"}),
         ("envs/core.lock", EVERY_RULE, set()),
-        ("src/mini_vllm/v2_lru/scheduler.py", {"mini", "bench_code_quality"}, {"oracle", "sweep", "trace"}),
-        ("src/vllm_lab/simulation/compared.py", {"compare"}, {"mini", "oracle"}),
+        ("src/mini_vllm/v2_lru/scheduler.py", {"replay_mini", "plan_code_quality"}, {"oracle_replay", "sharing_sweep", "traces_make"}),
+        ("src/vllm_lab/replay/compared.py", {"replay_compare"}, {"replay_mini", "oracle_replay"}),
         ("src/vllm_lab/nsight/figures.py", {"nsight_figures"}, {"nsight_capture", "nsight_metrics"}),
-        ("src/vllm_lab/tracing/kernels.yaml", {"tracing_kernels"}, {"bench_basics", "calibrate"}),
+        ("src/vllm_lab/tracing/kernels.yaml", {"tracing_kernels"}, {"plan_basics", "cost_model_measure"}),
         (
             VLLM_LOCK,
-            {"oracle", "calibrate", "experiment_run", "experiment_real", "server_replay", "bench_basics"},
-            {"sharegpt", "conversations", "model", "tokens", "trace", "sharing", "sweep", "mini"},
+            {"oracle_replay", "cost_model_measure", "experiments_run", "experiments_real", "load_replay", "plan_basics"},
+            {"data_sharegpt", "data_conversations", "data_model", "traces_tokens", "traces_make", "sharing_analysis", "sharing_sweep", "replay_mini"},
         ),
         ("envs/lock.sh", set(), EVERY_RULE),
     ],
@@ -90,15 +90,15 @@ def test_an_edited_script_module_schema_or_lock_reruns_what_depends_on_it(projec
 @pytest.mark.parametrize(
     ("setting", "rules", "spared"),
     [
-        ("traces: {rate: 3.0}", {"trace"}, {"tokens", "model", "conversations", "import_trace"}),
-        ("sharing: {working_set_windows: [30]}", {"sharing"}, {"trace", "sweep", "tokens"}),
-        ("sweep: {policies: [lru]}", {"sweep"}, {"sharing", "trace"}),
-        ("simulation: {num_blocks: {scarce: 300}}", {"mini", "oracle"}, {"mini_imported", "sweep"}),
-        ("simulation: {imported_num_blocks: {scarce: 300}}", {"mini_imported"}, {"mini", "oracle", "sweep"}),
-        ("exports: {formats: [vidur]}", {"exports"}, {"trace", "sharing", "mini"}),
-        ("bench: {code_quality: [src/mini_vllm]}", {"bench_code_quality"}, {"bench_basics", "mini"}),
-        ("tracing: {max_tokens: 4}", {"tracing_calls", "tracing_kernels"}, {"bench_basics", "calibrate"}),
-        ("sharegpt: {max_records: 90}", {"conversations"}, {"sharegpt", "model", "import_trace"}),
+        ("traces: {rate: 3.0}", {"traces_make"}, {"traces_tokens", "data_model", "data_conversations", "traces_import"}),
+        ("sharing: {working_set_windows: [30]}", {"sharing_analysis"}, {"traces_make", "sharing_sweep", "traces_tokens"}),
+        ("sweep: {policies: [lru]}", {"sharing_sweep"}, {"sharing_analysis", "traces_make"}),
+        ("simulation: {num_blocks: {scarce: 300}}", {"replay_mini", "oracle_replay"}, {"replay_mini_imported", "sharing_sweep"}),
+        ("simulation: {imported_num_blocks: {scarce: 300}}", {"replay_mini_imported"}, {"replay_mini", "oracle_replay", "sharing_sweep"}),
+        ("exports: {formats: [vidur]}", {"traces_exports"}, {"traces_make", "sharing_analysis", "replay_mini"}),
+        ("bench: {code_quality: [src/mini_vllm]}", {"plan_code_quality"}, {"plan_basics", "replay_mini"}),
+        ("tracing: {max_tokens: 4}", {"tracing_calls", "tracing_kernels"}, {"plan_basics", "cost_model_measure"}),
+        ("sharegpt: {max_records: 90}", {"data_conversations"}, {"data_sharegpt", "data_model", "traces_import"}),
     ],
 )  # fmt: skip
 def test_a_changed_setting_reruns_what_depends_on_it(project, setting, rules, spared):
@@ -109,14 +109,16 @@ def test_a_changed_setting_reruns_what_depends_on_it(project, setting, rules, sp
 
 def test_a_changed_command_reruns_its_rule(project):
     rules = project.root / "workflow/rules/sharing.smk"
-    rules.write_text(rules.read_text().replace("scripts/sweep.py --trace", "scripts/sweep.py  --trace"))
+    rules.write_text(
+        rules.read_text().replace("scripts/sharing_sweep.py --trace", "scripts/sharing_sweep.py  --trace")
+    )
     planned = project.planned()
-    assert "sweep" in planned
-    assert "sharing" not in planned
+    assert "sharing_sweep" in planned
+    assert "sharing_analysis" not in planned
 
 
 def test_an_edit_that_changes_no_output_ends_with_current_results(project):
-    append(project.root / "scripts/trace_summary.py")
+    append(project.root / "scripts/traces_summary.py")
     done = project.snakemake("report")
     assert re.search(r"trace_summary\s+1", done.stdout)
     assert project.planned() == set()

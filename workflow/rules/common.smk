@@ -9,10 +9,10 @@ from pathlib import Path
 ROOT = Path(workflow.basedir)
 sys.path.insert(0, str(ROOT / "src"))
 
-from vllm_lab import config as configuration
-from vllm_lab.errors import LabError
+from vllm_lab.common import config as configuration
+from vllm_lab.common.errors import LabError
 from vllm_lab.experiments.spec import Experiment
-from vllm_lab.exports.formats import FORMATS
+from vllm_lab.traces.exports.formats import FORMATS
 from vllm_lab.provenance.adopt import adopt
 from vllm_lab.provenance.sources import code_of
 
@@ -50,7 +50,8 @@ CLUSTER = config["cluster"]
 ALL_CORES = workflow.resource_settings.cores or CLUSTER["cores"]
 
 TOKENIZER = [
-    f"results/model/{name}" for name in ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja")
+    f"results/data/model/{name}"
+    for name in ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja")
 ]
 
 MODES = ["single_turn", "multi_turn"]
@@ -189,7 +190,7 @@ def export_files():
     """A file for each trace and each configured format that can tell it."""
     formats = [FORMATS[name] for name in config["exports"]["formats"]]
     return [
-        f"results/exports/{format.file(trace)}"
+        f"results/traces/exports/{format.file(trace)}"
         for trace in TRACES
         for format in formats
         if trace in MODES or format.imported
@@ -218,12 +219,12 @@ def sharing_tables(trace):
 # Who replays: mini-vLLM's versions, and vLLM's own scheduler with and without its prefix cache.
 VERSIONS = ["v1_naive", "v2_lru", "v3_priority", "v4_prefix"]
 CACHING = ["uncached", "cached"]
-MEMORY = list(config["simulation"]["num_blocks"])
+MEMORY = list(config["replay"]["num_blocks"])
 
 
-def limit_flags(limit=config["simulation"]["requests"], block_size=config["simulation"]["block_size"]):
+def limit_flags(limit=config["replay"]["requests"], block_size=config["replay"]["block_size"]):
     """How much of a trace is replayed (0: all), and under which limits and clock."""
-    simulation = config["simulation"]
+    simulation = config["replay"]
     names = ("max_num_seqs", "max_num_batched_tokens", "policy")
     clock = ",".join(str(simulation["clock"][part]) for part in ("base", "per_token", "per_request"))
     limits = {"block_size": block_size, **{name: simulation[name] for name in names}}

@@ -1,5 +1,5 @@
 # The benchmark plan: which job makes which tests, on generated prompts or (_sharegpt) on those of the trace.
-BENCH = config["bench"]
+BENCH = config["plan"]
 BENCH_PAIRS = ["torch_compile", "cuda_graphs", "scheduler"]
 BENCH_JOBS = {
     "basics": ["throughput", "latency", "memory"],
@@ -20,8 +20,8 @@ BENCH_SHAPE = BENCH[DEVICE]["dummy_weights_of"]
 def bench_model():
     """The configured model, or the config.json whose shape the plan's dummy weights have."""
     if BENCH_SHAPE:
-        return [existing(f"bench.{DEVICE}.dummy_weights_of", f"{BENCH_SHAPE}/config.json")]
-    return [rules.model.output.config, *rules.model.output.weights]
+        return [existing(f"plan.{DEVICE}.dummy_weights_of", f"{BENCH_SHAPE}/config.json")]
+    return [rules.data_model.output.config, *rules.data_model.output.weights]
 
 
 def bench_trace(wildcards):
@@ -35,7 +35,7 @@ def bench_flags(workload):
     model = (
         {"model_dir": BENCH_SHAPE, "model_name": Path(BENCH_SHAPE).name, "load_format": "dummy"}
         if BENCH_SHAPE
-        else {"model_dir": "results/model", "model_name": config["model"]["name"]}
+        else {"model_dir": "results/data/model", "model_name": config["model"]["name"]}
     )
     repeats = {name: BENCH[name] for name in ("seed", "repeats", "most_repeats", "tolerance_pct")}
     found = flags({**model, **repeats, **given["engine"], **given[workload]})
@@ -49,15 +49,15 @@ def bench_flags(workload):
 
 def python_files():
     """The code whose size and complexity are counted."""
-    found = [Path(existing("bench.code_quality", path)) for path in BENCH["code_quality"]]
+    found = [Path(existing("plan.code_quality", path)) for path in BENCH["code_quality"]]
     return sorted({str(file) for path in found for file in (path.rglob("*.py") if path.is_dir() else [path])})
 
 
 def bench_files():
     """The plan's results that the report tells of."""
     return [
-        "results/bench/code_quality.json",
-        *[f"results/bench/{DEVICE}/{test}.json" for test in BENCH_TESTS],
+        "results/plan/code_quality.json",
+        *[f"results/plan/{DEVICE}/{test}.json" for test in BENCH_TESTS],
     ]
 
 
@@ -66,6 +66,6 @@ def bench_documents():
     jobs = []
     for name in BENCH["tests"]:
         job, prompts = name.removesuffix(SHAREGPT), SHAREGPT if name.endswith(SHAREGPT) else ""
-        stem = f"bench_pair.{DEVICE}.{job}" if job in BENCH_PAIRS else f"bench_{job}.{DEVICE}"
-        jobs.append(f"results/bench/{stem}{prompts}.prov.json")
+        stem = f"plan_pair.{DEVICE}.{job}" if job in BENCH_PAIRS else f"plan_{job}.{DEVICE}"
+        jobs.append(f"results/plan/{stem}{prompts}.prov.json")
     return jobs

@@ -20,28 +20,28 @@ BUNDLES = sorted(str(path) for path in Path("results/bundles").rglob("*") if pat
 def report_inputs():
     """The results that the report tells of."""
     figures = [f"results/sharing/figures/{name}" for name in SHARING_FIGURES]
-    figures += [f"results/sweeps/figures/{name}" for name in SWEEP_FIGURES]
-    figures += [f"results/oracle/figures/{name}" for name in SCHEDULING_FIGURES]
-    figures += [f"results/calibration/figures/{name}" for name in CALIBRATION_FIGURES]
-    figures += [f"results/serving/figures/{name}" for name in SERVING_FIGURES]
-    figures += [f"results/bench/figures/{test}" for test in BENCH_TESTS]
+    figures += [f"results/sharing/sweeps/figures/{name}" for name in SWEEP_FIGURES]
+    figures += [f"results/replay/figures/{name}" for name in SCHEDULING_FIGURES]
+    figures += [f"results/cost_model/figures/{name}" for name in CALIBRATION_FIGURES]
+    figures += [f"results/load/figures/{name}" for name in SERVING_FIGURES]
+    figures += [f"results/plan/figures/{test}" for test in BENCH_TESTS]
     figures += [f"results/nsight/figures/{name}" for name in NSIGHT_FIGURES]
     return [
         "results/data/rejects.json",
-        "results/model/summary.json",
-        "results/tokens/summary.json",
+        "results/data/model/summary.json",
+        "results/traces/streams_summary.json",
         "results/traces/summary.json",
-        "results/exports/index.json",
+        "results/traces/exports/index.json",
         *([f"results/traces/{mode}_trace.jsonl" for mode in MODES] if config["traces"]["jsonl"] else []),
         *expand("results/sharing/{trace}_stats.json", trace=TRACES),
         "results/sharing/reference.json",
-        "results/sweeps/hit_rates.csv",
-        *(["results/sweeps/mooncake_published.json"] if "mooncake_conversation" in IMPORTED else []),
+        "results/sharing/sweeps/hit_rates.csv",
+        *(["results/sharing/sweeps/mooncake_published.json"] if "mooncake_conversation" in IMPORTED else []),
         *run_files("json"),
-        *expand("results/mini/v4_prefix.{trace}.{memory}.json", trace=IMPORTED, memory=MEMORY),
-        "results/oracle/comparison.json",
-        "results/calibration/calibration.json",
-        "results/serving/server_replay.json",
+        *expand("results/replay/v4_prefix.{trace}.{memory}.json", trace=IMPORTED, memory=MEMORY),
+        "results/replay/comparison.json",
+        "results/cost_model/calibration.json",
+        "results/load/server_replay.json",
         *bench_files(),
         *[f"results/nsight/{run}.json" for run in CAPTURED_RUNS],
         *[f"results/tracing/{DEVICE}/{tool}.json" for tool in ("simple", "detailed", "kernels")],
@@ -49,6 +49,6 @@ def report_inputs():
         *[f"results/experiments/{experiment}.verdict.json" for experiment in EXPERIMENTS],
         *[f"results/experiments/{run}.json" for run in RUNS],
         "results/report/PROGRESS.md",
-        "results/project/configuration.json",
+        "results/provenance/configuration.json",
         *(path for path in BUNDLES if not path.endswith(".prov.json")),
     ]

@@ -1,18 +1,18 @@
 # The raw conversations, the mended ones, and the model.
 
 
-rule sharegpt:
+rule data_sharegpt:
     input:
         given_files("sharegpt"),
-        code=code("sharegpt"),
+        code=code("data_sharegpt"),
         lock=LOCK,
     output:
         raw="results/data/sharegpt.json",
-        prov="results/data/sharegpt.prov.json",
+        prov="results/data/data_sharegpt.prov.json",
     log:
-        "results/logs/sharegpt.log",
+        "results/logs/data_sharegpt.log",
     benchmark:
-        "results/benchmarks/sharegpt.tsv"
+        "results/timings/data_sharegpt.tsv"
     localrule: True
     conda:
         ENVIRONMENT
@@ -21,24 +21,24 @@ rule sharegpt:
     message:
         "Fetching ShareGPT ({config[sharegpt][source]})"
     shell:
-        traced("sharegpt", "scripts/sharegpt.py {params.flags:q} --output {output.raw:q}")
+        traced("data_sharegpt", "scripts/data_sharegpt.py {params.flags:q} --output {output.raw:q}")
 
 
-rule conversations:
+rule data_conversations:
     input:
         raw="results/data/sharegpt.json",
-        code=code("conversations"),
+        code=code("data_conversations"),
         lock=LOCK,
         conversations_schema=schema("conversations"),
         rejects_schema=schema("rejects"),
     output:
         conversations="results/data/conversations.parquet",
         rejects="results/data/rejects.json",
-        prov="results/data/conversations.prov.json",
+        prov="results/data/data_conversations.prov.json",
     log:
-        "results/logs/conversations.log",
+        "results/logs/data_conversations.log",
     benchmark:
-        "results/benchmarks/conversations.tsv"
+        "results/timings/data_conversations.tsv"
     conda:
         ENVIRONMENT
     params:
@@ -47,30 +47,30 @@ rule conversations:
         "Reading and mending the conversations"
     shell:
         traced(
-            "conversations",
-            "scripts/conversations.py --input {input.raw:q} {params.flags:q}"
+            "data_conversations",
+            "scripts/data_conversations.py --input {input.raw:q} {params.flags:q}"
             " --output {output.conversations:q} --rejects {output.rejects:q}",
             checked=["conversations", "rejects"],
         )
 
 
-rule model:
+rule data_model:
     input:
         given_files("model"),
-        code=code("model"),
+        code=code("data_model"),
         lock=LOCK,
         summary_schema=schema("model_summary"),
     output:
         tokenizer=TOKENIZER,
-        config="results/model/config.json",
-        generation="results/model/generation_config.json",
-        weights=[f"results/model/{name}" for name in config["model"]["weights"]],
-        summary="results/model/summary.json",
-        prov="results/model/model.prov.json",
+        config="results/data/model/config.json",
+        generation="results/data/model/generation_config.json",
+        weights=[f"results/data/model/{name}" for name in config["model"]["weights"]],
+        summary="results/data/model/summary.json",
+        prov="results/data/model/data_model.prov.json",
     log:
-        "results/logs/model.log",
+        "results/logs/data_model.log",
     benchmark:
-        "results/benchmarks/model.tsv"
+        "results/timings/data_model.tsv"
     localrule: True
     conda:
         ENVIRONMENT
@@ -83,7 +83,7 @@ rule model:
         "Making the checkpoint of {config[model][name]}"
     shell:
         traced(
-            "model",
-            "scripts/model.py {params.flags:q} --outdir results/model --summary {output.summary:q}",
+            "data_model",
+            "scripts/data_model.py {params.flags:q} --outdir results/data/model --summary {output.summary:q}",
             checked=["summary"],
         )

@@ -2,10 +2,10 @@
 # experiments/NAME.yaml. Values of `run` are NAME.RUN.
 
 
-rule experiment_run:
+rule experiments_run:
     input:
         trace=experiment_trace,
-        code=code("experiment_run"),
+        code=code("experiments_run"),
         lock=[LOCK, VLLM_LOCK],
         steps_schema=schema("steps"),
         requests_schema=schema("replayed_requests"),
@@ -15,11 +15,11 @@ rule experiment_run:
         requests="results/experiments/{run}.requests.csv",
         record="results/experiments/{run}.json",
         events="results/experiments/{run}.events.txt",
-        prov="results/experiments/experiment_run.{run}.prov.json",
+        prov="results/experiments/experiments_run.{run}.prov.json",
     log:
-        "results/logs/experiment_run.{run}.log",
+        "results/logs/experiments_run.{run}.log",
     benchmark:
-        "results/benchmarks/experiment_run.{run}.tsv"
+        "results/timings/experiments_run.{run}.tsv"
     wildcard_constraints:
         run="|".join(SIMULATED_RUNS) or "(?!)",
     conda:
@@ -32,8 +32,8 @@ rule experiment_run:
         "Running {wildcards.run} in virtual time"
     shell:
         traced(
-            "experiment_run",
-            "scripts/experiment_run.py --trace {input.trace:q} {params.flags:q} --steps {output.steps:q}"
+            "experiments_run",
+            "scripts/experiments_run.py --trace {input.trace:q} {params.flags:q} --steps {output.steps:q}"
             " --requests {output.requests:q} --record {output.record:q} --events {output.events:q}",
             wildcards=["run"],
             checked=["steps", "requests", "record"],
@@ -41,13 +41,13 @@ rule experiment_run:
         )
 
 
-rule experiment_real:
+rule experiments_real:
     input:
         TOKENIZER,
         trace=experiment_trace,
-        model=rules.model.output.config,
-        weights=rules.model.output.weights,
-        code=code("experiment_real"),
+        model=rules.data_model.output.config,
+        weights=rules.data_model.output.weights,
+        code=code("experiments_real"),
         lock=[LOCK, VLLM_LOCK],
         steps_schema=schema("steps"),
         requests_schema=schema("replayed_requests"),
@@ -57,11 +57,11 @@ rule experiment_real:
         requests="results/experiments/{run}.requests.csv",
         record="results/experiments/{run}.json",
         events="results/experiments/{run}.events.txt",
-        prov="results/experiments/experiment_real.{run}.prov.json",
+        prov="results/experiments/experiments_real.{run}.prov.json",
     log:
-        "results/logs/experiment_real.{run}.log",
+        "results/logs/experiments_real.{run}.log",
     benchmark:
-        "results/benchmarks/experiment_real.{run}.tsv"
+        "results/timings/experiments_real.{run}.tsv"
     wildcard_constraints:
         run="|".join(REAL_RUNS) or "(?!)",
     conda:
@@ -79,8 +79,8 @@ rule experiment_real:
         "Running {wildcards.run} on real vLLM"
     shell:
         traced(
-            "experiment_real",
-            "scripts/experiment_real.py --model-dir results/model --device {params.device}"
+            "experiments_real",
+            "scripts/experiments_real.py --model-dir results/data/model --device {params.device}"
             " --repeats {params.repeats} --trace {input.trace:q} {params.flags:q}"
             " --steps {output.steps:q} --requests {output.requests:q} --record {output.record:q}"
             " --events {output.events:q}",
@@ -90,12 +90,12 @@ rule experiment_real:
         )
 
 
-rule experiment_verdict:
+rule experiments_verdict:
     input:
         experiment_files,
         experiment="experiments/{experiment}.yaml",
         pins="experiments/pins.txt",
-        code=code("experiment_verdict"),
+        code=code("experiments_verdict"),
         lock=LOCK,
         verdict_schema=schema("verdict"),
         experiment_schema=schema("experiment"),
@@ -105,11 +105,11 @@ rule experiment_verdict:
             caption="../report/verdict.rst",
             category="Experiments",
         ),
-        prov="results/experiments/experiment_verdict.{experiment}.prov.json",
+        prov="results/experiments/experiments_verdict.{experiment}.prov.json",
     log:
-        "results/logs/experiment_verdict.{experiment}.log",
+        "results/logs/experiments_verdict.{experiment}.log",
     benchmark:
-        "results/benchmarks/experiment_verdict.{experiment}.tsv"
+        "results/timings/experiments_verdict.{experiment}.tsv"
     wildcard_constraints:
         experiment="|".join(EXPERIMENTS) or "(?!)",
     localrule: True
@@ -121,8 +121,8 @@ rule experiment_verdict:
         "Judging the predictions of {wildcards.experiment}"
     shell:
         traced(
-            "experiment_verdict",
-            "scripts/experiment_verdict.py --experiment {input.experiment:q} --pins {input.pins:q}"
+            "experiments_verdict",
+            "scripts/experiments_verdict.py --experiment {input.experiment:q} --pins {input.pins:q}"
             " --runs results/experiments --captures results/nsight --output {output.verdict:q}",
             wildcards=["experiment"],
             checked=["verdict"],
@@ -130,20 +130,20 @@ rule experiment_verdict:
         )
 
 
-rule progress:
+rule experiments_progress:
     input:
         verdicts=expand("results/experiments/{experiment}.verdict.json", experiment=EXPERIMENTS),
-        code=code("progress"),
+        code=code("experiments_progress"),
         lock=LOCK,
     output:
         progress=report(
             "results/report/PROGRESS.md", caption="../report/progress.rst", category="Experiments"
         ),
-        prov="results/report/progress.prov.json",
+        prov="results/report/experiments_progress.prov.json",
     log:
-        "results/logs/progress.log",
+        "results/logs/experiments_progress.log",
     benchmark:
-        "results/benchmarks/progress.tsv"
+        "results/timings/experiments_progress.tsv"
     localrule: True
     conda:
         ENVIRONMENT
@@ -153,7 +153,7 @@ rule progress:
         "Writing PROGRESS.md"
     shell:
         traced(
-            "progress",
-            "scripts/progress.py --verdicts {input.verdicts:q} --output {output.progress:q}",
+            "experiments_progress",
+            "scripts/experiments_progress.py --verdicts {input.verdicts:q} --output {output.progress:q}",
             kind="{params.kind}",
         )

@@ -1,27 +1,27 @@
 # A trace over HTTP against vLLM's own server.
 
 
-rule server_replay:
+rule load_replay:
     input:
         TOKENIZER,
         trace="results/traces/multi_turn_trace.parquet",
-        model=rules.model.output.config,
-        weights=rules.model.output.weights,
-        cost_model="results/calibration/cost_model.json",
-        code=code("server_replay"),
-        plugin="src/vllm_lab/engine/forced_plugin.py",
+        model=rules.data_model.output.config,
+        weights=rules.data_model.output.weights,
+        cost_model="results/cost_model/cost_model.json",
+        code=code("load_replay"),
+        plugin="src/vllm_lab/engines/forced_plugin.py",
         lock=[LOCK, VLLM_LOCK],
         replay_schema=schema("server_replay"),
         requests_schema=schema("server_requests"),
     output:
-        replay="results/serving/server_replay.json",
-        requests="results/serving/requests.csv",
-        server_log="results/serving/server.log",
-        prov="results/serving/server_replay.prov.json",
+        replay="results/load/server_replay.json",
+        requests="results/load/requests.csv",
+        server_log="results/load/server.log",
+        prov="results/load/load_replay.prov.json",
     log:
-        "results/logs/server_replay.log",
+        "results/logs/load_replay.log",
     benchmark:
-        "results/benchmarks/server_replay.tsv"
+        "results/timings/load_replay.tsv"
     conda:
         VLLM_ENVIRONMENT
     container:
@@ -31,13 +31,13 @@ rule server_replay:
         **measured(),
     params:
         device=DEVICE,
-        flags=flags(config["serving"]),
+        flags=flags(config["load"]),
     message:
         "Replaying the multi-turn trace against vLLM's server ({params.device})"
     shell:
         traced(
-            "server_replay",
-            "scripts/server_replay.py --trace {input.trace:q} --model-dir results/model --device {params.device}"
+            "load_replay",
+            "scripts/load_replay.py --trace {input.trace:q} --model-dir results/data/model --device {params.device}"
             " --cost-model {input.cost_model:q} {params.flags:q} --output {output.replay:q}"
             " --requests-table {output.requests:q} --server-log {output.server_log:q}",
             checked=["replay", "requests"],
@@ -45,23 +45,23 @@ rule server_replay:
         )
 
 
-rule server_figures:
+rule load_figures:
     input:
-        replay="results/serving/server_replay.json",
-        code=code("server_figures"),
+        replay="results/load/server_replay.json",
+        code=code("load_figures"),
         lock=LOCK,
     output:
         report(
-            expand("results/serving/figures/{name}.png", name=SERVING_FIGURES),
-            caption="../report/server_figures.rst",
+            expand("results/load/figures/{name}.png", name=SERVING_FIGURES),
+            caption="../report/load_figures.rst",
             category="Server replay",
         ),
-        expand("results/serving/figures/{name}.svg", name=SERVING_FIGURES),
-        prov="results/serving/server_figures.prov.json",
+        expand("results/load/figures/{name}.svg", name=SERVING_FIGURES),
+        prov="results/load/load_figures.prov.json",
     log:
-        "results/logs/server_figures.log",
+        "results/logs/load_figures.log",
     benchmark:
-        "results/benchmarks/server_figures.tsv"
+        "results/timings/load_figures.tsv"
     localrule: True
     conda:
         ENVIRONMENT
@@ -69,7 +69,7 @@ rule server_figures:
         "Drawing latency over arrival rate"
     shell:
         traced(
-            "server_figures",
-            "scripts/server_figures.py --replay {input.replay:q} --outdir results/serving/figures",
+            "load_figures",
+            "scripts/load_figures.py --replay {input.replay:q} --outdir results/load/figures",
             kind="measured",
         )

@@ -4,8 +4,8 @@
 rule nsight_capture:
     input:
         trace=experiment_trace,
-        model=rules.model.output.config,
-        weights=rules.model.output.weights,
+        model=rules.data_model.output.config,
+        weights=rules.data_model.output.weights,
         code=code("nsight_capture"),
         lock=[LOCK, VLLM_LOCK],
         capture_schema=schema("nsight_capture"),
@@ -24,7 +24,7 @@ rule nsight_capture:
     log:
         "results/logs/nsight_capture.{run}.log",
     benchmark:
-        "results/benchmarks/nsight_capture.{run}.tsv"
+        "results/timings/nsight_capture.{run}.tsv"
     wildcard_constraints:
         run="|".join(CAPTURED_RUNS) or "(?!)",
     conda:
@@ -42,7 +42,7 @@ rule nsight_capture:
     shell:
         traced(
             "nsight_capture",
-            "scripts/nsight_capture.py --model-dir results/model --device {params.device} --trace {input.trace:q}"
+            "scripts/nsight_capture.py --model-dir results/data/model --device {params.device} --trace {input.trace:q}"
             " {params.flags:q} --report {output.report:q} --sqlite {output.sqlite:q} --capture {output.capture:q}"
             " --steps {output.steps:q} --requests {output.requests:q} --record {output.record:q}"
             " --events {output.events:q}",
@@ -65,7 +65,7 @@ rule nsight_metrics:
     log:
         "results/logs/nsight_metrics.{run}.log",
     benchmark:
-        "results/benchmarks/nsight_metrics.{run}.tsv"
+        "results/timings/nsight_metrics.{run}.tsv"
     wildcard_constraints:
         run="|".join(CAPTURED_RUNS) or "(?!)",
     conda:
@@ -99,7 +99,7 @@ rule nsight_figures:
     log:
         "results/logs/nsight_figures.log",
     benchmark:
-        "results/benchmarks/nsight_figures.tsv"
+        "results/timings/nsight_figures.tsv"
     conda:
         ENVIRONMENT
     message:

@@ -1,52 +1,52 @@
 # The benchmark plan: real vLLM, test by test; and the code's own size.
 
 
-rule bench_code_quality:
+rule plan_code_quality:
     input:
         measured=python_files(),
-        code=code("bench_code_quality"),
+        code=code("plan_code_quality"),
         lock=LOCK,
         result_schema=schema("result"),
     output:
-        result="results/bench/code_quality.json",
-        prov="results/bench/bench_code_quality.prov.json",
+        result="results/plan/code_quality.json",
+        prov="results/plan/plan_code_quality.prov.json",
     log:
-        "results/logs/bench_code_quality.log",
+        "results/logs/plan_code_quality.log",
     benchmark:
-        "results/benchmarks/bench_code_quality.tsv"
+        "results/timings/plan_code_quality.tsv"
     localrule: True
     conda:
         ENVIRONMENT
     params:
-        paths=config["bench"]["code_quality"],
+        paths=config["plan"]["code_quality"],
     message:
         "Counting the code's lines, functions and branches"
     shell:
         traced(
-            "bench_code_quality",
-            "scripts/bench_code_quality.py --paths {params.paths:q} --output {output.result:q}",
+            "plan_code_quality",
+            "scripts/plan_code_quality.py --paths {params.paths:q} --output {output.result:q}",
             checked=["result"],
         )
 
 
-rule bench_basics:
+rule plan_basics:
     input:
         model=bench_model(),
         trace=bench_trace,
-        code=code("bench_basics"),
+        code=code("plan_basics"),
         lock=[LOCK, VLLM_LOCK],
         throughput_schema=schema("result"),
         latency_schema=schema("result"),
         memory_schema=schema("result"),
     output:
-        throughput="results/bench/{device}/throughput{prompts}.json",
-        latency="results/bench/{device}/latency{prompts}.json",
-        memory="results/bench/{device}/memory{prompts}.json",
-        prov="results/bench/bench_basics.{device}{prompts}.prov.json",
+        throughput="results/plan/{device}/throughput{prompts}.json",
+        latency="results/plan/{device}/latency{prompts}.json",
+        memory="results/plan/{device}/memory{prompts}.json",
+        prov="results/plan/plan_basics.{device}{prompts}.prov.json",
     log:
-        "results/logs/bench_basics.{device}{prompts}.log",
+        "results/logs/plan_basics.{device}{prompts}.log",
     benchmark:
-        "results/benchmarks/bench_basics.{device}{prompts}.tsv"
+        "results/timings/plan_basics.{device}{prompts}.tsv"
     wildcard_constraints:
         device=DEVICE,
         prompts=PROMPTS,
@@ -63,8 +63,8 @@ rule bench_basics:
         "Measuring throughput, latency and memory of vLLM ({wildcards.device}{wildcards.prompts})"
     shell:
         traced(
-            "bench_basics",
-            "scripts/bench_basics.py --device {wildcards.device} {params.flags:q}"
+            "plan_basics",
+            "scripts/plan_basics.py --device {wildcards.device} {params.flags:q}"
             " --throughput {output.throughput:q} --latency {output.latency:q} --memory {output.memory:q}",
             kind="measured",
             wildcards=["device", "prompts"],
@@ -72,20 +72,20 @@ rule bench_basics:
         )
 
 
-rule bench_prefix_cache:
+rule plan_prefix_cache:
     input:
         model=bench_model(),
         trace=bench_trace,
-        code=code("bench_prefix_cache"),
+        code=code("plan_prefix_cache"),
         lock=[LOCK, VLLM_LOCK],
         result_schema=schema("result"),
     output:
-        result="results/bench/{device}/prefix_cache{prompts}.json",
-        prov="results/bench/bench_prefix_cache.{device}{prompts}.prov.json",
+        result="results/plan/{device}/prefix_cache{prompts}.json",
+        prov="results/plan/plan_prefix_cache.{device}{prompts}.prov.json",
     log:
-        "results/logs/bench_prefix_cache.{device}{prompts}.log",
+        "results/logs/plan_prefix_cache.{device}{prompts}.log",
     benchmark:
-        "results/benchmarks/bench_prefix_cache.{device}{prompts}.tsv"
+        "results/timings/plan_prefix_cache.{device}{prompts}.tsv"
     wildcard_constraints:
         device=DEVICE,
         prompts=PROMPTS,
@@ -102,8 +102,8 @@ rule bench_prefix_cache:
         "Measuring vLLM with the prefix cache off and on ({wildcards.device}{wildcards.prompts})"
     shell:
         traced(
-            "bench_prefix_cache",
-            "scripts/bench_prefix_cache.py --device {wildcards.device} {params.flags:q}"
+            "plan_prefix_cache",
+            "scripts/plan_prefix_cache.py --device {wildcards.device} {params.flags:q}"
             " --output {output.result:q}",
             kind="measured",
             wildcards=["device", "prompts"],
@@ -111,20 +111,20 @@ rule bench_prefix_cache:
         )
 
 
-rule bench_pair:
+rule plan_pair:
     input:
         model=bench_model(),
         trace=bench_trace,
-        code=code("bench_pair"),
+        code=code("plan_pair"),
         lock=[LOCK, VLLM_LOCK],
         result_schema=schema("result"),
     output:
-        result="results/bench/{device}/{test}{prompts}.json",
-        prov="results/bench/bench_pair.{device}.{test}{prompts}.prov.json",
+        result="results/plan/{device}/{test}{prompts}.json",
+        prov="results/plan/plan_pair.{device}.{test}{prompts}.prov.json",
     log:
-        "results/logs/bench_pair.{device}.{test}{prompts}.log",
+        "results/logs/plan_pair.{device}.{test}{prompts}.log",
     benchmark:
-        "results/benchmarks/bench_pair.{device}.{test}{prompts}.tsv"
+        "results/timings/plan_pair.{device}.{test}{prompts}.tsv"
     wildcard_constraints:
         device=DEVICE,
         test="|".join(BENCH_PAIRS),
@@ -142,8 +142,8 @@ rule bench_pair:
         "Measuring vLLM with and without: {wildcards.test} ({wildcards.device}{wildcards.prompts})"
     shell:
         traced(
-            "bench_pair",
-            "scripts/bench_pair.py --device {wildcards.device} {params.flags:q} --test {wildcards.test}"
+            "plan_pair",
+            "scripts/plan_pair.py --device {wildcards.device} {params.flags:q} --test {wildcards.test}"
             " --output {output.result:q}",
             kind="measured",
             wildcards=["device", "test", "prompts"],
@@ -151,24 +151,24 @@ rule bench_pair:
         )
 
 
-rule bench_scaling:
+rule plan_scaling:
     input:
         model=bench_model(),
         trace=bench_trace,
-        code=code("bench_scaling"),
+        code=code("plan_scaling"),
         lock=[LOCK, VLLM_LOCK],
         single_schema=schema("result"),
         strong_schema=schema("result"),
         weak_schema=schema("result"),
     output:
-        single="results/bench/{device}/single_device{prompts}.json",
-        strong="results/bench/{device}/strong_scaling{prompts}.json",
-        weak="results/bench/{device}/weak_scaling{prompts}.json",
-        prov="results/bench/bench_scaling.{device}{prompts}.prov.json",
+        single="results/plan/{device}/single_device{prompts}.json",
+        strong="results/plan/{device}/strong_scaling{prompts}.json",
+        weak="results/plan/{device}/weak_scaling{prompts}.json",
+        prov="results/plan/plan_scaling.{device}{prompts}.prov.json",
     log:
-        "results/logs/bench_scaling.{device}{prompts}.log",
+        "results/logs/plan_scaling.{device}{prompts}.log",
     benchmark:
-        "results/benchmarks/bench_scaling.{device}{prompts}.tsv"
+        "results/timings/plan_scaling.{device}{prompts}.tsv"
     wildcard_constraints:
         device=DEVICE,
         prompts=PROMPTS,
@@ -185,8 +185,8 @@ rule bench_scaling:
         "Measuring vLLM on one and on more devices ({wildcards.device}{wildcards.prompts})"
     shell:
         traced(
-            "bench_scaling",
-            "scripts/bench_scaling.py --device {wildcards.device} {params.flags:q}"
+            "plan_scaling",
+            "scripts/plan_scaling.py --device {wildcards.device} {params.flags:q}"
             " --single {output.single:q} --strong {output.strong:q} --weak {output.weak:q}",
             kind="measured",
             wildcards=["device", "prompts"],
@@ -194,23 +194,23 @@ rule bench_scaling:
         )
 
 
-rule bench_figures:
+rule plan_figures:
     input:
-        results=[f"results/bench/{DEVICE}/{test}.json" for test in BENCH_TESTS],
-        code=code("bench_figures"),
+        results=[f"results/plan/{DEVICE}/{test}.json" for test in BENCH_TESTS],
+        code=code("plan_figures"),
         lock=LOCK,
     output:
         report(
-            expand("results/bench/figures/{test}.png", test=BENCH_TESTS),
-            caption="../report/bench_figures.rst",
+            expand("results/plan/figures/{test}.png", test=BENCH_TESTS),
+            caption="../report/plan_figures.rst",
             category="Benchmarks",
         ),
-        expand("results/bench/figures/{test}.svg", test=BENCH_TESTS),
-        prov="results/bench/bench_figures.prov.json",
+        expand("results/plan/figures/{test}.svg", test=BENCH_TESTS),
+        prov="results/plan/plan_figures.prov.json",
     log:
-        "results/logs/bench_figures.log",
+        "results/logs/plan_figures.log",
     benchmark:
-        "results/benchmarks/bench_figures.tsv"
+        "results/timings/plan_figures.tsv"
     localrule: True
     conda:
         ENVIRONMENT
@@ -218,7 +218,7 @@ rule bench_figures:
         "Drawing the runs of the benchmarks"
     shell:
         traced(
-            "bench_figures",
-            "scripts/bench_figures.py --results {input.results:q} --outdir results/bench/figures",
+            "plan_figures",
+            "scripts/plan_figures.py --results {input.results:q} --outdir results/plan/figures",
             kind="measured",
         )

@@ -1,18 +1,18 @@
 # The research object: what was made, from what, by whom, in one description and in one file.
 
 
-rule configuration:
+rule provenance_configuration:
     input:
-        code=code("configuration"),
+        code=code("provenance_configuration"),
         lock=LOCK,
         configuration_schema=schema("config"),
     output:
-        configuration="results/project/configuration.json",
-        prov="results/project/configuration.prov.json",
+        configuration="results/provenance/configuration.json",
+        prov="results/provenance/provenance_configuration.prov.json",
     log:
-        "results/logs/configuration.log",
+        "results/logs/provenance_configuration.log",
     benchmark:
-        "results/benchmarks/configuration.tsv"
+        "results/timings/provenance_configuration.tsv"
     localrule: True
     conda:
         ENVIRONMENT
@@ -22,34 +22,34 @@ rule configuration:
         "Writing down the configuration"
     shell:
         traced(
-            "configuration",
-            "scripts/configuration.py --settings {params.settings:q} --output {output.configuration:q}",
+            "provenance_configuration",
+            "scripts/provenance_configuration.py --settings {params.settings:q} --output {output.configuration:q}",
             checked=["configuration"],
         )
 
 
-rule crate:
+rule provenance_crate:
     input:
         report=[
-            rules.render.output.html,
-            rules.render.output.markdown,
-            rules.render.output.summary,
+            rules.report_render.output.html,
+            rules.report_render.output.markdown,
+            rules.report_render.output.summary,
         ],
-        documents=[*rules.render.input.documents, rules.render.output.prov],
-        configuration=rules.configuration.output.configuration,
+        documents=[*rules.report_render.input.documents, rules.report_render.output.prov],
+        configuration=rules.provenance_configuration.output.configuration,
         project=project_files(),
-        code=code("crate"),
+        code=code("provenance_crate"),
         lock=LOCK,
         crate_schema=schema("crate"),
     output:
         crate="results/ro-crate-metadata.json",
-        workflow="results/project/Snakefile",
-        source="results/project/source.zip",
-        prov="results/project/crate.prov.json",
+        workflow="results/provenance/Snakefile",
+        source="results/provenance/source.zip",
+        prov="results/provenance/provenance_crate.prov.json",
     log:
-        "results/logs/crate.log",
+        "results/logs/provenance_crate.log",
     benchmark:
-        "results/benchmarks/crate.tsv"
+        "results/timings/provenance_crate.tsv"
     localrule: True
     conda:
         ENVIRONMENT
@@ -57,8 +57,8 @@ rule crate:
         "Describing the run as a research object"
     shell:
         traced(
-            "crate",
-            "scripts/crate.py --report {input.report:q} --settings {input.configuration:q}"
+            "provenance_crate",
+            "scripts/provenance_crate.py --report {input.report:q} --settings {input.configuration:q}"
             " --citation CITATION.cff --snakefile Snakefile --project {input.project:q}"
             " --workflow {output.workflow:q} --source {output.source:q} --crate {output.crate:q}",
             checked=["crate"],
@@ -66,20 +66,20 @@ rule crate:
         )
 
 
-rule archive:
+rule provenance_archive:
     input:
-        crate=rules.crate.output.crate,
-        workflow=rules.crate.output.workflow,
-        source=rules.crate.output.source,
-        code=code("archive"),
+        crate=rules.provenance_crate.output.crate,
+        workflow=rules.provenance_crate.output.workflow,
+        source=rules.provenance_crate.output.source,
+        code=code("provenance_archive"),
         lock=LOCK,
     output:
-        archive="results/project/archive.zip",
-        prov="results/project/archive.prov.json",
+        archive="results/provenance/archive.zip",
+        prov="results/provenance/provenance_archive.prov.json",
     log:
-        "results/logs/archive.log",
+        "results/logs/provenance_archive.log",
     benchmark:
-        "results/benchmarks/archive.tsv"
+        "results/timings/provenance_archive.tsv"
     localrule: True
     conda:
         ENVIRONMENT
@@ -87,7 +87,7 @@ rule archive:
         "Packing everything into one file"
     shell:
         traced(
-            "archive",
-            "scripts/archive.py --output {output.archive:q}",
+            "provenance_archive",
+            "scripts/provenance_archive.py --output {output.archive:q}",
             kind="measured",
         )

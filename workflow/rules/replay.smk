@@ -1,23 +1,23 @@
 # The traces replayed through the four versions of mini-vLLM, with ample and with scarce memory.
 
 
-rule mini:
+rule replay_mini:
     input:
         trace="results/traces/{trace}_trace.parquet",
-        code=code("mini"),
+        code=code("replay_mini"),
         lock=LOCK,
         steps_schema=schema("steps"),
         requests_schema=schema("replayed_requests"),
         record_schema=schema("replay"),
     output:
-        steps="results/mini/{version}.{trace}.{memory}.steps.jsonl",
-        requests="results/mini/{version}.{trace}.{memory}.requests.csv",
-        record="results/mini/{version}.{trace}.{memory}.json",
-        prov="results/mini/mini.{version}.{trace}.{memory}.prov.json",
+        steps="results/replay/{version}.{trace}.{memory}.steps.jsonl",
+        requests="results/replay/{version}.{trace}.{memory}.requests.csv",
+        record="results/replay/{version}.{trace}.{memory}.json",
+        prov="results/replay/replay_mini.{version}.{trace}.{memory}.prov.json",
     log:
-        "results/logs/mini.{version}.{trace}.{memory}.log",
+        "results/logs/replay_mini.{version}.{trace}.{memory}.log",
     benchmark:
-        "results/benchmarks/mini.{version}.{trace}.{memory}.tsv"
+        "results/timings/replay_mini.{version}.{trace}.{memory}.tsv"
     wildcard_constraints:
         version="|".join(VERSIONS),
         trace="|".join(MODES),
@@ -26,13 +26,13 @@ rule mini:
         ENVIRONMENT
     params:
         limits=limit_flags(),
-        num_blocks=lookup(within=config, dpath="simulation/num_blocks/{memory}"),
+        num_blocks=lookup(within=config, dpath="replay/num_blocks/{memory}"),
     message:
         "Replaying the {wildcards.trace} trace through {wildcards.version}, memory {wildcards.memory}"
     shell:
         traced(
-            "mini",
-            "scripts/mini.py --version {wildcards.version} --trace {input.trace:q} --num-blocks {params.num_blocks}"
+            "replay_mini",
+            "scripts/replay_mini.py --version {wildcards.version} --trace {input.trace:q} --num-blocks {params.num_blocks}"
             " {params.limits:q} --steps {output.steps:q} --requests {output.requests:q} --record {output.record:q}",
             wildcards=["version", "trace", "memory"],
             checked=["steps", "requests", "record"],
@@ -40,21 +40,21 @@ rule mini:
         )
 
 
-rule mini_imported:
+rule replay_mini_imported:
     input:
         trace="results/traces/{imported}_trace.parquet",
-        code=code("mini_imported"),
+        code=code("replay_mini_imported"),
         lock=LOCK,
         requests_schema=schema("replayed_requests"),
         record_schema=schema("replay"),
     output:
-        requests="results/mini/{version}.{imported}.{memory}.requests.csv",
-        record="results/mini/{version}.{imported}.{memory}.json",
-        prov="results/mini/mini_imported.{version}.{imported}.{memory}.prov.json",
+        requests="results/replay/{version}.{imported}.{memory}.requests.csv",
+        record="results/replay/{version}.{imported}.{memory}.json",
+        prov="results/replay/replay_mini_imported.{version}.{imported}.{memory}.prov.json",
     log:
-        "results/logs/mini_imported.{version}.{imported}.{memory}.log",
+        "results/logs/replay_mini_imported.{version}.{imported}.{memory}.log",
     benchmark:
-        "results/benchmarks/mini_imported.{version}.{imported}.{memory}.tsv"
+        "results/timings/replay_mini_imported.{version}.{imported}.{memory}.tsv"
     wildcard_constraints:
         version="|".join(VERSIONS),
         imported="|".join(IMPORTED) or "(?!)",
@@ -63,13 +63,13 @@ rule mini_imported:
         ENVIRONMENT
     params:
         limits=imported_limit_flags,
-        num_blocks=lookup(within=config, dpath="simulation/imported_num_blocks/{memory}"),
+        num_blocks=lookup(within=config, dpath="replay/imported_num_blocks/{memory}"),
     message:
         "Replaying the trace {wildcards.imported} through {wildcards.version}, memory {wildcards.memory}"
     shell:
         traced(
-            "mini_imported",
-            "scripts/mini_imported.py --version {wildcards.version} --trace {input.trace:q}"
+            "replay_mini_imported",
+            "scripts/replay_mini_imported.py --version {wildcards.version} --trace {input.trace:q}"
             " --num-blocks {params.num_blocks} {params.limits:q} --requests {output.requests:q}"
             " --record {output.record:q}",
             wildcards=["version", "imported", "memory"],

@@ -1,11 +1,11 @@
 # How much of the prompts is shared, and what a prefix cache of limited size makes of it.
 
 
-rule sharing:
+rule sharing_analysis:
     input:
         trace="results/traces/{trace}_trace.parquet",
-        model="results/model/summary.json",
-        code=code("sharing"),
+        model="results/data/model/summary.json",
+        code=code("sharing_analysis"),
         lock=LOCK,
         stats_schema=schema("stats"),
         requests_schema=schema("request_metrics"),
@@ -20,11 +20,11 @@ rule sharing:
         blocks="results/sharing/{trace}_block_metrics.csv",
         gaps="results/sharing/{trace}_reuse_gaps.csv",
         working_set="results/sharing/{trace}_working_set.csv",
-        prov="results/sharing/sharing.{trace}.prov.json",
+        prov="results/sharing/sharing_analysis.{trace}.prov.json",
     log:
-        "results/logs/sharing.{trace}.log",
+        "results/logs/sharing_analysis.{trace}.log",
     benchmark:
-        "results/benchmarks/sharing.{trace}.tsv"
+        "results/timings/sharing_analysis.{trace}.tsv"
     wildcard_constraints:
         trace="|".join(TRACES),
     conda:
@@ -37,8 +37,8 @@ rule sharing:
         "Measuring prefix sharing in the {wildcards.trace} trace"
     shell:
         traced(
-            "sharing",
-            "scripts/sharing.py --trace {input.trace:q} --block-size {params.block_size}"
+            "sharing_analysis",
+            "scripts/sharing_analysis.py --trace {input.trace:q} --block-size {params.block_size}"
             " --block-sizes {params.block_sizes} --windows {params.windows} --model-summary {input.model:q}"
             " --stats {output.stats:q} --requests {output.requests:q} --blocks {output.blocks:q}"
             " --reuse-gaps {output.gaps:q} --working-set {output.working_set:q}",
@@ -63,7 +63,7 @@ rule sharing_figures:
     log:
         "results/logs/sharing_figures.log",
     benchmark:
-        "results/benchmarks/sharing_figures.tsv"
+        "results/timings/sharing_figures.tsv"
     localrule: True
     conda:
         ENVIRONMENT
@@ -78,22 +78,22 @@ rule sharing_figures:
         )
 
 
-rule reference:
+rule sharing_reference:
     input:
-        streams="results/tokens/streams.parquet",
-        tokens="results/tokens/summary.json",
-        code=code("reference"),
+        streams="results/traces/streams.parquet",
+        tokens="results/traces/streams_summary.json",
+        code=code("sharing_reference"),
         lock=LOCK,
         reference_schema=schema("reference"),
         table_schema=schema("reference_table"),
     output:
         reference="results/sharing/reference.json",
         table="results/sharing/reference.csv",
-        prov="results/sharing/reference.prov.json",
+        prov="results/sharing/sharing_reference.prov.json",
     log:
-        "results/logs/reference.log",
+        "results/logs/sharing_reference.log",
     benchmark:
-        "results/benchmarks/reference.tsv"
+        "results/timings/sharing_reference.tsv"
     conda:
         ENVIRONMENT
     params:
@@ -103,27 +103,27 @@ rule reference:
         "Setting the published run beside ours"
     shell:
         traced(
-            "reference",
-            "scripts/reference.py --streams {input.streams:q} --tokens-summary {input.tokens:q}"
+            "sharing_reference",
+            "scripts/sharing_reference.py --streams {input.streams:q} --tokens-summary {input.tokens:q}"
             " --samples {params.samples} --seed {params.seed} --output {output.reference:q} --csv {output.table:q}",
             checked=["reference", "table"],
         )
 
 
-rule sweep:
+rule sharing_sweep:
     input:
         trace="results/traces/{trace}_trace.parquet",
-        model="results/model/summary.json",
-        code=code("sweep"),
+        model="results/data/model/summary.json",
+        code=code("sharing_sweep"),
         lock=LOCK,
         table_schema=schema("sweep"),
     output:
-        table="results/sweeps/{trace}.csv",
-        prov="results/sweeps/sweep.{trace}.prov.json",
+        table="results/sharing/sweeps/{trace}.csv",
+        prov="results/sharing/sweeps/sharing_sweep.{trace}.prov.json",
     log:
-        "results/logs/sweep.{trace}.log",
+        "results/logs/sharing_sweep.{trace}.log",
     benchmark:
-        "results/benchmarks/sweep.{trace}.tsv"
+        "results/timings/sharing_sweep.{trace}.tsv"
     wildcard_constraints:
         trace="|".join(TRACES),
     conda:
@@ -134,8 +134,8 @@ rule sweep:
         "Sweeping cache sizes and eviction policies over the {wildcards.trace} trace"
     shell:
         traced(
-            "sweep",
-            "scripts/sweep.py --trace {input.trace:q} {params.flags:q} --model-summary {input.model:q}"
+            "sharing_sweep",
+            "scripts/sharing_sweep.py --trace {input.trace:q} {params.flags:q} --model-summary {input.model:q}"
             " --output {output.table:q}",
             wildcards=["trace"],
             checked=["table"],
@@ -143,19 +143,21 @@ rule sweep:
         )
 
 
-rule sweep_table:
+rule sharing_sweep_table:
     input:
-        parts=expand("results/sweeps/{trace}.csv", trace=TRACES),
-        code=code("sweep_table"),
+        parts=expand("results/sharing/sweeps/{trace}.csv", trace=TRACES),
+        code=code("sharing_sweep_table"),
         lock=LOCK,
         table_schema=schema("sweep"),
     output:
-        table=report("results/sweeps/hit_rates.csv", caption="../report/sweep.rst", category="Cache sweeps"),
-        prov="results/sweeps/sweep_table.prov.json",
+        table=report(
+            "results/sharing/sweeps/hit_rates.csv", caption="../report/sweep.rst", category="Cache sweeps"
+        ),
+        prov="results/sharing/sweeps/sharing_sweep_table.prov.json",
     log:
-        "results/logs/sweep_table.log",
+        "results/logs/sharing_sweep_table.log",
     benchmark:
-        "results/benchmarks/sweep_table.tsv"
+        "results/timings/sharing_sweep_table.tsv"
     localrule: True
     conda:
         ENVIRONMENT
@@ -163,30 +165,30 @@ rule sweep_table:
         "Joining the sweeps"
     shell:
         traced(
-            "sweep_table",
-            "scripts/sweep_table.py --sweep {input.parts:q} --output {output.table:q}",
+            "sharing_sweep_table",
+            "scripts/sharing_sweep_table.py --sweep {input.parts:q} --output {output.table:q}",
             checked=["table"],
             kind="simulated",
         )
 
 
-rule sweep_figures:
+rule sharing_sweep_figures:
     input:
-        table="results/sweeps/hit_rates.csv",
-        code=code("sweep_figures"),
+        table="results/sharing/sweeps/hit_rates.csv",
+        code=code("sharing_sweep_figures"),
         lock=LOCK,
     output:
         report(
-            expand("results/sweeps/figures/{name}.png", name=SWEEP_FIGURES),
+            expand("results/sharing/sweeps/figures/{name}.png", name=SWEEP_FIGURES),
             caption="../report/sweep_figures.rst",
             category="Cache sweeps",
         ),
-        expand("results/sweeps/figures/{name}.svg", name=SWEEP_FIGURES),
-        prov="results/sweeps/sweep_figures.prov.json",
+        expand("results/sharing/sweeps/figures/{name}.svg", name=SWEEP_FIGURES),
+        prov="results/sharing/sweeps/sharing_sweep_figures.prov.json",
     log:
-        "results/logs/sweep_figures.log",
+        "results/logs/sharing_sweep_figures.log",
     benchmark:
-        "results/benchmarks/sweep_figures.tsv"
+        "results/timings/sharing_sweep_figures.tsv"
     localrule: True
     conda:
         ENVIRONMENT
@@ -196,27 +198,27 @@ rule sweep_figures:
         "Drawing the figures of the sweeps"
     shell:
         traced(
-            "sweep_figures",
-            "scripts/sweep_figures.py --table {input.table:q} --block-size {params.block_size}"
-            " --outdir results/sweeps/figures",
+            "sharing_sweep_figures",
+            "scripts/sharing_sweep_figures.py --table {input.table:q} --block-size {params.block_size}"
+            " --outdir results/sharing/sweeps/figures",
             kind="simulated",
         )
 
 
-rule mooncake_published:
+rule sharing_published:
     input:
-        sweep="results/sweeps/mooncake_conversation.csv",
+        sweep="results/sharing/sweeps/mooncake_conversation.csv",
         stats="results/sharing/mooncake_conversation_stats.json",
-        code=code("mooncake_published"),
+        code=code("sharing_published"),
         lock=LOCK,
         comparison_schema=schema("mooncake_published"),
     output:
-        comparison="results/sweeps/mooncake_published.json",
-        prov="results/sweeps/mooncake_published.prov.json",
+        comparison="results/sharing/sweeps/mooncake_published.json",
+        prov="results/sharing/sweeps/sharing_published.prov.json",
     log:
-        "results/logs/mooncake_published.log",
+        "results/logs/sharing_published.log",
     benchmark:
-        "results/benchmarks/mooncake_published.tsv"
+        "results/timings/sharing_published.tsv"
     localrule: True
     conda:
         ENVIRONMENT
@@ -224,8 +226,8 @@ rule mooncake_published:
         "Setting Mooncake's published hit rates beside ours"
     shell:
         traced(
-            "mooncake_published",
-            "scripts/mooncake_published.py --sweep {input.sweep:q} --stats {input.stats:q}"
+            "sharing_published",
+            "scripts/sharing_published.py --sweep {input.sweep:q} --stats {input.stats:q}"
             " --output {output.comparison:q}",
             checked=["comparison"],
             kind="simulated",

@@ -1,23 +1,23 @@
 # Token streams of the conversations, and the traces made of them.
 
 
-rule tokens:
+rule traces_tokens:
     input:
         TOKENIZER,
         template_file(),
         conversations="results/data/conversations.parquet",
-        code=code("tokens"),
+        code=code("traces_tokens"),
         lock=LOCK,
         streams_schema=schema("streams"),
         summary_schema=schema("tokens_summary"),
     output:
-        streams="results/tokens/streams.parquet",
-        summary="results/tokens/summary.json",
-        prov="results/tokens/tokens.prov.json",
+        streams="results/traces/streams.parquet",
+        summary="results/traces/streams_summary.json",
+        prov="results/traces/traces_tokens.prov.json",
     log:
-        "results/logs/tokens.log",
+        "results/logs/traces_tokens.log",
     benchmark:
-        "results/benchmarks/tokens.tsv"
+        "results/timings/traces_tokens.tsv"
     conda:
         ENVIRONMENT
     threads: 16
@@ -27,29 +27,29 @@ rule tokens:
         "Tokenising every conversation once"
     shell:
         traced(
-            "tokens",
-            "scripts/tokens.py --conversations {input.conversations:q} --model-dir results/model {params.flags:q}"
+            "traces_tokens",
+            "scripts/traces_tokens.py --conversations {input.conversations:q} --model-dir results/data/model {params.flags:q}"
             " --output {output.streams:q} --summary {output.summary:q}",
             checked=["streams", "summary"],
         )
 
 
-rule trace:
+rule traces_make:
     input:
-        streams="results/tokens/streams.parquet",
-        model="results/model/config.json",
-        code=code("trace"),
+        streams="results/traces/streams.parquet",
+        model="results/data/model/config.json",
+        code=code("traces_make"),
         lock=LOCK,
         trace_schema=schema("trace"),
         summary_schema=schema("trace_summary"),
     output:
         trace="results/traces/{mode}_trace.parquet",
         summary="results/traces/{mode}_trace.json",
-        prov="results/traces/trace.{mode}.prov.json",
+        prov="results/traces/traces_make.{mode}.prov.json",
     log:
-        "results/logs/trace.{mode}.log",
+        "results/logs/traces_make.{mode}.log",
     benchmark:
-        "results/benchmarks/trace.{mode}.tsv"
+        "results/timings/traces_make.{mode}.tsv"
     wildcard_constraints:
         mode="|".join(MODES),
     conda:
@@ -60,30 +60,30 @@ rule trace:
         "Making the {wildcards.mode} trace"
     shell:
         traced(
-            "trace",
-            "scripts/trace.py --mode {wildcards.mode} --streams {input.streams:q} --model-config {input.model:q}"
+            "traces_make",
+            "scripts/traces_make.py --mode {wildcards.mode} --streams {input.streams:q} --model-config {input.model:q}"
             " {params.flags:q} --output {output.trace:q} --summary {output.summary:q}",
             wildcards=["mode"],
             checked=["trace", "summary"],
         )
 
 
-rule trace_jsonl:
+rule traces_jsonl:
     input:
         TOKENIZER,
         template_file(),
         trace="results/traces/{mode}_trace.parquet",
         conversations="results/data/conversations.parquet",
-        code=code("trace_jsonl"),
+        code=code("traces_jsonl"),
         lock=LOCK,
         jsonl_schema=schema("trace_jsonl"),
     output:
         jsonl="results/traces/{mode}_trace.jsonl",
-        prov="results/traces/trace_jsonl.{mode}.prov.json",
+        prov="results/traces/traces_jsonl.{mode}.prov.json",
     log:
-        "results/logs/trace_jsonl.{mode}.log",
+        "results/logs/traces_jsonl.{mode}.log",
     benchmark:
-        "results/benchmarks/trace_jsonl.{mode}.tsv"
+        "results/timings/traces_jsonl.{mode}.tsv"
     wildcard_constraints:
         mode="|".join(MODES),
     conda:
@@ -94,29 +94,29 @@ rule trace_jsonl:
         "Writing the {wildcards.mode} trace as JSON Lines"
     shell:
         traced(
-            "trace_jsonl",
-            "scripts/trace_jsonl.py --trace {input.trace:q} --conversations {input.conversations:q}"
-            " --model-dir results/model {params.flags:q} --output {output.jsonl:q}",
+            "traces_jsonl",
+            "scripts/traces_jsonl.py --trace {input.trace:q} --conversations {input.conversations:q}"
+            " --model-dir results/data/model {params.flags:q} --output {output.jsonl:q}",
             wildcards=["mode"],
             checked=["jsonl"],
         )
 
 
-rule import_trace:
+rule traces_import:
     input:
         imported_file,
-        code=code("import_trace"),
+        code=code("traces_import"),
         lock=LOCK,
         trace_schema=schema("trace"),
         summary_schema=schema("trace_summary"),
     output:
         trace="results/traces/{imported}_trace.parquet",
         summary="results/traces/{imported}_trace.json",
-        prov="results/traces/import_trace.{imported}.prov.json",
+        prov="results/traces/traces_import.{imported}.prov.json",
     log:
-        "results/logs/import_trace.{imported}.log",
+        "results/logs/traces_import.{imported}.log",
     benchmark:
-        "results/benchmarks/import_trace.{imported}.tsv"
+        "results/timings/traces_import.{imported}.tsv"
     wildcard_constraints:
         imported="|".join(IMPORTED) or "(?!)",
     conda:
@@ -127,26 +127,26 @@ rule import_trace:
         "Importing the trace {wildcards.imported}"
     shell:
         traced(
-            "import_trace",
-            "scripts/import_trace.py {params.flags:q} --output {output.trace:q} --summary {output.summary:q}",
+            "traces_import",
+            "scripts/traces_import.py {params.flags:q} --output {output.trace:q} --summary {output.summary:q}",
             wildcards=["imported"],
             checked=["trace", "summary"],
         )
 
 
-rule trace_summary:
+rule traces_summary:
     input:
         parts=expand("results/traces/{trace}_trace.json", trace=TRACES),
-        code=code("trace_summary"),
+        code=code("traces_summary"),
         lock=LOCK,
         summary_schema=schema("traces_summary"),
     output:
         summary="results/traces/summary.json",
-        prov="results/traces/trace_summary.prov.json",
+        prov="results/traces/traces_summary.prov.json",
     log:
-        "results/logs/trace_summary.log",
+        "results/logs/traces_summary.log",
     benchmark:
-        "results/benchmarks/trace_summary.tsv"
+        "results/timings/traces_summary.tsv"
     localrule: True
     conda:
         ENVIRONMENT
@@ -156,30 +156,30 @@ rule trace_summary:
         "Summing up the traces"
     shell:
         traced(
-            "trace_summary",
-            "scripts/trace_summary.py {params.parts:q} --output {output.summary:q}",
+            "traces_summary",
+            "scripts/traces_summary.py {params.parts:q} --output {output.summary:q}",
             checked=["summary"],
         )
 
 
 # One job for all files: what a trace is written from is read once.
-rule exports:
+rule traces_exports:
     input:
         TOKENIZER,
         template_file(),
         traces=expand("results/traces/{trace}_trace.parquet", trace=TRACES),
         conversations="results/data/conversations.parquet",
-        code=code("exports"),
+        code=code("traces_exports"),
         lock=LOCK,
         index_schema=schema("exports"),
     output:
         export_files(),
-        index="results/exports/index.json",
-        prov="results/exports/exports.prov.json",
+        index="results/traces/exports/index.json",
+        prov="results/traces/exports/traces_exports.prov.json",
     log:
-        "results/logs/exports.log",
+        "results/logs/traces_exports.log",
     benchmark:
-        "results/benchmarks/exports.tsv"
+        "results/timings/traces_exports.tsv"
     conda:
         ENVIRONMENT
     params:
@@ -189,8 +189,8 @@ rule exports:
         "Writing the traces for other tools"
     shell:
         traced(
-            "exports",
-            "scripts/exports.py --traces {input.traces:q} {params.exports:q} --conversations {input.conversations:q}"
-            " --model-dir results/model {params.template:q} --outdir results/exports --index {output.index:q}",
+            "traces_exports",
+            "scripts/traces_exports.py --traces {input.traces:q} {params.exports:q} --conversations {input.conversations:q}"
+            " --model-dir results/data/model {params.template:q} --outdir results/traces/exports --index {output.index:q}",
             checked=["index"],
         )

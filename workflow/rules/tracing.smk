@@ -3,9 +3,9 @@
 
 rule tracing_calls:
     input:
-        model=rules.model.output.config,
+        model=rules.data_model.output.config,
         tokenizer=TOKENIZER,
-        weights=rules.model.output.weights,
+        weights=rules.data_model.output.weights,
         code=code("tracing_calls"),
         lock=[LOCK, VLLM_LOCK],
         simple_schema=schema("tracing_calls"),
@@ -18,7 +18,7 @@ rule tracing_calls:
     log:
         "results/logs/tracing_calls.{device}.log",
     benchmark:
-        "results/benchmarks/tracing_calls.{device}.tsv"
+        "results/timings/tracing_calls.{device}.tsv"
     wildcard_constraints:
         device=DEVICE,
     conda:
@@ -35,7 +35,7 @@ rule tracing_calls:
     shell:
         traced(
             "tracing_calls",
-            "scripts/tracing_calls.py --model results/model --device {wildcards.device} {params.flags:q}"
+            "scripts/tracing_calls.py --model results/data/model --device {wildcards.device} {params.flags:q}"
             " --simple {output.simple:q} --detailed {output.detailed:q}",
             kind="measured",
             wildcards=["device"],
@@ -45,9 +45,9 @@ rule tracing_calls:
 
 rule tracing_kernels:
     input:
-        model=rules.model.output.config,
+        model=rules.data_model.output.config,
         tokenizer=TOKENIZER,
-        weights=rules.model.output.weights,
+        weights=rules.data_model.output.weights,
         code=code("tracing_kernels"),
         lock=[LOCK, VLLM_LOCK],
         kernels_schema=schema("tracing_kernels"),
@@ -60,7 +60,7 @@ rule tracing_kernels:
     log:
         "results/logs/tracing_kernels.{device}.log",
     benchmark:
-        "results/benchmarks/tracing_kernels.{device}.tsv"
+        "results/timings/tracing_kernels.{device}.tsv"
     wildcard_constraints:
         device=DEVICE,
     conda:
@@ -77,7 +77,7 @@ rule tracing_kernels:
     shell:
         traced(
             "tracing_kernels",
-            "scripts/tracing_kernels.py --model results/model --device {wildcards.device} {params.flags:q}"
+            "scripts/tracing_kernels.py --model results/data/model --device {wildcards.device} {params.flags:q}"
             " --output {output.kernels:q} --report {output.report:q} --chrome-trace {output.trace:q}",
             kind="measured",
             wildcards=["device"],

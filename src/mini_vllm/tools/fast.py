@@ -21,8 +21,8 @@ from operator import add
 
 from mini_vllm.clock import StepLoad
 from mini_vllm.errors import OutOfBlocks
-from mini_vllm.records import Step
 from mini_vllm.request import Request
+from mini_vllm.tools.records import Step
 from mini_vllm.v1_naive.scheduler import SchedulerOutput
 from mini_vllm.v3_priority.engine import Engine
 

@@ -2,8 +2,8 @@
 
 from collections.abc import Iterator
 
-from mini_vllm import fast, ranges
-from mini_vllm.records import Step
+from mini_vllm.tools import fast, ranges
+from mini_vllm.tools.records import Step
 from mini_vllm.v1_naive import engine as v1
 from mini_vllm.v2_lru import engine as v2
 from mini_vllm.v3_priority import engine as v3

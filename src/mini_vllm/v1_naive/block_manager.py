@@ -3,8 +3,8 @@
 from collections.abc import Iterator
 
 from mini_vllm.errors import OutOfBlocks
-from mini_vllm.ranges import nvtx_range
 from mini_vllm.request import Request
+from mini_vllm.tools.ranges import nvtx_range
 
 
 class BlockManager:

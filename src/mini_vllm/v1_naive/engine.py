@@ -4,9 +4,9 @@ from collections.abc import Iterator, Sequence
 
 from mini_vllm.errors import MiniError
 from mini_vllm.limits import Limits
-from mini_vllm.ranges import nvtx_range
-from mini_vllm.records import Step
 from mini_vllm.request import Request
+from mini_vllm.tools.ranges import nvtx_range
+from mini_vllm.tools.records import Step
 from mini_vllm.v1_naive.block_manager import BlockManager
 from mini_vllm.v1_naive.scheduler import Scheduler, SchedulerOutput
 

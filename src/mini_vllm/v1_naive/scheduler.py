@@ -4,8 +4,8 @@ from collections import deque
 from dataclasses import dataclass, field
 
 from mini_vllm.limits import Limits
-from mini_vllm.ranges import nvtx_range
 from mini_vllm.request import Request
+from mini_vllm.tools.ranges import nvtx_range
 from mini_vllm.v1_naive.block_manager import BlockManager
 
 

@@ -1,7 +1,7 @@
 """v1's scheduler, but a decode that finds no free block takes the least recently scheduled request's."""
 
-from mini_vllm.ranges import nvtx_range
 from mini_vllm.request import Request
+from mini_vllm.tools.ranges import nvtx_range
 from mini_vllm.v1_naive import scheduler as v1
 from mini_vllm.v1_naive.scheduler import SchedulerOutput
 

@@ -1,8 +1,8 @@
 """vLLM's Scheduler.schedule (vllm/v1/core/sched/scheduler.py) for one GPU and plain text models."""
 
 from mini_vllm.limits import Limits
-from mini_vllm.ranges import nvtx_range
 from mini_vllm.request import Request
+from mini_vllm.tools.ranges import nvtx_range
 from mini_vllm.v1_naive.scheduler import SchedulerOutput
 from mini_vllm.v2_lru import scheduler as v2
 from mini_vllm.v3_priority.block_manager import BlockManager

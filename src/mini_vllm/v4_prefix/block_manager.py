@@ -3,8 +3,8 @@
 from collections import OrderedDict
 from collections.abc import Iterator
 
-from mini_vllm.ranges import nvtx_range
 from mini_vllm.request import Request
+from mini_vllm.tools.ranges import nvtx_range
 from mini_vllm.v3_priority import block_manager as v3
 from mini_vllm.v4_prefix.prefix_cache import Node, PrefixCache
 

@@ -9,7 +9,7 @@ import yaml
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import ValidationError, best_match
 
-from vllm_lab.errors import LabError
+from vllm_lab.common.errors import LabError
 
 
 def check(config: Mapping[str, Any], schema_file: Path, source: str = "config") -> None:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import TypeVar
 
 from mini_vllm.errors import MiniError
-from vllm_lab.errors import LabError
+from vllm_lab.common.errors import LabError
 
 Item = TypeVar("Item")
 

@@ -10,7 +10,7 @@ import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from vllm_lab.files import atomic_path
+from vllm_lab.common.files import atomic_path
 
 # Okabe and Ito's palette, which colour-blind readers can tell apart (jfly.uni-koeln.de/color); its yellow,
 # unreadable as a line on white, comes last.

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 from zipfile import ZIP_DEFLATED, ZipFile, ZipInfo
 
-from vllm_lab.errors import LabError
+from vllm_lab.common.errors import LabError
 
 
 @contextmanager

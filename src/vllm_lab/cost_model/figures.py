@@ -8,7 +8,7 @@ from pathlib import Path
 from matplotlib.axes import Axes
 from matplotlib.ticker import LogLocator, NullFormatter
 
-from vllm_lab import figures
+from vllm_lab.common import figures
 
 Row = dict[str, str]  # of a CSV
 MARKERS = {"decode": "o", "prefill": "s", "mixed": "^"}

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from mini_vllm.clock import CostModel, StepLoad
-from vllm_lab.calibration.measure import Run
+from vllm_lab.cost_model.measure import Run
 
 HUBER = 1.345  # residuals beyond so many standard deviations count less (Huber 1964: 95 % efficiency)
 ROUNDS = 50  # of reweighting; the weights settle in about ten

@@ -10,10 +10,10 @@ import numpy as np
 
 from mini_vllm.clock import CostModel
 from mini_vllm.limits import Limits
-from vllm_lab.calibration.fit import quantiles
-from vllm_lab.oracle import mini
-from vllm_lab.oracle.engine import TracedRequest
-from vllm_lab.oracle.records import Outcome
+from vllm_lab.cost_model.fit import quantiles
+from vllm_lab.replay import mini
+from vllm_lab.replay.records import Outcome
+from vllm_lab.replay.requests import TracedRequest
 
 METRICS = ("ttft", "tpot", "e2e")
 Runs = Sequence[Sequence[Outcome]]

@@ -6,16 +6,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from vllm_lab import console
-from vllm_lab.calibration.workload import Workload
-from vllm_lab.engine import disturbance
-from vllm_lab.engine.disturbance import Disturbance
-from vllm_lab.engine.engine import Engine
-from vllm_lab.engine.measured import Measured
-from vllm_lab.engine.replay import replay
-from vllm_lab.engine.settings import EngineSettings
-from vllm_lab.errors import LabError
-from vllm_lab.oracle.engine import TracedRequest
+from vllm_lab.common import console
+from vllm_lab.common.errors import LabError
+from vllm_lab.cost_model.workload import Workload
+from vllm_lab.engines.engine import Engine
+from vllm_lab.engines.measured import Measured
+from vllm_lab.engines.replay import replay
+from vllm_lab.engines.settings import EngineSettings
+from vllm_lab.measure import disturbance
+from vllm_lab.measure.disturbance import Disturbance
+from vllm_lab.replay.requests import TracedRequest
 
 
 @dataclass(frozen=True, eq=False)

@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 
 from mini_vllm.clock import CostModel
-from vllm_lab.calibration import fit, heldout
-from vllm_lab.calibration.measure import Measurements, Run, used
-from vllm_lab.oracle.engine import TracedRequest
-from vllm_lab.oracle.records import Outcome
-from vllm_lab.provenance.host import hardware
-from vllm_lab.repetition import verification
+from vllm_lab.common.host import hardware
+from vllm_lab.common.repetition import verification
+from vllm_lab.cost_model import fit, heldout
+from vllm_lab.cost_model.measure import Measurements, Run, used
+from vllm_lab.replay.records import Outcome
+from vllm_lab.replay.requests import TracedRequest
 
 LOAD_COLUMNS = (
     "prefill_tokens",

@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from vllm_lab.engine.selection import shortened
-from vllm_lab.errors import LabError
-from vllm_lab.oracle.engine import TracedRequest, requests_of
+from vllm_lab.common.errors import LabError
+from vllm_lab.replay.requests import TracedRequest, requests_of
+from vllm_lab.replay.selection import shortened
 from vllm_lab.traces.trace import Trace
 
 

@@ -9,9 +9,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from vllm_lab.errors import LabError
-from vllm_lab.files import canonical_json, read_json, sha256_file, write_json, write_text
-from vllm_lab.model.shape import shape_of
+from vllm_lab.common.errors import LabError
+from vllm_lab.common.files import canonical_json, read_json, sha256_file, write_json, write_text
+from vllm_lab.data.shape import shape_of
 
 REQUIRED = ("config.json", "tokenizer.json")
 OPTIONAL = ("tokenizer_config.json", "generation_config.json", "chat_template.jinja")

@@ -10,11 +10,11 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from vllm_lab.common.files import atomic_path
 from vllm_lab.data.conversation import Conversation, from_record
 from vllm_lab.data.ledger import Ledger
 from vllm_lab.data.parts import merge_parts, part_of
 from vllm_lab.data.reader import Reader
-from vllm_lab.files import atomic_path
 
 SCHEMA = pa.schema(
     [

@@ -11,9 +11,9 @@ from typing import BinaryIO
 import httpx
 from tenacity import RetryCallState, Retrying, retry_if_exception_type
 
-from vllm_lab import console
-from vllm_lab.errors import LabError
-from vllm_lab.files import sha256_file, write_json
+from vllm_lab.common import console
+from vllm_lab.common.errors import LabError
+from vllm_lab.common.files import sha256_file, write_json
 
 HUB = "https://huggingface.co"
 

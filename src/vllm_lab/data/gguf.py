@@ -5,7 +5,7 @@ import sys
 from functools import partial
 from pathlib import Path
 
-from vllm_lab.errors import LabError
+from vllm_lab.common.errors import LabError
 
 
 def convert(gguf: str | os.PathLike, folder: str | os.PathLike) -> None:

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import httpx
 
-from vllm_lab.errors import LabError
-from vllm_lab.model.checkpoint import PATTERNS
+from vllm_lab.common.errors import LabError
+from vllm_lab.data.checkpoint import PATTERNS
 
 
 def fetch(repo: str, revision: str, folder: str | os.PathLike, endpoint: str | None = None) -> None:

@@ -4,8 +4,8 @@ import os
 import shutil
 from pathlib import Path
 
-from vllm_lab.errors import LabError
-from vllm_lab.files import atomic_path, sha256_file
+from vllm_lab.common.errors import LabError
+from vllm_lab.common.files import atomic_path, sha256_file
 
 
 def copy(source: str | os.PathLike, output: str | os.PathLike, sha256: str | None = None) -> None:

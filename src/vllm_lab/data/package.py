@@ -10,8 +10,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from vllm_lab.errors import LabError
-from vllm_lab.files import atomic_path
+from vllm_lab.common.errors import LabError
+from vllm_lab.common.files import atomic_path
 
 _BLOCK = 1 << 20  # bytes
 

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from vllm_lab.common.errors import LabError
 from vllm_lab.data.source import CHUNK, Source, check_is_text, mend
-from vllm_lab.errors import LabError
 
 MAX_RECORD = 64 << 20  # characters; the longest record of ShareGPT has 0.5 million
 

@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 from typing import BinaryIO
 
-from vllm_lab.errors import LabError
+from vllm_lab.common.errors import LabError
 
 CHUNK = 4 << 20  # bytes
 

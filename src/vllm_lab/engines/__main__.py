@@ -1,4 +1,4 @@
-"""python -m vllm_lab.engine run: a trace through real vLLM in real time."""
+"""python -m vllm_lab.engines run: a trace through real vLLM in real time."""
 
 from __future__ import annotations
 
@@ -6,11 +6,12 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from vllm_lab import console
-from vllm_lab.engine.replay import run
-from vllm_lab.engine.selection import shortened
-from vllm_lab.engine.settings import EngineSettings
-from vllm_lab.oracle import flags, records
+from vllm_lab.common import console
+from vllm_lab.engines.replay import run
+from vllm_lab.engines.settings import EngineSettings
+from vllm_lab.replay import limit_flags as flags
+from vllm_lab.replay import records
+from vllm_lab.replay.selection import shortened
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -43,12 +44,14 @@ def _run(arguments: argparse.Namespace) -> None:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m vllm_lab.engine", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m vllm_lab.engines", description=__doc__)
     commands = parser.add_subparsers(required=True, metavar="run")
     command = commands.add_parser("run", help="replay a trace through real vLLM")
     command.set_defaults(command=_run)
     flags.add_limits(command)
-    command.add_argument("--model-dir", type=Path, required=True, help="checkpoint, such as results/model")
+    command.add_argument(
+        "--model-dir", type=Path, required=True, help="checkpoint, such as results/data/model"
+    )
     command.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     command.add_argument("--max-model-len", type=int, default=-1, help="tokens (-1: all that fits)")
     command.add_argument("--enforce-eager", action=argparse.BooleanOptionalAction, default=True)

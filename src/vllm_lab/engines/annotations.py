@@ -17,7 +17,7 @@ from typing import Any
 
 import nvtx
 
-from vllm_lab.engine.engine import Engine
+from vllm_lab.engines.engine import Engine
 
 DOMAIN = "vllm_lab"
 EXECUTE = "model.execute"

@@ -11,13 +11,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from vllm_lab.engine.forced import KEY, forced_tokens_processor
-from vllm_lab.engine.settings import EngineSettings
-from vllm_lab.errors import LabError, Unavailable
-from vllm_lab.oracle.engine import TracedRequest
+from vllm_lab.common.errors import LabError, Unavailable
+from vllm_lab.common.host import hardware
+from vllm_lab.engines.forced import KEY, forced_tokens_processor
+from vllm_lab.engines.settings import EngineSettings
 from vllm_lab.oracle.scheduler import vllm_hash, vllm_version
 from vllm_lab.oracle.watch import Watch
-from vllm_lab.provenance.host import hardware
+from vllm_lab.replay.requests import TracedRequest
 
 
 @dataclass(frozen=True)

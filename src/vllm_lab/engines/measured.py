@@ -6,8 +6,8 @@ import json
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from mini_vllm.records import Step
-from vllm_lab.oracle.records import Outcome, Refusal, Result
+from mini_vllm.tools.records import Step
+from vllm_lab.replay.records import Outcome, Refusal, Result
 
 
 @dataclass(frozen=True)

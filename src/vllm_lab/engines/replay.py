@@ -6,13 +6,13 @@ import time
 from collections import Counter, deque
 from collections.abc import Iterator, Sequence
 
-from mini_vllm.records import Step
-from vllm_lab.engine.engine import Engine, EngineStep
-from vllm_lab.engine.measured import Measured, MeasuredStep
-from vllm_lab.engine.settings import EngineSettings
-from vllm_lab.errors import LabError
-from vllm_lab.oracle.engine import TracedRequest
-from vllm_lab.oracle.records import Outcome, Refusal
+from mini_vllm.tools.records import Step
+from vllm_lab.common.errors import LabError
+from vllm_lab.engines.engine import Engine, EngineStep
+from vllm_lab.engines.measured import Measured, MeasuredStep
+from vllm_lab.engines.settings import EngineSettings
+from vllm_lab.replay.records import Outcome, Refusal
+from vllm_lab.replay.requests import TracedRequest
 
 
 def run(requests: Sequence[TracedRequest], settings: EngineSettings) -> Measured:

@@ -60,6 +60,6 @@ class EngineSettings:
 
 
 def _separated() -> type:
-    from vllm_lab.engine.separated import SeparatedScheduler
+    from vllm_lab.engines.separated import SeparatedScheduler
 
     return SeparatedScheduler

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from datetime import date
 from pathlib import Path
 
-from vllm_lab import console
+from vllm_lab.common import console
 from vllm_lab.experiments import pins
 from vllm_lab.experiments.spec import Experiment
 

@@ -6,9 +6,9 @@ from difflib import unified_diff
 from itertools import zip_longest
 from typing import Any
 
-from vllm_lab.oracle.comparison import compare
-from vllm_lab.simulation.events import events
-from vllm_lab.simulation.stored_run import StoredRun
+from vllm_lab.replay.comparison import compare
+from vllm_lab.replay.events import events
+from vllm_lab.replay.stored_run import StoredRun
 
 DIFF_LINES = 20  # of the two event logs, from where they part
 

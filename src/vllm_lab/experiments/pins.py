@@ -6,9 +6,9 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from vllm_lab.errors import LabError
+from vllm_lab.common.errors import LabError
+from vllm_lab.common.files import write_text
 from vllm_lab.experiments.spec import Experiment
-from vllm_lab.files import write_text
 
 FILE = "pins.txt"  # beside the experiments
 _HEAD = "# experiment, sha256 of all but its aha, day. Lines are added, never changed; the last one counts.\n"

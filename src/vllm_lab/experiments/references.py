@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from vllm_lab.errors import LabError
+from vllm_lab.common.errors import LabError
 
 _TERM = re.compile(r"(?P<source>\w+)\.(?P<metric>\w+)(\[priority (?P<priority>-?\d+)\])?")
 

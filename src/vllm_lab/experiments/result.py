@@ -6,13 +6,13 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+from vllm_lab.common.files import read_json
 from vllm_lab.experiments import pins
 from vllm_lab.experiments.comparisons import compare_runs
 from vllm_lab.experiments.pins import Pin
 from vllm_lab.experiments.spec import PARTS, Experiment, Run
 from vllm_lab.experiments.verdicts import VERDICTS, Observations, judge_all
-from vllm_lab.files import read_json
-from vllm_lab.simulation.stored_run import StoredRun
+from vllm_lab.replay.stored_run import StoredRun
 
 
 def verdict_document(

@@ -11,12 +11,12 @@ from typing import Any
 
 import yaml
 
-from vllm_lab.config import check
-from vllm_lab.errors import LabError
+from vllm_lab.common.config import check
+from vllm_lab.common.errors import LabError
+from vllm_lab.common.files import canonical_json
 from vllm_lab.experiments.references import Reference
-from vllm_lab.files import canonical_json
 from vllm_lab.nsight.metrics import METRICS as CAPTURE_METRICS
-from vllm_lab.simulation.metrics import METRICS, REQUEST_METRICS
+from vllm_lab.replay.metrics import METRICS, REQUEST_METRICS
 
 SCHEMA = Path(__file__).parents[3] / "workflow/schemas/experiment.schema.yaml"
 PARTS = ("mini", "vllm", "extension")  # the fourth part of every experiment is the comparison

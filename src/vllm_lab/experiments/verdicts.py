@@ -10,7 +10,7 @@ from typing import Any
 from vllm_lab.experiments.references import Reference, Term
 from vllm_lab.experiments.spec import Experiment, Prediction
 from vllm_lab.nsight.metrics import METRICS as CAPTURE_METRICS
-from vllm_lab.simulation.metrics import METRICS
+from vllm_lab.replay.metrics import METRICS
 
 VERDICTS = ("refuted", "confirmed", "not_run")  # a refuted prediction teaches most and is shown first
 COMPARISON_UNITS = {

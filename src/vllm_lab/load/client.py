@@ -12,8 +12,8 @@ from typing import Any
 
 import httpx
 
-from vllm_lab.engine.forced import KEY
-from vllm_lab.oracle.engine import TracedRequest
+from vllm_lab.engines.forced import KEY
+from vllm_lab.replay.requests import TracedRequest
 
 ERROR_LENGTH = 500  # characters of a server's answer that are kept
 
@@ -70,7 +70,7 @@ def replay(
 ) -> list[Answer]:
     """Send every request at its arrival_time (s from now) and wait for all; answers in the order given.
 
-    `forced`: ask the server to answer what the trace holds (it must run vllm_lab.engine.forced_plugin).
+    `forced`: ask the server to answer what the trace holds (it must run vllm_lab.engines.forced_plugin).
     `timeout`: s without a byte after which a request is given up. Whatever goes wrong with a request is its
     answer's `error`.
     """

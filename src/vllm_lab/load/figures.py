@@ -9,7 +9,7 @@ from typing import Any
 from matplotlib.axes import Axes
 from matplotlib.ticker import FixedLocator, NullFormatter, NullLocator
 
-from vllm_lab import figures
+from vllm_lab.common import figures
 
 LATENCIES = {"ttft": "TTFT", "tpot": "TPOT", "e2e": "E2E"}
 PERCENTILES = {"p50": "median", "p90": "90th percentile"}

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from vllm_lab.serving.client import Answer
-from vllm_lab.sharing.distribution import Distribution
-from vllm_lab.simulation.metrics import Metric, Value
+from vllm_lab.common.distribution import Distribution
+from vllm_lab.common.metric import Metric, Value
+from vllm_lab.load.client import Answer
 
 TIMES = {
     "ttft": "sent to first chunk of the stream",

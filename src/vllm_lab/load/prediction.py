@@ -9,8 +9,8 @@ import numpy as np
 
 from mini_vllm.limits import Limits
 from vllm_lab.oracle import engine
-from vllm_lab.oracle.engine import TracedRequest
-from vllm_lab.oracle.records import Outcome
+from vllm_lab.replay.records import Outcome
+from vllm_lab.replay.requests import TracedRequest
 from vllm_lab.sharing.analysis import Sharing
 from vllm_lab.sharing.stream_order import StreamOrder
 from vllm_lab.traces.trace import Trace

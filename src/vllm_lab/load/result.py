@@ -8,14 +8,14 @@ from typing import Any
 
 import numpy as np
 
-from vllm_lab.oracle.records import Outcome
-from vllm_lab.provenance.host import hardware
-from vllm_lab.repetition import verification
-from vllm_lab.serving.measures import METRICS, LatencyLimits, measures
-from vllm_lab.serving.prediction import SharedTokens
-from vllm_lab.serving.sweep import Cell, Sweep, by_rate
-from vllm_lab.sharing.distribution import Distribution
-from vllm_lab.simulation.metrics import Value
+from vllm_lab.common.distribution import Distribution
+from vllm_lab.common.host import hardware
+from vllm_lab.common.metric import Value
+from vllm_lab.common.repetition import verification
+from vllm_lab.load.measures import METRICS, LatencyLimits, measures
+from vllm_lab.load.prediction import SharedTokens
+from vllm_lab.load.sweep import Cell, Sweep, by_rate
+from vllm_lab.replay.records import Outcome
 
 TURNS_BY = "ttft_p50"  # the latency that is looked at for the turn
 HEADLINE = (

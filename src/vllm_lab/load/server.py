@@ -16,13 +16,13 @@ from typing import Any
 
 import httpx
 
-from vllm_lab.engine import engine
-from vllm_lab.engine.settings import EngineSettings
-from vllm_lab.errors import LabError
-from vllm_lab.processes import die_with_parent
+from vllm_lab.common.errors import LabError
+from vllm_lab.common.processes import die_with_parent
+from vllm_lab.engines import engine
+from vllm_lab.engines.settings import EngineSettings
 
 MODEL = "model"  # the name that requests give
-FORCED = "vllm_lab.engine.forced_plugin:ForcedTokens"
+FORCED = "vllm_lab.engines.forced_plugin:ForcedTokens"
 HOST = "127.0.0.1"
 STOP_SECONDS = 20.0  # from the request to end to the kill
 RESET_SECONDS = 10.0  # for requests that a client gave up to let go of their blocks

@@ -10,12 +10,12 @@ from typing import Any
 
 import httpx
 
-from vllm_lab import console
-from vllm_lab.calibration.workload import at_rate
-from vllm_lab.oracle.engine import TracedRequest
-from vllm_lab.serving.client import Answer, replay
-from vllm_lab.serving.counters import difference, read_counters
-from vllm_lab.serving.server import MODEL, ServerFailedError, VllmServer
+from vllm_lab.common import console
+from vllm_lab.cost_model.workload import at_rate
+from vllm_lab.load.client import Answer, replay
+from vllm_lab.load.counters import difference, read_counters
+from vllm_lab.load.server import MODEL, ServerFailedError, VllmServer
+from vllm_lab.replay.requests import TracedRequest
 
 WARM_UP_REQUESTS = 4
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from vllm_lab.calibration.workload import shuffled
-from vllm_lab.errors import LabError
-from vllm_lab.oracle.engine import TracedRequest
+from vllm_lab.common.errors import LabError
+from vllm_lab.cost_model.workload import shuffled
+from vllm_lab.replay.requests import TracedRequest
 from vllm_lab.traces.trace import Trace
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from vllm_lab.engine.measured import MeasuredStep
+from vllm_lab.engines.measured import MeasuredStep
 
 
 @dataclass

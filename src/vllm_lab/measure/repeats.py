@@ -6,9 +6,9 @@ from collections.abc import Callable, Container
 from dataclasses import dataclass, field, replace
 from math import ceil
 
-from vllm_lab import console
-from vllm_lab.engine.disturbance import Disturbance, used, watched
-from vllm_lab.repetition import Summary
+from vllm_lab.common import console
+from vllm_lab.common.repetition import Summary
+from vllm_lab.measure.disturbance import Disturbance, used, watched
 
 
 @dataclass(frozen=True)

@@ -7,10 +7,10 @@ from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
-from vllm_lab.bench.repeats import Repeats, Run
-from vllm_lab.provenance.host import hardware
-from vllm_lab.repetition import Summary, verification
-from vllm_lab.simulation.metrics import Metric
+from vllm_lab.common.host import hardware
+from vllm_lab.common.metric import Metric
+from vllm_lab.common.repetition import Summary, verification
+from vllm_lab.measure.repeats import Repeats, Run
 
 GENERATED, SHAREGPT = "generated", "sharegpt"
 PROMPTS = {

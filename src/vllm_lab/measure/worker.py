@@ -12,19 +12,19 @@ from functools import cached_property
 from multiprocessing import get_context
 from typing import Any, TypeVar
 
-from vllm_lab import console
-from vllm_lab.bench import memory
-from vllm_lab.bench.memory import Memory
-from vllm_lab.engine.engine import Engine, load
-from vllm_lab.engine.measured import Measured
-from vllm_lab.engine.replay import replay
-from vllm_lab.engine.settings import EngineSettings
-from vllm_lab.errors import LabError, Unavailable
-from vllm_lab.oracle.engine import TracedRequest
-from vllm_lab.oracle.records import Outcome
+from vllm_lab.common import console
+from vllm_lab.common.errors import LabError, Unavailable
+from vllm_lab.common.processes import die_with_parent
+from vllm_lab.engines.engine import Engine, load
+from vllm_lab.engines.measured import Measured
+from vllm_lab.engines.replay import replay
+from vllm_lab.engines.settings import EngineSettings
+from vllm_lab.load.prediction import scheduled
 from vllm_lab.oracle.scheduler import require_vllm
-from vllm_lab.processes import die_with_parent
-from vllm_lab.serving.prediction import scheduled
+from vllm_lab.plan import memory
+from vllm_lab.plan.memory import Memory
+from vllm_lab.replay.records import Outcome
+from vllm_lab.replay.requests import TracedRequest
 
 Result = TypeVar("Result")
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from mini_vllm.limits import Limits
-from vllm_lab.oracle.engine import TracedRequest
-from vllm_lab.serving.workload import choose
+from vllm_lab.load.workload import choose
+from vllm_lab.replay.requests import TracedRequest
 from vllm_lab.traces.trace import Trace
 
 

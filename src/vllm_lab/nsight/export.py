@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from vllm_lab.errors import LabError
+from vllm_lab.common.errors import LabError
 
 PUSH_POP, START_END, DOMAIN = 59, 60, 75  # NVTX_EVENTS.eventType
 THREAD_BITS = 24  # a globalTid is hypervisor and virtual machine, process, thread; of these bits the thread

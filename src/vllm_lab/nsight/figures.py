@@ -9,7 +9,7 @@ from typing import Any
 
 from matplotlib.axes import Axes
 
-from vllm_lab import figures
+from vllm_lab.common import figures
 
 Document = Mapping[str, Any]
 LETTER = 0.0085  # a letter's part of the figure's width

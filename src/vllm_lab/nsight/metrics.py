@@ -6,7 +6,7 @@ prompt token is computed. Shares are of the calling thread's time, sum over sum.
 
 from typing import NamedTuple
 
-from vllm_lab.simulation.metrics import Metric
+from vllm_lab.common.metric import Metric
 
 
 class Part(NamedTuple):

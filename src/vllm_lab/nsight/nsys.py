@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from vllm_lab.engine.annotations import DOMAIN
-from vllm_lab.errors import LabError, Unavailable
-from vllm_lab.files import atomic_path
+from vllm_lab.common.errors import LabError, Unavailable
+from vllm_lab.common.files import atomic_path
+from vllm_lab.engines.annotations import DOMAIN
 
 INSTALL = (
     "nsys is not installed: `apt-get install nsight-systems` (Debian: non-free, Ubuntu: multiverse), or "

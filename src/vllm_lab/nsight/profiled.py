@@ -11,19 +11,19 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from mini_vllm.limits import Limits
-from mini_vllm.versions import VERSIONS
-from vllm_lab import console
-from vllm_lab.engine.annotations import annotate, annotated
-from vllm_lab.engine.engine import Engine
-from vllm_lab.engine.replay import replay
-from vllm_lab.engine.settings import EngineSettings
-from vllm_lab.errors import Unavailable
+from mini_vllm.tools.versions import VERSIONS
+from vllm_lab.common import console
+from vllm_lab.common.errors import Unavailable
+from vllm_lab.engines.annotations import annotate, annotated
+from vllm_lab.engines.engine import Engine
+from vllm_lab.engines.replay import replay
+from vllm_lab.engines.settings import EngineSettings
 from vllm_lab.nsight.nsys import CAPTURED
-from vllm_lab.oracle import mini
-from vllm_lab.oracle.engine import TracedRequest
-from vllm_lab.oracle.flags import limits_from
-from vllm_lab.simulation.flags import add_run, files_of, requests_from
-from vllm_lab.simulation.run_file import RunFiles, measured_record, simulated_record
+from vllm_lab.replay import mini
+from vllm_lab.replay.flags import add_run, files_of, requests_from
+from vllm_lab.replay.limit_flags import limits_from
+from vllm_lab.replay.requests import TracedRequest
+from vllm_lab.replay.run_file import RunFiles, measured_record, simulated_record
 
 REAL = "vllm"
 

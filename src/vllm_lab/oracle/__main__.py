@@ -5,11 +5,13 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 
-from mini_vllm.versions import VERSIONS
-from vllm_lab import console
-from vllm_lab.oracle import engine, flags, fuzz, mini, records
-from vllm_lab.oracle.comparison import compare
+from mini_vllm.tools.versions import VERSIONS
+from vllm_lab.common import console
+from vllm_lab.oracle import engine, fuzz
 from vllm_lab.oracle.scheduler import vllm_version
+from vllm_lab.replay import limit_flags as flags
+from vllm_lab.replay import mini, records
+from vllm_lab.replay.comparison import compare
 
 
 def main(argv: Sequence[str] | None = None) -> None:

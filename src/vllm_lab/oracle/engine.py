@@ -6,74 +6,16 @@ The model's part is played by the trace: a request's next output token is the on
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
 from mini_vllm.limits import Limits
-from mini_vllm.records import Step
-from vllm_lab.errors import LabError
-from vllm_lab.oracle.records import Outcome, Refusal, Result
+from mini_vllm.tools.records import Step
+from vllm_lab.common.errors import LabError
 from vllm_lab.oracle.scheduler import WatchedScheduler
-from vllm_lab.traces.trace import Trace
+from vllm_lab.replay.records import Outcome, Refusal, Result
+from vllm_lab.replay.requests import TracedRequest
 
 VLLM = "vllm_scheduler"  # this engine's name beside those of mini_vllm's versions
-
-
-@dataclass(frozen=True)
-class TracedRequest:
-    """A request as the trace tells it: when it comes, what it asks, what it will be answered."""
-
-    request_id: str
-    arrival_time: float  # s
-    priority: int
-    prompt: list[int]  # token ids, >= 1
-    output: list[int]  # token ids, >= 1
-
-    @property
-    def prompt_tokens(self) -> int:
-        """Tokens of the prompt."""
-        return len(self.prompt)
-
-    @property
-    def output_tokens(self) -> int:
-        """Tokens of the output."""
-        return len(self.output)
-
-
-def requests_of(trace: Trace, limit: int | None = None) -> list[TracedRequest]:
-    """The trace's requests (its first `limit`) in its order.
-
-    Of a trace of blocks, an id is expanded to as many equal tokens as a block has, so that two blocks are
-    equal if and only if their ids are. The prompt's partial last block and the output are -1 - row, which no
-    other request has (as mini_vllm's Request.of_blocks).
-    """
-    if trace.unit == "block":
-        return [_of_blocks(trace, row) for row in range(len(trace))[:limit]]
-    return [
-        TracedRequest(
-            trace.request_id[row],
-            float(trace.arrival_time[row]),
-            int(trace.priority[row]),
-            trace.prompt(row).tolist(),
-            trace.output(row).tolist(),
-        )
-        for row in range(len(trace))[:limit]
-    ]
-
-
-def _of_blocks(trace: Trace, row: int) -> TracedRequest:
-    size, tokens = trace.block_tokens, int(trace.prompt_tokens[row])
-    full = trace.prompt(row)[: tokens // size]
-    own = -1 - row
-    return TracedRequest(
-        trace.request_id[row],
-        float(trace.arrival_time[row]),
-        int(trace.priority[row]),
-        np.repeat(full, size).tolist() + [own] * (tokens % size),
-        [own] * int(trace.output_tokens[row]),
-    )
 
 
 def run(requests: Sequence[TracedRequest], limits: Limits) -> Result:

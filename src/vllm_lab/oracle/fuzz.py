@@ -7,11 +7,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from vllm_lab.errors import LabError
-from vllm_lab.oracle import engine, mini
+from vllm_lab.common.errors import LabError
+from vllm_lab.oracle import engine
 from vllm_lab.oracle.cases import Case, random_case
-from vllm_lab.oracle.comparison import compare
 from vllm_lab.oracle.shrink import shrink
+from vllm_lab.replay import mini
+from vllm_lab.replay.comparison import compare
 
 MUST_BE_EQUAL = ("v3_priority", "v4_prefix")
 

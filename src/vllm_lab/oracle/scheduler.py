@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from mini_vllm.limits import Limits
-from vllm_lab.errors import Unavailable
+from vllm_lab.common.errors import Unavailable
 from vllm_lab.oracle.watch import Watch
 
 INSTALL = "install envs/cpu.lock or envs/cuda.lock"

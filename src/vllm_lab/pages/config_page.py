@@ -1,4 +1,4 @@
-"""`python -m vllm_lab.config_page FILE`: write the configuration's page of the documentation.
+"""`python -m vllm_lab.pages.config_page FILE`: write the configuration's page of the documentation.
 
 What is allowed comes from the schema, defaults and meanings from config.yaml and its comments.
 """
@@ -13,9 +13,9 @@ from typing import Any
 import yaml
 from yaml.nodes import MappingNode, Node
 
-from vllm_lab import console
-from vllm_lab.errors import LabError
-from vllm_lab.files import canonical_json, write_text
+from vllm_lab.common import console
+from vllm_lab.common.errors import LabError
+from vllm_lab.common.files import canonical_json, write_text
 from vllm_lab.report.escape import escape
 
 CONFIG = Path("config.yaml")
@@ -43,7 +43,7 @@ class Key:
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(prog="python -m vllm_lab.config_page", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m vllm_lab.pages.config_page", description=__doc__)
     parser.add_argument("page", type=Path, help="Markdown to write")
     write_text(parser.parse_args(argv).page, render(CONFIG.read_text(encoding="utf-8"), SCHEMA))
 

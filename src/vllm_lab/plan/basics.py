@@ -7,15 +7,15 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from vllm_lab.bench import memory
-from vllm_lab.bench.phases import phases
-from vllm_lab.bench.repeats import Measured, Repeats
-from vllm_lab.bench.result import Check, Test, measured
-from vllm_lab.bench.worker import EngineProcess, Replayed
-from vllm_lab.files import read_json
-from vllm_lab.oracle.engine import TracedRequest
-from vllm_lab.sharing.distribution import Distribution
-from vllm_lab.simulation.metrics import Metric
+from vllm_lab.common.distribution import Distribution
+from vllm_lab.common.files import read_json
+from vllm_lab.common.metric import Metric
+from vllm_lab.measure.phases import phases
+from vllm_lab.measure.repeats import Measured, Repeats
+from vllm_lab.measure.result import Check, Test, measured
+from vllm_lab.measure.worker import EngineProcess, Replayed
+from vllm_lab.plan import memory
+from vllm_lab.replay.requests import TracedRequest
 
 CLOCK = "time.perf_counter around each LLMEngine.step, on CUDA after torch.cuda.synchronize"
 PERCENTS = (50, 90, 95, 99)

@@ -13,9 +13,9 @@ from radon.complexity import cc_visit
 from radon.raw import analyze
 from radon.visitors import Class, Function
 
-from vllm_lab.bench.result import Check, Test, checks_of, document
-from vllm_lab.errors import LabError
-from vllm_lab.simulation.metrics import Metric
+from vllm_lab.common.errors import LabError
+from vllm_lab.common.metric import Metric
+from vllm_lab.measure.result import Check, Test, checks_of, document
 
 TEST = Test(
     id="code_quality",

@@ -9,9 +9,9 @@ from typing import Any
 from matplotlib.axes import Axes
 from matplotlib.ticker import FixedLocator, MaxNLocator
 
-from vllm_lab import figures
-from vllm_lab.bench.pairs import PAIRS
-from vllm_lab.bench.result import SHAREGPT
+from vllm_lab.common import figures
+from vllm_lab.measure.result import SHAREGPT
+from vllm_lab.plan.pairs import PAIRS
 
 Panel = tuple[str, dict[str, str]]  # axis label, {metric: legend}
 PANELS: dict[str, tuple[Panel, ...]] = {

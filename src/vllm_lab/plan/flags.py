@@ -7,15 +7,15 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from vllm_lab import console
-from vllm_lab.bench.repeats import Repeats
-from vllm_lab.bench.result import GENERATED, PROMPTS, Test, not_run
-from vllm_lab.bench.workload import ample_limits, sharegpt, uniform
-from vllm_lab.engine.settings import EngineSettings
-from vllm_lab.errors import Unavailable
-from vllm_lab.files import read_json, write_json
-from vllm_lab.model.shape import shape_of
-from vllm_lab.oracle.engine import TracedRequest
+from vllm_lab.common import console
+from vllm_lab.common.errors import Unavailable
+from vllm_lab.common.files import read_json, write_json
+from vllm_lab.data.shape import shape_of
+from vllm_lab.engines.settings import EngineSettings
+from vllm_lab.measure.repeats import Repeats
+from vllm_lab.measure.result import GENERATED, PROMPTS, Test, not_run
+from vllm_lab.measure.workload import ample_limits, sharegpt, uniform
+from vllm_lab.replay.requests import TracedRequest
 
 ENGINE = {"block_size": int, "max_num_seqs": int, "max_num_batched_tokens": int}
 REPEATS = {"repeats": int, "most_repeats": int, "tolerance_pct": float}

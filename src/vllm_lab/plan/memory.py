@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from vllm_lab.engine.engine import Engine
-from vllm_lab.files import read_json
-from vllm_lab.model import checkpoint
-from vllm_lab.model.shape import DTYPE_BYTES, shape_of
+from vllm_lab.common.files import read_json
+from vllm_lab.data import checkpoint
+from vllm_lab.data.shape import DTYPE_BYTES, shape_of
+from vllm_lab.engines.engine import Engine
 
 STATUS = Path("/proc/self/status")
 CLEAR = Path("/proc/self/clear_refs")

@@ -8,14 +8,14 @@ from dataclasses import dataclass, replace
 from statistics import fmean
 from typing import Any
 
-from vllm_lab.bench.basics import CLOCK, throughput, times
-from vllm_lab.bench.repeats import Measured, Repeats
-from vllm_lab.bench.result import Test, measured
-from vllm_lab.bench.worker import EngineProcess, Replayed, running
-from vllm_lab.engine.settings import EngineSettings
-from vllm_lab.errors import Unavailable
-from vllm_lab.oracle.engine import TracedRequest
-from vllm_lab.simulation.metrics import Metric
+from vllm_lab.common.errors import Unavailable
+from vllm_lab.common.metric import Metric
+from vllm_lab.engines.settings import EngineSettings
+from vllm_lab.measure.repeats import Measured, Repeats
+from vllm_lab.measure.result import Test, measured
+from vllm_lab.measure.worker import EngineProcess, Replayed, running
+from vllm_lab.plan.basics import CLOCK, throughput, times
+from vllm_lab.replay.requests import TracedRequest
 
 METHOD = (
     "Two engines side by side, each in a process of its own, given the same requests in turns, from an empty "

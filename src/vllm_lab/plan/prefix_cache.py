@@ -7,16 +7,16 @@ from dataclasses import dataclass, replace
 from statistics import fmean
 from typing import Any
 
-from vllm_lab.bench.basics import CLOCK
-from vllm_lab.bench.pairs import METHOD, in_turns, side_by_side, warm_up
-from vllm_lab.bench.phases import phases
-from vllm_lab.bench.repeats import Measured, Repeats, Run
-from vllm_lab.bench.result import Check, Test, measured
-from vllm_lab.bench.worker import Replayed
-from vllm_lab.engine.settings import EngineSettings
-from vllm_lab.oracle.engine import TracedRequest
-from vllm_lab.serving.prediction import SharedTokens, shared_tokens
-from vllm_lab.simulation.metrics import Metric
+from vllm_lab.common.metric import Metric
+from vllm_lab.engines.settings import EngineSettings
+from vllm_lab.load.prediction import SharedTokens, shared_tokens
+from vllm_lab.measure.phases import phases
+from vllm_lab.measure.repeats import Measured, Repeats, Run
+from vllm_lab.measure.result import Check, Test, measured
+from vllm_lab.measure.worker import Replayed
+from vllm_lab.plan.basics import CLOCK
+from vllm_lab.plan.pairs import METHOD, in_turns, side_by_side, warm_up
+from vllm_lab.replay.requests import TracedRequest
 
 TEST = Test(
     id="prefix_cache",

@@ -12,13 +12,13 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any
 
-from vllm_lab.bench.basics import CLOCK, THROUGHPUT, throughput
-from vllm_lab.bench.repeats import Measured, Repeats
-from vllm_lab.bench.result import Test, measured, not_run
-from vllm_lab.bench.worker import EngineProcess, Replayed, devices, running
-from vllm_lab.engine.settings import EngineSettings
-from vllm_lab.oracle.engine import TracedRequest
-from vllm_lab.simulation.metrics import Metric
+from vllm_lab.common.metric import Metric
+from vllm_lab.engines.settings import EngineSettings
+from vllm_lab.measure.repeats import Measured, Repeats
+from vllm_lab.measure.result import Test, measured, not_run
+from vllm_lab.measure.worker import EngineProcess, Replayed, devices, running
+from vllm_lab.plan.basics import CLOCK, THROUGHPUT, throughput
+from vllm_lab.replay.requests import TracedRequest
 
 METHOD = (
     "An engine for each device (on the CPU a process pinned to one core), all started and warmed up before. "

@@ -4,8 +4,8 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from vllm_lab import console
-from vllm_lab.errors import LabError
+from vllm_lab.common import console
+from vllm_lab.common.errors import LabError
 from vllm_lab.provenance import archive, chain
 from vllm_lab.provenance.documents import KINDS, SUFFIX
 from vllm_lab.provenance.sources import code_of

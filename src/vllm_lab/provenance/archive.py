@@ -9,13 +9,13 @@ import tempfile
 from pathlib import Path
 from zipfile import BadZipFile, ZipFile
 
-from vllm_lab.errors import LabError
-from vllm_lab.files import write_zip
+from vllm_lab.common.errors import LabError
+from vllm_lab.common.files import write_zip
 from vllm_lab.provenance.documents import collect
 from vllm_lab.provenance.verify import Finding, load, require, upstream, verify
 
 DESCRIPTION = "results/ro-crate-metadata.json"
-SOURCE = "results/project/source.zip"
+SOURCE = "results/provenance/source.zip"
 
 
 def pack(root: Path, output: Path) -> list[str]:

@@ -4,9 +4,9 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from vllm_lab import console
-from vllm_lab.bundle.merge import merge
-from vllm_lab.bundle.pack import pack
+from vllm_lab.common import console
+from vllm_lab.provenance.merge import merge
+from vllm_lab.provenance.pack import pack
 
 
 def main(argv: Sequence[str] | None = None) -> None:

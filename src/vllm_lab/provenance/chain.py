@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from vllm_lab.errors import LabError
+from vllm_lab.common.errors import LabError
 from vllm_lab.provenance.documents import Document, collect
 
 

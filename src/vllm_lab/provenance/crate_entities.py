@@ -12,7 +12,7 @@ from typing import Any
 from rocrate.model import ContextEntity, Entity, File
 from rocrate.rocrate import ROCrate
 
-from vllm_lab.files import canonical_json
+from vllm_lab.common.files import canonical_json
 from vllm_lab.provenance.archive import SOURCE
 from vllm_lab.provenance.documents import Document
 from vllm_lab.report.status import machine

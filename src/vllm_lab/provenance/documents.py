@@ -15,8 +15,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from vllm_lab.errors import LabError
-from vllm_lab.files import canonical_json, read_json, write_json
+from vllm_lab.common.errors import LabError
+from vllm_lab.common.files import canonical_json, read_json, write_json
 
 SCHEMA = "vllm-lab/provenance/1"
 SUFFIX = ".prov.json"

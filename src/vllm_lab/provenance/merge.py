@@ -6,12 +6,12 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from zipfile import BadZipFile, ZipFile
 
-from vllm_lab import config
-from vllm_lab.bundle.pack import CONFIGURATION, read_manifest
-from vllm_lab.errors import LabError
-from vllm_lab.files import read_json, sha256_file
+from vllm_lab.common import config
+from vllm_lab.common.errors import LabError
+from vllm_lab.common.files import read_json, sha256_file
 from vllm_lab.provenance import documents
 from vllm_lab.provenance.documents import BUNDLES, SUFFIX, Document, identity_digest
+from vllm_lab.provenance.pack import CONFIGURATION, read_manifest
 from vllm_lab.provenance.verify import Hashes, load
 
 # What may differ between the machines: where vLLM runs.

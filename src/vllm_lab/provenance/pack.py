@@ -5,14 +5,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from zipfile import ZipFile
 
-from vllm_lab.errors import LabError
-from vllm_lab.files import canonical_json, sha256_file, write_zip
+from vllm_lab.common.errors import LabError
+from vllm_lab.common.files import canonical_json, sha256_file, write_zip
 from vllm_lab.provenance.documents import SUFFIX, Document, collect
 from vllm_lab.provenance.verify import require
 
 SCHEMA = "vllm-lab/bundle/1"
 MANIFEST = "bundle.json"
-CONFIGURATION = "results/project/configuration.json"
+CONFIGURATION = "results/provenance/configuration.json"
 
 
 def pack(root: Path, files: Sequence[str], output: Path) -> list[str]:

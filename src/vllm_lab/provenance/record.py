@@ -19,10 +19,11 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from vllm_lab.errors import LabError
-from vllm_lab.files import sha256_file
-from vllm_lab.processes import die_with_parent
-from vllm_lab.provenance import host, schemas
+from vllm_lab.common import host
+from vllm_lab.common.errors import LabError
+from vllm_lab.common.files import sha256_file
+from vllm_lab.common.processes import die_with_parent
+from vllm_lab.provenance import schemas
 from vllm_lab.provenance.documents import Document, identity_digest
 
 

@@ -13,10 +13,10 @@ from typing import Any
 from rocrate.model import Entity
 from rocrate.rocrate import ROCrate
 
-from vllm_lab import config
-from vllm_lab.crate.entities import Entities
-from vllm_lab.files import canonical_json, sha256_file
+from vllm_lab.common import config
+from vllm_lab.common.files import canonical_json, sha256_file
 from vllm_lab.provenance.archive import SOURCE
+from vllm_lab.provenance.crate_entities import Entities
 from vllm_lab.provenance.documents import SUFFIX
 from vllm_lab.report.jobs import Job
 
@@ -28,7 +28,7 @@ PROFILES = {
     "https://w3id.org/ro/wfrun/provenance/0.5": "Provenance Run Crate",
     "https://w3id.org/workflowhub/workflow-ro-crate/1.0": "Workflow RO-Crate",
 }
-WORKFLOW = "results/project/Snakefile"
+WORKFLOW = "results/provenance/Snakefile"
 _COMPLETED = "http://schema.org/CompletedActionStatus"
 _UNITS = {"seconds": "SEC", "max_rss_mib": "E63", "threads": "C62"}  # UN/CEFACT's codes
 

@@ -4,8 +4,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from vllm_lab.errors import LabError
-from vllm_lab.files import sha256_file
+from vllm_lab.common.errors import LabError
+from vllm_lab.common.files import sha256_file
 from vllm_lab.provenance import documents
 from vllm_lab.provenance.documents import Document, identity_digest
 

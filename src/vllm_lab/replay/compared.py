@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from itertools import islice
 from typing import Any
 
-from mini_vllm.records import Step
-from vllm_lab.oracle.comparison import Comparison, compare
-from vllm_lab.simulation.stored_run import Key, StoredRun
+from mini_vllm.tools.records import Step
+from vllm_lab.replay.comparison import Comparison, compare
+from vllm_lab.replay.stored_run import Key, StoredRun
 
 # What each version is held against: only v4_prefix has a prefix cache.
 OPPONENTS = {

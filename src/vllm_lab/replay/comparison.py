@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from itertools import zip_longest
 from typing import Any, Protocol
 
-from mini_vllm.records import COLUMNS, Step
-from vllm_lab.oracle.records import Outcome, Refusal
+from mini_vllm.tools.records import COLUMNS, Step
+from vllm_lab.replay.records import Outcome, Refusal
 
 TIMES = {"time", "arrival", "ttft", "tpot", "e2e"}
 STEP_FIELDS = ("step", "time", "scheduled", "preempted", "finished", "evicted", "free_blocks")

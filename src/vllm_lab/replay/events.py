@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator
 
-from mini_vllm.records import Step
-from vllm_lab import files
+from mini_vllm.tools.records import Step
+from vllm_lab.common import files
 
 
 def write_events(path: str | os.PathLike, steps: Iterable[Step]) -> None:

@@ -10,11 +10,11 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import LogLocator
 
-from vllm_lab import figures
-from vllm_lab.simulation.compared import OPPONENTS
-from vllm_lab.simulation.metrics import TIMES
-from vllm_lab.simulation.stored_run import Key, StoredRun
-from vllm_lab.simulation.timeline import HitRates, Timeline
+from vllm_lab.common import figures
+from vllm_lab.replay.compared import OPPONENTS
+from vllm_lab.replay.metrics import TIMES
+from vllm_lab.replay.stored_run import Key, StoredRun
+from vllm_lab.replay.timeline import HitRates, Timeline
 
 Runs = Mapping[Key, StoredRun]
 # Name in a legend, colour, line and width of each engine. Of lines that coincide each is narrower than the

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import argparse
 
-from vllm_lab.engine.selection import shortened
-from vllm_lab.oracle import flags
-from vllm_lab.oracle.engine import TracedRequest, requests_of
-from vllm_lab.simulation.run_file import RunFiles
+from vllm_lab.replay import limit_flags as flags
+from vllm_lab.replay.requests import TracedRequest, requests_of
+from vllm_lab.replay.run_file import RunFiles
+from vllm_lab.replay.selection import shortened
 from vllm_lab.traces.trace import Trace
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from mini_vllm.clock import DEFAULT_CLOCK, parse_clock, read_cost_model
 from mini_vllm.limits import Limits
-from vllm_lab.oracle.engine import TracedRequest, requests_of
+from vllm_lab.replay.requests import TracedRequest, requests_of
 from vllm_lab.traces.trace import Trace
 
 _DEFAULT = Limits(num_blocks=2)

@@ -4,20 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
-from vllm_lab.oracle.records import Outcome, Result
-from vllm_lab.sharing.distribution import Distribution
-
-Value = float | int | None
-
-
-class Metric(NamedTuple):
-    """A metric's unit and what it counts."""
-
-    unit: str
-    definition: str
-
+from vllm_lab.common.distribution import Distribution
+from vllm_lab.common.metric import Metric, Value
+from vllm_lab.replay.records import Outcome, Result
 
 TIMES = {
     "ttft": "arrival to first token",

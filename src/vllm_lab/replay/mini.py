@@ -7,11 +7,11 @@ from dataclasses import replace
 
 from mini_vllm.errors import OutOfBlocks
 from mini_vllm.limits import Limits
-from mini_vllm.records import Step, outcome
 from mini_vllm.request import Request
-from mini_vllm.versions import ENGINES, replay
-from vllm_lab.oracle.engine import TracedRequest
-from vllm_lab.oracle.records import Crash, Outcome, Refusal, Result
+from mini_vllm.tools.records import Step, outcome
+from mini_vllm.tools.versions import ENGINES, replay
+from vllm_lab.replay.records import Crash, Outcome, Refusal, Result
+from vllm_lab.replay.requests import TracedRequest
 
 
 def run(version: str, requests: Sequence[TracedRequest], limits: Limits) -> Result:

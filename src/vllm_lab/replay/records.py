@@ -10,9 +10,9 @@ from pathlib import Path
 
 import orjson
 
-from mini_vllm.records import COLUMNS, Step
-from vllm_lab import files
-from vllm_lab.errors import LabError
+from mini_vllm.tools.records import COLUMNS, Step
+from vllm_lab.common import files
+from vllm_lab.common.errors import LabError
 
 
 @dataclass(frozen=True)

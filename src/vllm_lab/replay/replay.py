@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from mini_vllm.limits import Limits
-from mini_vllm.versions import VERSIONS
-from vllm_lab.oracle import engine, mini
-from vllm_lab.oracle.engine import VLLM, TracedRequest
-from vllm_lab.oracle.records import Result
+from mini_vllm.tools.versions import VERSIONS
+from vllm_lab.oracle import engine
+from vllm_lab.oracle.engine import VLLM
+from vllm_lab.replay import mini
+from vllm_lab.replay.records import Result
+from vllm_lab.replay.requests import TracedRequest
 
 ENGINES = (*VERSIONS, VLLM)
 

@@ -8,13 +8,13 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from mini_vllm.limits import Limits
-from vllm_lab import files
-from vllm_lab.engine.measured import Measured
+from vllm_lab.common import files
+from vllm_lab.engines.measured import Measured
 from vllm_lab.oracle.engine import VLLM
-from vllm_lab.oracle.records import Result, write_requests, write_steps
 from vllm_lab.oracle.scheduler import vllm_version
-from vllm_lab.simulation.events import write_events
-from vllm_lab.simulation.metrics import Asked, metrics, metrics_by_priority
+from vllm_lab.replay.events import write_events
+from vllm_lab.replay.metrics import Asked, metrics, metrics_by_priority
+from vllm_lab.replay.records import Result, write_requests, write_steps
 
 
 @dataclass(frozen=True)

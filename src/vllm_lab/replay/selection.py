@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from vllm_lab.oracle.engine import TracedRequest
+from vllm_lab.replay.requests import TracedRequest
 
 
 def shortened(

@@ -6,12 +6,12 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from mini_vllm.records import Step
-from vllm_lab import files
-from vllm_lab.errors import LabError
-from vllm_lab.oracle import records
-from vllm_lab.oracle.records import Outcome, Refusal
-from vllm_lab.simulation.run_file import RunFiles
+from mini_vllm.tools.records import Step
+from vllm_lab.common import files
+from vllm_lab.common.errors import LabError
+from vllm_lab.replay import records
+from vllm_lab.replay.records import Outcome, Refusal
+from vllm_lab.replay.run_file import RunFiles
 
 Key = tuple[str, str, str]  # engine, trace, memory
 

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
+from vllm_lab.replay.metrics import METRICS
 from vllm_lab.report.blocks import Cell, Number
 from vllm_lab.report.results import JsonResult, Results
 from vllm_lab.report.trace_names import OWN, ordered, trace_label
-from vllm_lab.simulation.metrics import METRICS
 
-COMPARISON = "oracle/comparison.json"
+COMPARISON = "replay/comparison.json"
 ENGINES = {
     "v1_naive": "v1_naive",
     "v2_lru": "v2_lru",
@@ -148,7 +148,7 @@ def imported_replays(results: Results) -> list[Replay]:
 
 
 def _all_replays(results: Results) -> Iterator[Replay]:
-    for name in (*results.names("mini/*.json"), *results.names("oracle/vllm_*.json")):
+    for name in (*results.names("replay/*.*.*.json"), *results.names("oracle/vllm_*.json")):
         engine, trace, memory, _ = name.partition("/")[2].split(".")
         yield Replay(engine, trace, memory, results.json(name))
 

@@ -7,8 +7,8 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
-from vllm_lab.errors import LabError
-from vllm_lab.files import read_json
+from vllm_lab.common.errors import LabError
+from vllm_lab.common.files import read_json
 from vllm_lab.provenance.documents import SUFFIX, Document, collect
 from vllm_lab.provenance.verify import require
 from vllm_lab.report.blocks import Image, Number

@@ -4,17 +4,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 from vllm_lab.provenance.documents import Document
-from vllm_lab.report.blocks import (
-    STATUSES,
-    Cell,
-    Column,
-    Number,
-    Section,
-    Table,
-    Text,
-    inlines,
-    text,
-)
+from vllm_lab.report.blocks import STATUSES, Cell, Column, Number, Section, Table, Text, inlines, text
 from vllm_lab.report.jobs import Job, Jobs
 
 

@@ -1,6 +1,6 @@
 """How a value is shown to a person: 0.4059 as "40.6 %", 1073741824 as "1.00 GiB"."""
 
-from vllm_lab.errors import LabError
+from vllm_lab.common.errors import LabError
 
 COUNTS = (
     "blocks", "conversations", "messages", "preemptions", "records", "requests", "step", "steps", "streams",

@@ -1,4 +1,4 @@
-"""python -m vllm_lab.serve: an OpenAI-compatible server on mini-vLLM; no GPU, no weights, real time."""
+"""python -m vllm_lab.server: an OpenAI-compatible server on mini-vLLM; no GPU, no weights, real time."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from pathlib import Path
 
 import uvicorn
 
-from mini_vllm.versions import VERSIONS
-from vllm_lab import console
-from vllm_lab.errors import LabError
-from vllm_lab.oracle import flags
-from vllm_lab.serve.answers import Answers
-from vllm_lab.serve.app import Server
-from vllm_lab.serve.live import LiveEngine
-from vllm_lab.serve.telemetry import Telemetry
-from vllm_lab.serve.texts import ByteTexts, TokenizerTexts
+from mini_vllm.tools.versions import VERSIONS
+from vllm_lab.common import console
+from vllm_lab.common.errors import LabError
+from vllm_lab.replay import limit_flags as flags
+from vllm_lab.server.answers import Answers
+from vllm_lab.server.app import Server
+from vllm_lab.server.live import LiveEngine
+from vllm_lab.server.telemetry import Telemetry
+from vllm_lab.server.texts import ByteTexts, TokenizerTexts
 from vllm_lab.traces.trace import Trace
 
 SHUTDOWN = 5  # s that open streams have to end in, once asked to stop
@@ -47,10 +47,10 @@ def _listen(host: str, port: int) -> socket.socket:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m vllm_lab.serve", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m vllm_lab.server", description=__doc__)
     parser.add_argument("--version", choices=VERSIONS, default=VERSIONS[-1], help="(%(default)s)")
     parser.add_argument("--trace", type=Path, help="answers to its prompts; .parquet or .jsonl")
-    parser.add_argument("--tokenizer", type=Path, metavar="DIR", help="results/model; without: bytes")
+    parser.add_argument("--tokenizer", type=Path, metavar="DIR", help="results/data/model; without: bytes")
     parser.add_argument("--model", default="mini-vllm", help="the model's name (%(default)s)")
     parser.add_argument("--host", default="127.0.0.1", help="(%(default)s)")
     parser.add_argument("--port", type=int, default=8000, help="0: a free one (%(default)s)")

@@ -8,7 +8,7 @@ from itertools import cycle, islice
 
 import numpy as np
 
-from vllm_lab.serve.texts import Texts
+from vllm_lab.server.texts import Texts
 from vllm_lab.traces.trace import Trace
 
 FILLER = (

@@ -16,11 +16,11 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
-from vllm_lab.serve import protocol
-from vllm_lab.serve.answers import Answers
-from vllm_lab.serve.live import EngineDeadError, Generation, LiveEngine, RefusedError
-from vllm_lab.serve.protocol import Asked, BadRequestError, Reply, error_body, event
-from vllm_lab.serve.texts import Texts
+from vllm_lab.server import protocol
+from vllm_lab.server.answers import Answers
+from vllm_lab.server.live import EngineDeadError, Generation, LiveEngine, RefusedError
+from vllm_lab.server.protocol import Asked, BadRequestError, Reply, error_body, event
+from vllm_lab.server.texts import Texts
 
 CLIENT_GONE = 499  # nginx's code; nobody reads it
 

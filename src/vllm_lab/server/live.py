@@ -14,10 +14,10 @@ from dataclasses import dataclass, field, replace
 
 from mini_vllm.errors import OutOfBlocks
 from mini_vllm.limits import Limits
-from mini_vllm.records import Step
 from mini_vllm.request import Request
-from mini_vllm.versions import ENGINES
-from vllm_lab.serve.telemetry import Telemetry
+from mini_vllm.tools.records import Step
+from mini_vllm.tools.versions import ENGINES
+from vllm_lab.server.telemetry import Telemetry
 
 
 class EngineDeadError(Exception):

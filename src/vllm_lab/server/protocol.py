@@ -10,8 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from vllm_lab.engine.forced import KEY
-from vllm_lab.serve.texts import Texts
+from vllm_lab.engines.forced import KEY
+from vllm_lab.server.texts import Texts
 from vllm_lab.traces.template import TemplateRefusedError
 
 COMPLETIONS_MAX_TOKENS = 16  # OpenAI's and vLLM's default for /v1/completions
@@ -30,7 +30,7 @@ class Asked:
     max_tokens: int | None
     ignore_eos: bool
     priority: int
-    forced: list[int] | None  # what to answer, from vllm_xargs, as vllm_lab.engine.forced_plugin takes it
+    forced: list[int] | None  # what to answer, from vllm_xargs, as vllm_lab.engines.forced_plugin takes it
     stream: bool
     include_usage: bool
 

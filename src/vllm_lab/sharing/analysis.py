@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from vllm_lab.errors import LabError
+from vllm_lab.common.errors import LabError
 from vllm_lab.sharing.accesses import Accesses
 from vllm_lab.sharing.stream_order import StreamOrder
 from vllm_lab.sharing.tree import PrefixTree

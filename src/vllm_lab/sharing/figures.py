@@ -1,4 +1,4 @@
-"""The figures of prefix sharing, drawn from the tables that scripts/sharing.py writes."""
+"""The figures of prefix sharing, drawn from the tables that scripts/sharing_analysis.py writes."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from vllm_lab import figures
-from vllm_lab.errors import LabError
-from vllm_lab.files import read_json
+from vllm_lab.common import figures
+from vllm_lab.common.errors import LabError
+from vllm_lab.common.files import read_json
 
 SHARES = {
     "sharing fraction,\nmean of requests": lambda metrics: metrics["sharing_fraction"]["mean"],

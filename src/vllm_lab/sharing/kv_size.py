@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import argparse
 
-from vllm_lab.errors import LabError
-from vllm_lab.files import read_json
+from vllm_lab.common.errors import LabError
+from vllm_lab.common.files import read_json
 
 
 def add_flags(parser: argparse.ArgumentParser) -> None:

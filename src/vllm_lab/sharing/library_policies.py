@@ -11,7 +11,7 @@ from __future__ import annotations
 import libcachesim
 import numpy as np
 
-from vllm_lab.errors import LabError
+from vllm_lab.common.errors import LabError
 from vllm_lab.sharing.paths import BlockPaths
 
 LIBRARY = {

@@ -16,9 +16,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from vllm_lab import console
+from vllm_lab.common import console
+from vllm_lab.common.distribution import Distribution
 from vllm_lab.sharing.analysis import Sharing
-from vllm_lab.sharing.distribution import Distribution
 from vllm_lab.sharing.metrics import block_hits, reuse_gaps
 from vllm_lab.sharing.openings import openings
 from vllm_lab.sharing.published import REFERENCE_RUN

@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from vllm_lab import console
-from vllm_lab.errors import LabError
+from vllm_lab.common import console
+from vllm_lab.common.errors import LabError
 from vllm_lab.sharing.analysis import Sharing
 from vllm_lab.sharing.library_policies import LIBRARY, replay
 from vllm_lab.sharing.paths import BlockPaths, SegmentPaths

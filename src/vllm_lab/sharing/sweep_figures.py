@@ -9,8 +9,8 @@ from pathlib import Path
 
 from matplotlib.axes import Axes
 
-from vllm_lab import figures
-from vllm_lab.errors import LabError
+from vllm_lab.common import figures
+from vllm_lab.common.errors import LabError
 
 Row = dict[str, str]  # a row of the sweep, as text
 STYLES = {

@@ -6,7 +6,7 @@ import csv
 import os
 from pathlib import Path
 
-from vllm_lab.errors import LabError
+from vllm_lab.common.errors import LabError
 from vllm_lab.sharing.sweep import COLUMNS
 
 

@@ -11,7 +11,7 @@ from typing import Any, BinaryIO
 import numpy as np
 import orjson
 
-from vllm_lab.errors import LabError
+from vllm_lab.common.errors import LabError
 from vllm_lab.traces.trace import Trace
 
 OPENERS = {".gz": gzip.open, ".xz": lzma.open}

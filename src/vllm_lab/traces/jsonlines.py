@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import orjson
 
-from vllm_lab import console
-from vllm_lab.errors import LabError
-from vllm_lab.files import atomic_path
+from vllm_lab.common import console
+from vllm_lab.common.errors import LabError
+from vllm_lab.common.files import atomic_path
 
 if TYPE_CHECKING:
     from vllm_lab.traces.trace import Trace

@@ -10,8 +10,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from vllm_lab.errors import LabError
-from vllm_lab.files import atomic_path, canonical_json
+from vllm_lab.common.errors import LabError
+from vllm_lab.common.files import atomic_path, canonical_json
 
 if TYPE_CHECKING:
     from vllm_lab.traces.trace import Trace

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from vllm_lab.errors import LabError
+from vllm_lab.common.errors import LabError
 from vllm_lab.traces.template import ChatTemplate, Message, TemplateRefusedError
 
 USER, REPLY, SECOND = "qUserOneq", "qReplyOneq", "qUserTwoq"

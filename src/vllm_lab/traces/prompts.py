@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from vllm_lab.errors import LabError
+from vllm_lab.common.errors import LabError
 from vllm_lab.traces.stream_file import open_conversations
 from vllm_lab.traces.streams import StreamMaker
 from vllm_lab.traces.tokenizer import show

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from vllm_lab.errors import LabError
+from vllm_lab.common.errors import LabError
 
 
 @dataclass(frozen=True)

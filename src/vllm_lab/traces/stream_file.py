@@ -14,9 +14,9 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from vllm_lab import console
-from vllm_lab.errors import LabError
-from vllm_lab.files import atomic_path
+from vllm_lab.common import console
+from vllm_lab.common.errors import LabError
+from vllm_lab.common.files import atomic_path
 from vllm_lab.traces.streams import SCHEMA, StreamMaker, Tally
 
 CONVERSATIONS_PER_BATCH = (

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from vllm_lab.errors import LabError
+from vllm_lab.common.errors import LabError
 from vllm_lab.traces.layout import StreamLayout, lay_out
 from vllm_lab.traces.probe import probe, without_system_prompt
 from vllm_lab.traces.template import Message, TemplateRefusedError, load_template

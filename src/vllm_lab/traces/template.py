@@ -13,8 +13,8 @@ import jinja2
 from jinja2.ext import Extension, loopcontrols
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
-from vllm_lab.errors import LabError
-from vllm_lab.files import read_json
+from vllm_lab.common.errors import LabError
+from vllm_lab.common.files import read_json
 
 Message = dict[str, str]  # {"role": system|user|assistant, "content": text}, as templates want it
 PLAIN = Path(__file__).with_name("plain.jinja")

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from vllm_lab.errors import LabError
-from vllm_lab.files import read_json
+from vllm_lab.common.errors import LabError
+from vllm_lab.common.files import read_json
 from vllm_lab.traces.arrivals import Arrivals
 from vllm_lab.traces.requests import Requests
 from vllm_lab.traces.selection import Selection

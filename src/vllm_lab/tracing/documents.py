@@ -6,9 +6,9 @@ from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
-from vllm_lab.engine.engine import Engine
-from vllm_lab.files import read_json
-from vllm_lab.provenance.host import hardware
+from vllm_lab.common.files import read_json
+from vllm_lab.common.host import hardware
+from vllm_lab.engines.engine import Engine
 from vllm_lab.traces.tokenizer import ChatTokenizer
 from vllm_lab.tracing import expected, summary
 from vllm_lab.tracing.generation import Question, Traced, generate_traced

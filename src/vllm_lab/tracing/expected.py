@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from vllm_lab.errors import LabError
+from vllm_lab.common.errors import LabError
 from vllm_lab.tracing.hooks import Call
 from vllm_lab.tracing.modules import kind_of, named
 

@@ -5,16 +5,16 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from vllm_lab import console
-from vllm_lab.engine.settings import EngineSettings
-from vllm_lab.errors import LabError
+from vllm_lab.common import console
+from vllm_lab.common.errors import LabError
+from vllm_lab.engines.settings import EngineSettings
 from vllm_lab.traces.tokenizer import ChatTokenizer
 from vllm_lab.tracing.generation import Question, settings
 
 
 def add_question(parser: argparse.ArgumentParser) -> None:
     """Add the model, the prompt and how often it is answered."""
-    parser.add_argument("--model", type=Path, required=True, metavar="DIR", help="such as results/model")
+    parser.add_argument("--model", type=Path, required=True, metavar="DIR", help="such as results/data/model")
     parser.add_argument("--prompt", default="The capital of France is", help="(%(default)s)")
     parser.add_argument("--max-tokens", type=positive, default=8, help="of the answer (%(default)s)")
     parser.add_argument("--repeats", type=positive, default=3, help="with and without tracing (%(default)s)")

@@ -11,12 +11,12 @@ from statistics import median
 from typing import Any, TypeVar
 
 from mini_vllm.limits import Limits
-from vllm_lab import console
-from vllm_lab.engine.disturbance import Disturbance, used, watched
-from vllm_lab.engine.engine import Engine
-from vllm_lab.engine.settings import EngineSettings
-from vllm_lab.errors import LabError
-from vllm_lab.oracle.engine import TracedRequest
+from vllm_lab.common import console
+from vllm_lab.common.errors import LabError
+from vllm_lab.engines.engine import Engine
+from vllm_lab.engines.settings import EngineSettings
+from vllm_lab.measure.disturbance import Disturbance, used, watched
+from vllm_lab.replay.requests import TracedRequest
 
 Trace = TypeVar("Trace")
 BLOCK = 32  # tokens; every backend takes it

@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from vllm_lab.engine import engine as engine_module
-from vllm_lab.engine.engine import Engine
+from vllm_lab.engines import engine as engine_module
+from vllm_lab.engines.engine import Engine
 from vllm_lab.tracing.modules import kind_of, layer_of, named, place_of
 
 Frame = tuple[str, int, str]  # file as imports spell it, line, function

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from vllm_lab.engine.engine import Engine
-from vllm_lab.errors import Unavailable
-from vllm_lab.files import atomic_path, write_text
+from vllm_lab.common.errors import Unavailable
+from vllm_lab.common.files import atomic_path, write_text
+from vllm_lab.engines.engine import Engine
 from vllm_lab.tracing.kernels import table
 from vllm_lab.tracing.modules import kind_of, layer_of, named, place_of, source_of
 from vllm_lab.tracing.selection import ALL, Selection

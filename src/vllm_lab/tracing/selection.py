@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Protocol, TypeVar
 
-from vllm_lab.errors import LabError
+from vllm_lab.common.errors import LabError
 
 
 class Called(Protocol):

@@ -2,13 +2,13 @@
 
 import json
 
-import model as script
+import data_model as script
 import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
-from vllm_lab.errors import LabError
-from vllm_lab.model.checkpoint import lay_down, parameters, summarise
+from vllm_lab.common.errors import LabError
+from vllm_lab.data.checkpoint import lay_down, parameters, summarise
 
 WEIGHTS = ["model.safetensors"]
 

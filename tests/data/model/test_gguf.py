@@ -4,8 +4,8 @@ import sys
 
 import pytest
 
-from vllm_lab.errors import LabError
-from vllm_lab.model.gguf import convert
+from vllm_lab.common.errors import LabError
+from vllm_lab.data.gguf import convert
 
 
 def test_without_torch_the_error_says_what_to_install(tmp_path, monkeypatch):

@@ -6,11 +6,11 @@ import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
-import model as script
+import data_model as script
 import pytest
 
-from vllm_lab.errors import LabError
-from vllm_lab.model import hub
+from vllm_lab.common.errors import LabError
+from vllm_lab.data import hub
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 

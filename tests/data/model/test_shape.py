@@ -2,8 +2,8 @@
 
 import pytest
 
-from vllm_lab.errors import LabError
-from vllm_lab.model.shape import kv_bytes_per_token, shape_of
+from vllm_lab.common.errors import LabError
+from vllm_lab.data.shape import kv_bytes_per_token, shape_of
 
 SMOLLM2 = {
     "num_hidden_layers": 30,

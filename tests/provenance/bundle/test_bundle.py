@@ -10,17 +10,17 @@ import pytest
 from tests.report.documents.measured import benchmark
 from tests.report.example import write_report
 from tests.report.project import Project
-from vllm_lab.bundle.merge import merge
-from vllm_lab.bundle.pack import pack
-from vllm_lab.errors import LabError
+from vllm_lab.common.errors import LabError
 from vllm_lab.provenance import chain, documents
 from vllm_lab.provenance.adopt import adopt
+from vllm_lab.provenance.merge import merge
+from vllm_lab.provenance.pack import pack
 from vllm_lab.provenance.verify import verify
 
 SETTINGS = {"device": "cpu", "traces": {"rate": 2.0}}
-RESULT = "results/bench/{}/prefix_cache.json"
-CONFIGURATION = "results/project/configuration.json"
-HERE = "results/bundles/h200/bench/cuda/prefix_cache.json"
+RESULT = "results/plan/{}/prefix_cache.json"
+CONFIGURATION = "results/provenance/configuration.json"
+HERE = "results/bundles/h200/plan/cuda/prefix_cache.json"
 
 
 def project(root: Path, device: str, value: float = 2.0, **settings) -> Project:
@@ -28,10 +28,10 @@ def project(root: Path, device: str, value: float = 2.0, **settings) -> Project:
     made = Project(root, host=f"{device}-node")
     (root / "schema.yaml").write_text("type: object\n")
     made.job("configuration", {CONFIGURATION: {**SETTINGS, "device": device, **settings}})
-    model = made.job("model", {"results/model/config.json": {"the same": "everywhere"}})
+    model = made.job("model", {"results/data/model/config.json": {"the same": "everywhere"}})
     body = benchmark() | {"device": device}
     body["results"]["actual_speedup_ratio"]["value"] = value
-    calibrated = made.job("calibrate", {"results/calibration/c.json": {}}, inputs=model, kind="measured")
+    calibrated = made.job("calibrate", {"results/cost_model/c.json": {}}, inputs=model, kind="measured")
     made.job(
         "bench_prefix_cache",
         {RESULT.format(device): body},
@@ -63,24 +63,24 @@ def test_a_bundle_holds_whole_measured_jobs_and_the_configuration_and_leaves_the
     with zipfile.ZipFile(bundle) as packed:
         assert sorted(packed.namelist()) == [
             "bundle.json",
-            "results/bench/cuda/bench_prefix_cache-cuda.prov.json",
-            "results/bench/cuda/prefix_cache.json",
-            "results/calibration/c.json",
-            "results/calibration/calibrate.prov.json",
-            "results/project/configuration.json",
-            "results/project/configuration.prov.json",
+            "results/plan/cuda/bench_prefix_cache-cuda.prov.json",
+            "results/plan/cuda/prefix_cache.json",
+            "results/cost_model/c.json",
+            "results/cost_model/calibrate.prov.json",
+            "results/provenance/configuration.json",
+            "results/provenance/configuration.prov.json",
         ]
 
 
 def test_a_merged_bundle_verifies_with_its_own_documents_untouched(home, cluster, bundle):
     folder = merge(home, bundle, "h200")
     assert verify(home) == []
-    there = cluster / "results/bench/cuda/bench_prefix_cache-cuda.prov.json"
-    assert (folder / "bench/cuda" / there.name).read_bytes() == there.read_bytes()
+    there = cluster / "results/plan/cuda/bench_prefix_cache-cuda.prov.json"
+    assert (folder / "plan/cuda" / there.name).read_bytes() == there.read_bytes()
     found = documents.collect(home)[HERE]
     assert (found.bundle, found.run["host"]["name"]) == ("h200", "cuda-node")
-    brought = "results/bundles/h200/calibration/c.json"
-    assert set(found.inputs) == {"results/model/config.json", brought, "schema.yaml"}
+    brought = "results/bundles/h200/cost_model/c.json"
+    assert set(found.inputs) == {"results/data/model/config.json", brought, "schema.yaml"}
     assert found.identity == documents.collect(cluster)[RESULT.format("cuda")].identity
 
 
@@ -94,7 +94,7 @@ def test_the_chain_of_a_merged_result_leads_through_its_own_machine_to_our_data(
 
 @pytest.mark.parametrize(
     ("file", "kind"),
-    [(HERE, "changed"), ("results/model/config.json", "stale")],
+    [(HERE, "changed"), ("results/data/model/config.json", "stale")],
     ids=["its own", "an input"],
 )
 def test_a_changed_byte_of_a_merged_result_or_of_what_it_was_made_from_is_named(home, bundle, file, kind):
@@ -117,7 +117,7 @@ def test_a_merge_that_was_broken_off_counts_for_nothing(home, cluster):
 def test_code_and_schemas_that_change_later_do_not_make_a_merged_result_stale(home, bundle):
     merge(home, bundle, "h200")
     (home / "schema.yaml").write_text("type: array\n")
-    (home / "scripts/bench_prefix_cache.py").write_text("# newer\n")
+    (home / "scripts/plan_prefix_cache.py").write_text("# newer\n")
     assert verify(home, files=[HERE]) == []
     assert not [path for path in adopt(home) if "bundles" in path]
 
@@ -131,19 +131,19 @@ def refused(home: Path, bundle: Path) -> str:
 
 
 def test_other_code_is_refused_and_named_with_its_commit(home, bundle):
-    (home / "scripts/bench_prefix_cache.py").write_text("# newer\n")
+    (home / "scripts/plan_prefix_cache.py").write_text("# newer\n")
     message = refused(home, bundle)
-    assert "scripts/bench_prefix_cache.py: other code than here" in message
+    assert "scripts/plan_prefix_cache.py: other code than here" in message
     assert "cuda-node at commit 0123456789ab" in message
 
 
 def test_other_data_is_refused_and_missing_data_is_asked_for(home, bundle):
-    (home / "results/model/config.json").write_text("another model")
+    (home / "results/data/model/config.json").write_text("another model")
     (home / "schema.yaml").write_text("type: array\n")
     message = refused(home, bundle)
-    assert "results/model/config.json: rule bench_prefix_cache" in message
+    assert "results/data/model/config.json: rule bench_prefix_cache" in message
     assert "schema.yaml: rule bench_prefix_cache" in message
-    (home / "results/model/config.json").unlink()
+    (home / "results/data/model/config.json").unlink()
     assert "it must be here too" in refused(home, bundle)
 
 
@@ -197,7 +197,7 @@ def test_a_second_bundle_of_a_name_is_refused_and_lies_beside_under_another(home
 
 def test_only_measured_results_of_one_s_own_that_verify_are_packed(home, cluster, bundle, tmp_path):
     with pytest.raises(LabError, match="rule model is deterministic"):
-        pack(cluster, ["results/model/config.json"], tmp_path / "x.zip")
+        pack(cluster, ["results/data/model/config.json"], tmp_path / "x.zip")
     merge(home, bundle, "h200")
     with pytest.raises(LabError, match="came in bundle h200"):
         pack(home, [HERE], tmp_path / "x.zip")

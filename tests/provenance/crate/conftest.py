@@ -3,15 +3,15 @@
 import shutil
 from pathlib import Path
 
-import archive as archive_script
-import crate as crate_script
+import provenance_archive as archive_script
+import provenance_crate as crate_script
 import pytest
+from tests.provenance.crate.finished import ARCHIVE, MADE, REPORT
 
-from tests.crate.finished import ARCHIVE, MADE, REPORT
 from tests.report.example import example, write_report
 from tests.report.project import Project
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 
 def reported(root: Path) -> None:
@@ -29,13 +29,13 @@ def reported(root: Path) -> None:
 
 def described(root: Path) -> None:
     """Describe the project's run and pack it, as the rules do."""
-    (root / "scripts/crate.py").write_text("# crate\n")
+    (root / "scripts/provenance_crate.py").write_text("# crate\n")
     scripts = sorted(f"scripts/{path.name}" for path in (root / "scripts").iterdir())
     crate, workflow, source = MADE
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(root)
         crate_script.main(
-            ["--report", *REPORT, "--settings", "results/project/configuration.json", "--citation",
+            ["--report", *REPORT, "--settings", "results/provenance/configuration.json", "--citation",
              "CITATION.cff", "--snakefile", "Snakefile", "--project", "Snakefile", "CITATION.cff", *scripts,
              "--workflow", workflow, "--source", source, "--crate", crate]
         )  # fmt: skip

@@ -3,5 +3,5 @@
 REPORT = [
     f"results/report/{name}" for name in ("index.html", "report.md", "vllm_evaluation.md", "summary.json")
 ]
-MADE = ["results/ro-crate-metadata.json", "results/project/Snakefile", "results/project/source.zip"]
-ARCHIVE = "results/project/archive.zip"
+MADE = ["results/ro-crate-metadata.json", "results/provenance/Snakefile", "results/provenance/source.zip"]
+ARCHIVE = "results/provenance/archive.zip"

@@ -7,17 +7,17 @@ import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
-import archive as archive_script
+import provenance_archive as archive_script
 import pytest
+from tests.provenance.crate.finished import ARCHIVE
+from tests.provenance.crate.validator import failures
 
-from tests.crate.finished import ARCHIVE
-from tests.crate.validator import failures
-from vllm_lab.errors import LabError
-from vllm_lab.files import write_zip
+from vllm_lab.common.errors import LabError
+from vllm_lab.common.files import write_zip
 from vllm_lab.provenance.__main__ import main
 from vllm_lab.provenance.verify import verify
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 CHANGED = "sharing/multi_turn_stats.json"
 
 
@@ -44,7 +44,7 @@ def test_an_archive_holds_all_that_the_description_is_made_from(finished):
         names = set(packed.namelist())
     below = {path.relative_to(finished / "results").as_posix() for path in (finished / "results").rglob("*")}
     files = {name for name in below if (finished / "results" / name).is_file()}
-    assert names == files - {"project/archive.zip"}
+    assert names == files - {"provenance/archive.zip"}
 
 
 def test_an_archive_is_a_valid_research_object_itself(finished):
@@ -69,7 +69,7 @@ def test_it_verifies_elsewhere_with_nothing_but_python_and_the_code_inside_it(fi
 def test_unpacked_with_its_source_it_is_the_project_beside_its_results(finished, tmp_path):
     with zipfile.ZipFile(finished / ARCHIVE) as packed:
         packed.extractall(tmp_path / "results")
-    with zipfile.ZipFile(tmp_path / "results/project/source.zip") as source:
+    with zipfile.ZipFile(tmp_path / "results/provenance/source.zip") as source:
         source.extractall(tmp_path)
     assert {finding.path for finding in verify(tmp_path)} <= {str(finished.with_name("given.txt"))}
 
@@ -79,12 +79,12 @@ def test_unpacked_with_its_source_it_is_the_project_beside_its_results(finished,
     [
         (lambda name, body: body + b" " * (name == CHANGED), f"results/{CHANGED}: changed"),
         (lambda name, body: None if name == CHANGED else body, f"results/{CHANGED}: missing"),
-        (lambda name, body: None if name == "model/model.prov.json" else body, "summary.json: uncovered"),
+        (lambda name, body: None if name == "data/model/data_model.prov.json" else body, "summary.json: uncovered"),
         (
             lambda name, body: (
-                body.replace(b'"seed": null', b'"seed": 1') if name == "model/model.prov.json" else body
+                body.replace(b'"seed": null', b'"seed": 1') if name == "data/model/data_model.prov.json" else body
             ),
-            "results/model/model.prov.json: forged",
+            "results/data/model/model.prov.json: forged",
         ),
     ],
     ids=["a changed byte", "a missing file", "a missing document", "an edited document"],
@@ -95,19 +95,19 @@ def test_what_was_changed_in_an_archive_is_named(finished, tmp_path, capsys, cha
 
 def test_changed_code_in_an_archive_is_named(finished, tmp_path, capsys):
     def change(name: str, body: bytes) -> bytes:
-        if name != "project/source.zip":
+        if name != "provenance/source.zip":
             return body
         (tmp_path / "old.zip").write_bytes(body)
         edited = altered(
             tmp_path / "old.zip",
             tmp_path / "new.zip",
-            lambda name, body: body + b"# edited\n" * (name == "scripts/model.py"),
+            lambda name, body: body + b"# edited\n" * (name == "scripts/data_model.py"),
         )
         return edited.read_bytes()
 
     said = found(altered(finished / ARCHIVE, tmp_path / "a.zip", change), capsys)
-    assert "results/project/source.zip: changed" in said
-    assert "scripts/model.py: stale" in said
+    assert "results/provenance/source.zip: changed" in said
+    assert "scripts/data_model.py: stale" in said
 
 
 def test_what_is_no_archive_is_said_to_be_none(tmp_path):

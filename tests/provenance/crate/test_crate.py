@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 from rocrate.model import Entity
 from rocrate.rocrate import ROCrate
+from tests.provenance.crate.conftest import described
+from tests.provenance.crate.finished import ARCHIVE, MADE, REPORT
+from tests.provenance.crate.validator import failures
 
-from tests.crate.conftest import described
-from tests.crate.finished import ARCHIVE, MADE, REPORT
-from tests.crate.validator import failures
 from tests.report.documents.words import HOSTILE
 from vllm_lab.provenance import documents
 from vllm_lab.provenance.documents import Document
@@ -76,7 +76,7 @@ def test_every_file_in_the_description_is_there_with_its_size(finished, crate, j
 def test_the_engine_schedules_our_jobs_and_not_those_of_a_bundle(crate, jobs):
     scheduled = {control["object"].id for control in crate.get("#engine")["object"]}
     foreign = {id for id, job in jobs.items() if job.bundle}
-    assert foreign == {"#job/bundles/h200/bench/cuda/bench_prefix_cache"}
+    assert foreign == {"#job/bundles/h200/plan/cuda/plan_prefix_cache"}
     assert scheduled == jobs.keys() - foreign
     action = crate.get(foreign.pop())
     assert action["location"]["name"] == "gpu-node"
@@ -97,7 +97,7 @@ def test_a_tool_names_its_code_by_content_and_where_it_is_packed(crate, jobs):
     code = jobs["#job/data/own"].identity["code"]
     part = crate.get("#job/data/own")["instrument"]["hasPart"]
     assert {part["name"]: part["sha256"]} == code
-    assert part["isPartOf"].id == "project/source.zip"
+    assert part["isPartOf"].id == "provenance/source.zip"
 
 
 def test_the_same_documents_give_the_same_description_and_the_same_archive(finished, copy):

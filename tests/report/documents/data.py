@@ -91,8 +91,8 @@ def exports() -> dict[str, Any]:
     }  # fmt: skip
     return {
         "exports": [
-            {**made, "format": "mooncake", "file": "results/exports/a", "unit": "requests"},
-            {**made, "format": "messages", "file": "results/exports/b", "unit": "conversations"},
+            {**made, "format": "mooncake", "file": "results/traces/exports/a", "unit": "requests"},
+            {**made, "format": "messages", "file": "results/traces/exports/b", "unit": "conversations"},
         ],
         "notes": {"mooncake": ["Milliseconds."], "messages": [HOSTILE]},
     }

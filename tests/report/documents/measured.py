@@ -3,9 +3,9 @@
 from typing import Any
 
 from tests.report.documents.words import HOSTILE, REASON
+from vllm_lab.load import measures as server_metrics
 from vllm_lab.nsight.metrics import GPU_METRICS, LAYER_METRICS
 from vllm_lab.nsight.metrics import METRICS as CAPTURE_METRICS
-from vllm_lab.serving import measures as server_metrics
 
 
 def calibration() -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from typing import Any
 
 from tests.report.documents.words import HOSTILE, REASON
-from vllm_lab.simulation.metrics import METRICS
+from vllm_lab.replay.metrics import METRICS
 
 STEP = '{{"step":7,"time":0.5,"scheduled":{},"preempted":["{}"],"finished":[],"evicted":[],"free_blocks":{}}}'
 VLLM_STEP = STEP.format('{"a":1,"b":1}', "c", 8)

@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 
 from tests.traces.conftest import many_conversations, model_dir  # noqa: F401  (fixtures)
-from vllm_lab.exports.formats import FORMATS
+from vllm_lab.traces.exports.formats import FORMATS
 from vllm_lab.traces.mooncake import read_mooncake
 from vllm_lab.traces.trace import Trace
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 BLOCKS = 16
 HASHED = [
     {"timestamp": 500, "input_length": 1025, "output_length": 9, "hash_ids": [40, 50, 60]},
@@ -57,9 +57,9 @@ def exported(data, tmp_path_factory) -> Exported:
     folder = tmp_path_factory.mktemp("exports")
     streams, config = folder / "streams.parquet", folder / "config.json"
     config.write_text('{"max_position_embeddings": 8192}')
-    run("tokens", *data, "--output", streams, "--summary", folder / "tokens.json")
+    run("traces_tokens", *data, "--output", streams, "--summary", folder / "tokens.json")
     run(
-        "trace", "--streams", streams, "--model-config", config, "--mode", "multi_turn", "--rate", 2,
+        "traces_make", "--streams", streams, "--model-config", config, "--mode", "multi_turn", "--rate", 2,
         "--count", 300, "--begins-with", "any", "--think-time", 3,
         "--output", folder / "multi_turn_trace.parquet", "--summary", folder / "trace.json",
     )  # fmt: skip
@@ -74,6 +74,6 @@ def export(folder: Path, data: list[object], outdir: Path | None = None) -> None
     outdir = outdir or folder
     traces = [folder / f"{name}_trace.parquet" for name in ("multi_turn", "hashed")]
     run(
-        "exports", "--traces", *traces, "--formats", *FORMATS, "--block-size", BLOCKS, *data,
+        "traces_exports", "--traces", *traces, "--formats", *FORMATS, "--block-size", BLOCKS, *data,
         "--outdir", outdir, "--index", outdir / "index.json",
     )  # fmt: skip

@@ -9,14 +9,14 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.traces.exports.conftest import export
 
-from tests.exports.conftest import export
-from vllm_lab.exports.block_ids import hash_ids
-from vllm_lab.exports.formats import FORMATS
 from vllm_lab.provenance.schemas import check
+from vllm_lab.traces.exports.block_ids import hash_ids
+from vllm_lab.traces.exports.formats import FORMATS
 from vllm_lab.traces.trace import Trace
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 
 def test_the_same_traces_give_the_same_bytes(exported, data, tmp_path):

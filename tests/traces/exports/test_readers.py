@@ -9,17 +9,17 @@ from pathlib import Path
 import libcachesim
 import numpy as np
 import pytest
+from tests.traces.exports.conftest import BLOCKS, HASHED
+from tests.load.conftest import mini_server
 from transformers import PreTrainedTokenizerFast
 
-from tests.exports.conftest import BLOCKS, HASHED
-from tests.serving.conftest import mini_server
 from vllm_lab.data.reader import Reader
 from vllm_lab.sharing.analysis import Sharing
 from vllm_lab.sharing.stream_order import StreamOrder
 from vllm_lab.traces.mooncake import read_mooncake
 from vllm_lab.traces.trace import Trace
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 
 def sharing(trace: Trace, *, partial: bool = True) -> Sharing:

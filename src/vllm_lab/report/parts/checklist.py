@@ -3,8 +3,8 @@
 from collections.abc import Callable, Sequence
 
 from vllm_lab.report.blocks import Column, Section, Table, text
+from vllm_lab.report.parts.plan import documents
 from vllm_lab.report.results import JsonResult, Results
-from vllm_lab.report.sections.bench import documents
 
 PAIRED = ("prefix_cache", "scheduler", "torch_compile", "cuda_graphs")
 Row = tuple[bool, str]  # whether it holds, and what shows it

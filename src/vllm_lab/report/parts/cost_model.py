@@ -15,7 +15,7 @@ from vllm_lab.report.blocks import (
 )
 from vllm_lab.report.results import JsonResult, Results
 
-_FILE = "calibration/calibration.json"
+_FILE = "cost_model/calibration.json"
 _FIGURES = {
     "calibration_steps": "Duration of each step, predicted against measured; on the line they are equal.",
     "calibration_requests": "Times of each held-out request, predicted against measured.",
@@ -271,6 +271,6 @@ def _answer(found: JsonResult) -> Text:
 
 
 def _figure(results: Results, name: str) -> list[Figure]:
-    image = results.image(f"calibration/figures/{name}")
+    image = results.image(f"cost_model/figures/{name}")
     caption = _FIGURES[name]
     return [Figure(name, image, text(caption), f"{caption} The CSV files hold the values.")] if image else []

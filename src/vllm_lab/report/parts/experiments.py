@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from vllm_lab.experiments.words import DECIMALS, PINS, counts, expectation, label, verdict
+from vllm_lab.replay.metrics import METRICS
 from vllm_lab.report.blocks import (
     Answer,
     Block,
@@ -18,7 +19,6 @@ from vllm_lab.report.blocks import (
     text,
 )
 from vllm_lab.report.results import JsonResult, Results
-from vllm_lab.simulation.metrics import METRICS
 
 SHOWN = (
     "finished",

@@ -7,8 +7,8 @@ from vllm_lab.report.replays import Replay, imported_replays
 from vllm_lab.report.results import JsonResult, Results
 from vllm_lab.report.trace_names import trace_label
 
-_PUBLISHED = "sweeps/mooncake_published.json"
-_SWEEPS = "sweeps/hit_rates.csv"
+_PUBLISHED = "sharing/sweeps/mooncake_published.json"
+_SWEEPS = "sharing/sweeps/hit_rates.csv"
 
 
 def build(results: Results) -> Section | None:

@@ -19,8 +19,8 @@ from vllm_lab.report.blocks import (
 )
 from vllm_lab.report.results import JsonResult, Results
 
-_FILE = "serving/server_replay.json"
-_FIGURE = "serving/figures/latency_over_rate"
+_FILE = "load/server_replay.json"
+_FIGURE = "load/figures/latency_over_rate"
 _LATENCIES = {"ttft": "TTFT", "tpot": "TPOT", "itl": "ITL", "e2e": "E2E"}
 _PERCENTS = (50, 90, 95, 99)
 _THROUGHPUTS = {

@@ -23,9 +23,9 @@ _IDENTITY = (
 
 def build(results: Results) -> Section | None:
     """The model's section; None where no model was made."""
-    if not results.has("model/summary.json"):
+    if not results.has("data/model/summary.json"):
         return None
-    found = results.json("model/summary.json")
+    found = results.json("data/model/summary.json")
     rows: list[tuple[Cell, ...]] = [
         (title, str(found.value(key))) for title, key in _IDENTITY if found.has(key)
     ]

@@ -15,7 +15,7 @@ from vllm_lab.report.blocks import (
 )
 from vllm_lab.report.results import JsonResult, Results
 
-_QUALITY = "bench/code_quality.json"
+_QUALITY = "plan/code_quality.json"
 _PLACES = {  # in the plan
     "throughput": "1.1",
     "latency": "1.2",
@@ -54,7 +54,7 @@ def build(results: Results) -> Section | None:
 
 def documents(results: Results) -> list[JsonResult]:
     """The tests of real vLLM, in the plan's order."""
-    found = [results.json(name) for name in results.names("bench/*/*.json")]
+    found = [results.json(name) for name in results.names("plan/*/*.json")]
     return sorted(found, key=lambda document: (_place(document), document.value("test_id")))
 
 
@@ -181,7 +181,7 @@ def _checks(found: JsonResult) -> list[Table]:
 
 def _figure(results: Results, found: JsonResult) -> list[Figure]:
     test = found.value("test_id")
-    image = results.image(f"bench/figures/{test}")
+    image = results.image(f"plan/figures/{test}")
     caption = f"{found.value('test_name')}: every run; hollow where other jobs disturbed it, lines are means."
     alt = f"{caption} The document holds the values."
     return [Figure(f"bench-{test}-runs", image, text(caption), alt)] if image else []

@@ -4,18 +4,7 @@ from collections.abc import Sequence
 
 from vllm_lab.report import decisions
 from vllm_lab.report import replay_tables as tables
-from vllm_lab.report.blocks import (
-    Answer,
-    Block,
-    Code,
-    Figure,
-    Heading,
-    Inline,
-    Note,
-    Section,
-    Text,
-    text,
-)
+from vllm_lab.report.blocks import Answer, Block, Code, Figure, Heading, Inline, Note, Section, Text, text
 from vllm_lab.report.replays import ENGINES, Account, Replay, accounts, replays
 from vllm_lab.report.results import Results, derived
 from vllm_lab.report.trace_names import trace_label
@@ -136,7 +125,7 @@ def _first_differences(compared: Sequence[Account]) -> list[Block]:
 
 
 def _figure(results: Results, name: str, more: Text = _NOTHING) -> list[Block]:
-    image = results.image(f"oracle/figures/{name}")
+    image = results.image(f"replay/figures/{name}")
     caption = _FIGURES[name]
     words = f"{caption} The tables of this section hold the values."
     return [Figure(name, image, Text((caption, *more.parts)), words)] if image else []

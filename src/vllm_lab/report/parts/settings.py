@@ -1,11 +1,11 @@
 """The configuration behind the report: from project/configuration.json."""
 
-from vllm_lab import config
-from vllm_lab.files import canonical_json
+from vllm_lab.common import config
+from vllm_lab.common.files import canonical_json
 from vllm_lab.report.blocks import Code, Column, Section, Table, text
 from vllm_lab.report.results import Results
 
-_FILE = "project/configuration.json"
+_FILE = "provenance/configuration.json"
 
 
 def build(results: Results) -> Section | None:

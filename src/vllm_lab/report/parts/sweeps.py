@@ -6,7 +6,7 @@ from vllm_lab.report.results import Results, derived
 from vllm_lab.report.trace_names import OWN, ordered, trace_label
 from vllm_lab.report.units import display
 
-_FILE = "sweeps/hit_rates.csv"
+_FILE = "sharing/sweeps/hit_rates.csv"
 _SHARES = (0.5, 0.8, 0.9, 0.95)
 _FIGURES = (
     ("hit_rate_curves", "Block hit rate against the cache's capacity, a line for each eviction policy."),
@@ -58,7 +58,7 @@ def _main_block_size(results: Results, found: list[Curve]) -> int:
 
 
 def _figure(results: Results, name: str, caption: str) -> Figure | None:
-    image = results.image(f"sweeps/figures/{name}")
+    image = results.image(f"sharing/sweeps/figures/{name}")
     return image and Figure(
         name, image, text(caption), f"{caption} The tables of this section hold the values."
     )

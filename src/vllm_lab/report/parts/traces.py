@@ -6,7 +6,7 @@ from vllm_lab.report.blocks import Block, Cell, Code, Column, Heading, Note, Sec
 from vllm_lab.report.results import JsonResult, Results
 from vllm_lab.report.trace_names import ordered, trace_label
 
-_TOKENS, _TRACES, _EXPORTS = "tokens/summary.json", "traces/summary.json", "exports/index.json"
+_TOKENS, _TRACES, _EXPORTS = "traces/streams_summary.json", "traces/summary.json", "traces/exports/index.json"
 _TOKEN_ROWS = (
     ("Conversations rendered", "conversations", ("conversations",)),
     ("Token streams", "streams", ("streams",)),

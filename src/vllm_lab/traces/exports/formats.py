@@ -38,7 +38,7 @@ class Format:
         return f"{trace}.{self.ending}"
 
 
-_VLLM = "vllm bench serve --backend openai --base-url http://127.0.0.1:8000 --model results/model"
+_VLLM = "vllm bench serve --backend openai --base-url http://127.0.0.1:8000 --model results/data/model"
 
 FORMATS = {
     "mooncake": Format(
@@ -56,7 +56,7 @@ FORMATS = {
             Reader("AIPerf", "aiperf analyze-trace {file} --block-size {block_size}", READ_BACK),
             Reader(
                 "AIPerf",
-                "aiperf profile --url http://127.0.0.1:8000 --model results/model --endpoint-type completions"
+                "aiperf profile --url http://127.0.0.1:8000 --model results/data/model --endpoint-type completions"
                 " --streaming --input-file {file} --custom-dataset-type mooncake_trace --fixed-schedule"
                 " --isl-block-size {block_size}",
                 DOCUMENTED,
@@ -69,7 +69,7 @@ FORMATS = {
             ),
             Reader(
                 "SGLang",
-                "python -m sglang.bench_serving --backend sglang --port 8000 --model results/model"
+                "python -m sglang.bench_serving --backend sglang --port 8000 --model results/data/model"
                 " --dataset-name mooncake --dataset-path {file} --mooncake-workload conversation"
                 " --mooncake-num-rounds 1 --num-prompts {records}",
                 DOCUMENTED,
@@ -129,7 +129,7 @@ FORMATS = {
             Reader(
                 "vLLM, multi-turn",
                 "python benchmarks/multi_turn/benchmark_serving_multi_turn.py --url http://127.0.0.1:8000"
-                " --model results/model --input-file {file} --num-clients 1 --max-active-conversations 8"
+                " --model results/data/model --input-file {file} --num-clients 1 --max-active-conversations 8"
                 " --limit-min-tokens 0 --limit-max-tokens 0",
                 DOCUMENTED,
             ),

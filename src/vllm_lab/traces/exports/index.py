@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from vllm_lab.exports.formats import FORMATS
-from vllm_lab.exports.writers import Source
+from vllm_lab.traces.exports.formats import FORMATS
+from vllm_lab.traces.exports.writers import Source
 
 
 def entry(name: str, format: str, path: Path, records: int, source: Source) -> dict[str, Any]:

@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 import orjson
 
-from vllm_lab.exports import block_ids
-from vllm_lab.files import atomic_path, write_csv
+from vllm_lab.common.files import atomic_path, write_csv
 from vllm_lab.sharing.paths import BlockPaths
+from vllm_lab.traces.exports import block_ids
 from vllm_lab.traces.prompts import Prompts
 from vllm_lab.traces.trace import Trace
 
