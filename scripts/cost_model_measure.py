@@ -11,7 +11,7 @@ from pathlib import Path
 
 from mini_vllm.clock import CostModel
 from mini_vllm.limits import Limits
-from vllm_lab.common import console
+from vllm_lab.common import console, host
 from vllm_lab.common.errors import Unavailable
 from vllm_lab.common.files import write_csv, write_json
 from vllm_lab.cost_model import heldout, result
@@ -64,7 +64,7 @@ def calibrate(args: argparse.Namespace, parameters: dict[str, float]) -> None:
     """Measure, fit, predict, and write all four files."""
     limits = Limits(**{name: parameters[name] for name in LIMITS})
     workload = choose(Trace.read(args.trace), **{name: parameters[name] for name in WORKLOAD})
-    settings = EngineSettings(args.model_dir, limits, args.device, threads=console.threads())
+    settings = EngineSettings(args.model_dir, limits, args.device, threads=host.threads())
     measurements = measure(settings, workload, args.repeats, args.retries)
 
     model = cost_model(result.fits(measurements)[CHOSEN]["coefficients"])

@@ -8,7 +8,7 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from vllm_lab.common import console
+from vllm_lab.common import console, host
 from vllm_lab.common.errors import Unavailable
 from vllm_lab.engines.engine import Engine
 from vllm_lab.engines.measured import Measured
@@ -31,7 +31,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 
     requests, limits, files = requests_from(args), limits_from(args), files_of(args)
     try:
-        with Engine(EngineSettings(args.model_dir, limits, args.device, threads=console.threads())) as engine:
+        with Engine(EngineSettings(args.model_dir, limits, args.device, threads=host.threads())) as engine:
             repeats = [_told(replay(engine, requests)) for _ in range(args.repeats)]
     except Unavailable as error:
         console.log(f"not run: {error}")

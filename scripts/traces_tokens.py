@@ -8,7 +8,7 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from vllm_lab.common import console, files
+from vllm_lab.common import console, files, host
 from vllm_lab.traces.stream_file import write_streams
 
 
@@ -25,7 +25,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     args = parser.parse_args(argv)
 
     settings = (args.model_dir, args.chat_template, args.default_system_prompt)
-    summary = write_streams(args.conversations, args.output, settings, console.threads())
+    summary = write_streams(args.conversations, args.output, settings, host.threads())
     files.write_json(args.summary, summary)
     console.log(
         f"{summary['conversations']} conversations, {summary['streams']} streams, {summary['tokens']} tokens"

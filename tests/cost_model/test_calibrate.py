@@ -6,11 +6,11 @@ import sys
 from pathlib import Path
 
 import pytest
-from tests.cost_model.traces import trace_of
-from tests.engines.conftest import SHAPE
 
 from mini_vllm.clock import read_cost_model
 from mini_vllm.errors import MiniError
+from tests.cost_model.traces import trace_of
+from tests.engines.conftest import SHAPE
 from vllm_lab.engines.settings import EngineSettings
 from vllm_lab.provenance.schemas import check
 

@@ -4,10 +4,10 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from tests.cost_model.traces import trace_of
 
 from mini_vllm.clock import CostModel
 from mini_vllm.limits import Limits
+from tests.cost_model.traces import trace_of
 from vllm_lab.common.errors import LabError
 from vllm_lab.cost_model import heldout
 from vllm_lab.cost_model.workload import choose

@@ -5,9 +5,9 @@ import threading
 from contextlib import contextmanager
 
 import pytest
-from vllm_lab.replay.requests import TracedRequest
 
 from vllm_lab.load.client import replay
+from vllm_lab.replay.requests import TracedRequest
 
 ASKED = [TracedRequest("r", 0.0, 0, [1, 2], [3, 4])]
 CHUNK = b'data: {"choices": [{"text": "a"}]}\n\n'

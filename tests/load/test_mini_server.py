@@ -6,9 +6,9 @@ from dataclasses import replace
 
 import httpx
 import pytest
-from tests.load.conftest import LIMITS, mini_server
 
 from mini_vllm.limits import Limits
+from tests.load.conftest import LIMITS, mini_server
 from vllm_lab.load.client import replay
 from vllm_lab.load.counters import difference, read_counters
 from vllm_lab.replay import mini

@@ -7,8 +7,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from tests.engines.conftest import SHAPE
 
+from tests.engines.conftest import SHAPE
 from vllm_lab.provenance.schemas import check
 from vllm_lab.traces.trace import Trace
 

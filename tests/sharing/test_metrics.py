@@ -17,8 +17,8 @@ from tests.sharing.small_traces import (
     shared_blocks,
     token_traces,
 )
-from vllm_lab.common.distribution import Distribution
 from vllm_lab.common.errors import LabError
+from vllm_lab.common.statistics import Distribution
 from vllm_lab.sharing import metrics, tables
 from vllm_lab.sharing.analysis import Sharing, shared_prefix_tokens
 from vllm_lab.sharing.stream_order import StreamOrder

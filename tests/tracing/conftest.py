@@ -5,8 +5,8 @@ import shutil
 from pathlib import Path
 
 import pytest
-from tests.engines.conftest import SHAPE
 
+from tests.engines.conftest import SHAPE
 from tests.traces.conftest import model_dir as tokenizer_dir
 from vllm_lab.engines.engine import Engine
 from vllm_lab.provenance.schemas import check

@@ -9,8 +9,8 @@ import zipfile
 from pathlib import Path
 
 import pytest
-from tests.provenance.crate.validator import failures
 
+from tests.provenance.crate.validator import failures
 from vllm_lab.provenance.verify import verify
 
 pytestmark = pytest.mark.pipeline

@@ -37,12 +37,3 @@ def progress(
     yield from tqdm(
         items, desc=desc, total=total, unit=unit, unit_scale=True, mininterval=interval, ascii=True
     )
-
-
-def threads() -> int:
-    """Cores this job may use: what the workflow gave it (VLLM_LAB_THREADS), else all that the process has."""
-    given = os.environ.get("VLLM_LAB_THREADS")
-    if given:
-        return max(1, int(given))
-    affinity = getattr(os, "sched_getaffinity", None)
-    return len(affinity(0)) if affinity else os.cpu_count() or 1

@@ -5,6 +5,7 @@ import platform
 import shutil
 import subprocess
 import sys
+from collections.abc import Mapping
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,22 @@ def hardware() -> dict[str, Any]:
         "memory_gib": _memory_gib(),
         "gpus": _gpus(),
     }
+
+
+def machine(host: Mapping[str, Any]) -> str:
+    """A machine in words, from what `hardware` found on it: CPU, cores, memory, GPUs."""
+    memory = f", {host['memory_gib']} GiB" if host["memory_gib"] else ""
+    gpus = "".join(f", {gpu['name']}" for gpu in host["gpus"]) or ", no GPU"
+    return f"{host['cpu']}, {host['cores']} cores{memory}{gpus}"
+
+
+def threads() -> int:
+    """Cores this job may use: what the workflow gave it (VLLM_LAB_THREADS), else all that the process has."""
+    given = os.environ.get("VLLM_LAB_THREADS")
+    if given:
+        return max(1, int(given))
+    affinity = getattr(os, "sched_getaffinity", None)
+    return len(affinity(0)) if affinity else os.cpu_count() or 1
 
 
 def cluster() -> dict[str, str]:

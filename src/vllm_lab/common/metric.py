@@ -1,4 +1,8 @@
-"""What a metric is: a number with a unit and a definition."""
+"""What a metric is: a name for a number, with its unit and its definition.
+
+Each package declares its metrics in one table, name -> Metric. Result documents carry unit and definition of
+every number they hold, the report takes titles from here, and docs/metrics.md is made of these tables.
+"""
 
 from typing import NamedTuple
 
@@ -6,7 +10,17 @@ Value = float | int | None
 
 
 class Metric(NamedTuple):
-    """A metric's unit and what it counts."""
+    """A metric's unit, what it counts (a formula where there is one), its title and where it comes from."""
 
     unit: str
     definition: str
+    title: str = ""  # for tables and figures; `title_of` makes one from the name where it is empty
+    source: str = ""  # the paper, vLLM function or page that defines it
+
+
+def title_of(name: str, metric: Metric | None = None) -> str:
+    """The title of metric `name`: its own, or the name in words ("output_throughput": "Output throughput")."""
+    if metric is not None and metric.title:
+        return metric.title
+    words = name.replace("_", " ")
+    return words[:1].upper() + words[1:]

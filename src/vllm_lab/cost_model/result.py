@@ -11,7 +11,7 @@ import numpy as np
 
 from mini_vllm.clock import CostModel
 from vllm_lab.common.host import hardware
-from vllm_lab.common.repetition import verification
+from vllm_lab.common.statistics import verification
 from vllm_lab.cost_model import fit, heldout
 from vllm_lab.cost_model.measure import Measurements, Run, used
 from vllm_lab.replay.records import Outcome

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from vllm_lab.common.distribution import Distribution
 from vllm_lab.common.metric import Metric, Value
+from vllm_lab.common.statistics import Distribution
 from vllm_lab.load.client import Answer
 
 TIMES = {

@@ -8,10 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from vllm_lab.common.distribution import Distribution
 from vllm_lab.common.host import hardware
 from vllm_lab.common.metric import Value
-from vllm_lab.common.repetition import verification
+from vllm_lab.common.statistics import Distribution, verification
 from vllm_lab.load.measures import METRICS, LatencyLimits, measures
 from vllm_lab.load.prediction import SharedTokens
 from vllm_lab.load.sweep import Cell, Sweep, by_rate

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from math import ceil
 
 from vllm_lab.common import console
-from vllm_lab.common.repetition import Summary
+from vllm_lab.common.statistics import Summary
 from vllm_lab.measure.disturbance import Disturbance, used, watched
 
 

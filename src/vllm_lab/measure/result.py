@@ -9,7 +9,7 @@ from typing import Any
 
 from vllm_lab.common.host import hardware
 from vllm_lab.common.metric import Metric
-from vllm_lab.common.repetition import Summary, verification
+from vllm_lab.common.statistics import Summary, verification
 from vllm_lab.measure.repeats import Repeats, Run
 
 GENERATED, SHAREGPT = "generated", "sharegpt"

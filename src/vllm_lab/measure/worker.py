@@ -12,7 +12,7 @@ from functools import cached_property
 from multiprocessing import get_context
 from typing import Any, TypeVar
 
-from vllm_lab.common import console
+from vllm_lab.common import host
 from vllm_lab.common.errors import LabError, Unavailable
 from vllm_lab.common.processes import die_with_parent
 from vllm_lab.engines.engine import Engine, load
@@ -120,7 +120,7 @@ def devices(device: str) -> list[str]:
     """
     require_vllm()
     if device == "cpu":
-        return [str(core) for core in sorted(os.sched_getaffinity(0))][: console.threads()]
+        return [str(core) for core in sorted(os.sched_getaffinity(0))][: host.threads()]
     import torch
 
     count = torch.cuda.device_count()

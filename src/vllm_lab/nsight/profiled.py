@@ -12,7 +12,7 @@ from pathlib import Path
 
 from mini_vllm.limits import Limits
 from mini_vllm.tools.versions import VERSIONS
-from vllm_lab.common import console
+from vllm_lab.common import console, host
 from vllm_lab.common.errors import Unavailable
 from vllm_lab.engines.annotations import annotate, annotated
 from vllm_lab.engines.engine import Engine
@@ -75,7 +75,7 @@ def _real(args: argparse.Namespace, requests: list[TracedRequest], limits: Limit
         enforce_eager=args.enforce_eager,
         cuda_graphs=args.cuda_graphs,
         layerwise_nvtx=args.layer_ranges and args.device == "cuda",
-        threads=console.threads(),
+        threads=host.threads(),
     )
     with Engine(settings) as engine:
         annotate(engine, layers=args.layer_ranges and args.device == "cpu")

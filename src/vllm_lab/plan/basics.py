@@ -7,9 +7,9 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from vllm_lab.common.distribution import Distribution
 from vllm_lab.common.files import read_json
 from vllm_lab.common.metric import Metric
+from vllm_lab.common.statistics import Distribution
 from vllm_lab.measure.phases import phases
 from vllm_lab.measure.repeats import Measured, Repeats
 from vllm_lab.measure.result import Check, Test, measured

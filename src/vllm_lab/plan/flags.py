@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from vllm_lab.common import console
+from vllm_lab.common import console, host
 from vllm_lab.common.errors import Unavailable
 from vllm_lab.common.files import read_json, write_json
 from vllm_lab.data.shape import shape_of
@@ -70,7 +70,7 @@ def settings_of(args: argparse.Namespace, *workloads: Sequence[TracedRequest]) -
         max_model_len=max(len(row.prompt) + len(row.output) for rows in workloads for row in rows),
         enforce_eager=args.enforce_eager,
         load_format=args.load_format,
-        threads=console.threads(),
+        threads=host.threads(),
     )
 
 
@@ -93,7 +93,7 @@ def write(
 
 def busy_threads(args: argparse.Namespace) -> int:
     """Threads that a run keeps busy: on CUDA the process is one that waits."""
-    return console.threads() if args.device == "cpu" else 1
+    return host.threads() if args.device == "cpu" else 1
 
 
 def vocabulary_of(args: argparse.Namespace) -> int:

@@ -13,9 +13,9 @@ from rocrate.model import ContextEntity, Entity, File
 from rocrate.rocrate import ROCrate
 
 from vllm_lab.common.files import canonical_json
+from vllm_lab.common.host import machine
 from vllm_lab.provenance.archive import SOURCE
 from vllm_lab.provenance.documents import Document
-from vllm_lab.report.status import machine
 
 _TYPES = {".parquet": "application/vnd.apache.parquet", ".jsonl": "application/jsonl", ".md": "text/markdown",
           ".safetensors": "application/octet-stream", ".jinja": "text/plain"}  # fmt: skip
@@ -69,7 +69,7 @@ class Entities:
         host = document.run["host"]
         id = f"#machine/{sha256(canonical_json(host).encode()).hexdigest()[:12]}"
         facts = [self.value(f"{id}/{key}", key, value) for key, value in host.items()]
-        words = machine(document)
+        words = machine(document.run["host"])
         return self.add(id, "Place", name=host["name"], description=words, additionalProperty=facts)
 
     def value(self, id: str, name: str, value: Any, **properties: Any) -> Entity:

@@ -6,8 +6,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from vllm_lab.common.distribution import Distribution
 from vllm_lab.common.metric import Metric, Value
+from vllm_lab.common.statistics import Distribution
 from vllm_lab.replay.records import Outcome, Result
 
 TIMES = {

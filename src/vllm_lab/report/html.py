@@ -11,10 +11,10 @@ from typing import Any
 import jinja2
 from markupsafe import Markup
 
+from vllm_lab.common.host import machine
 from vllm_lab.report import blocks, templates
 from vllm_lab.report.blocks import Image, Inline, Number, Text, block_files
 from vllm_lab.report.report import Report, numbers, sources
-from vllm_lab.report.status import machine
 
 _TEMPLATES = files(templates)
 _CLOSING = re.compile(r"[.,;:)]*")
@@ -125,7 +125,7 @@ def _span(report: Report) -> dict[str, Any]:
     return {
         "started": min((run["started"] for run in runs), default=""),
         "ended": max((run["ended"] for run in runs), default=""),
-        "machines": list(dict.fromkeys(machine(job.document) for job in report.jobs.all)),
+        "machines": list(dict.fromkeys(machine(job.document.run["host"]) for job in report.jobs.all)),
         "commits": [
             f"{commit[:12]}{' with changes' if dirty else ''}" for commit, dirty in sorted(commits.items())
         ],

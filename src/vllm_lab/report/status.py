@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Sequence
 
-from vllm_lab.provenance.documents import Document
+from vllm_lab.common.host import machine
 from vllm_lab.report.blocks import STATUSES, Cell, Column, Number, Section, Table, Text, inlines, text
 from vllm_lab.report.jobs import Job, Jobs
 
@@ -66,15 +66,7 @@ def _job_names(used: list[Job]) -> str:
 
 def _hardware(used: list[Job]) -> str:
     """The distinct machines of some jobs, each told once."""
-    return "; ".join(dict.fromkeys(machine(job.document) for job in used))
-
-
-def machine(document: Document) -> str:
-    """The machine a job ran on, in words: CPU, cores, memory, GPUs."""
-    host = document.run["host"]
-    memory = f", {host['memory_gib']} GiB" if host["memory_gib"] else ""
-    gpus = "".join(f", {gpu['name']}" for gpu in host["gpus"]) or ", no GPU"
-    return f"{host['cpu']}, {host['cores']} cores{memory}{gpus}"
+    return "; ".join(dict.fromkeys(machine(job.document.run["host"]) for job in used))
 
 
 def _not_run(numbers: dict[str, list[Number]]) -> tuple[Table, ...]:

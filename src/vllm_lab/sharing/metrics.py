@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from vllm_lab.common.distribution import Distribution
+from vllm_lab.common.statistics import Distribution
 from vllm_lab.sharing.analysis import Sharing, shared_prefix_tokens
 from vllm_lab.sharing.stream_order import StreamOrder
 from vllm_lab.sharing.working_set import WorkingSet

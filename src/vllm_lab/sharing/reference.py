@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from vllm_lab.common import console
-from vllm_lab.common.distribution import Distribution
+from vllm_lab.common.statistics import Distribution
 from vllm_lab.sharing.analysis import Sharing
 from vllm_lab.sharing.metrics import block_hits, reuse_gaps
 from vllm_lab.sharing.openings import openings

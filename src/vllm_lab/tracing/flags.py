@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from vllm_lab.common import console
+from vllm_lab.common import host
 from vllm_lab.common.errors import LabError
 from vllm_lab.engines.settings import EngineSettings
 from vllm_lab.traces.tokenizer import ChatTokenizer
@@ -41,7 +41,7 @@ def settings_from(
         tokens,
         enforce_eager=enforce_eager,
         load_format=arguments.load_format,
-        threads=console.threads(),
+        threads=host.threads(),
     )
 
 

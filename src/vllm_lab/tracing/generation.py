@@ -11,7 +11,7 @@ from statistics import median
 from typing import Any, TypeVar
 
 from mini_vllm.limits import Limits
-from vllm_lab.common import console
+from vllm_lab.common import host
 from vllm_lab.common.errors import LabError
 from vllm_lab.engines.engine import Engine
 from vllm_lab.engines.settings import EngineSettings
@@ -113,7 +113,7 @@ def generate_traced(
     reason = engine.refusal(TracedRequest("question", 0.0, 0, question.prompt, answer))
     if reason:
         raise LabError(f"prompt and answer: {reason}; take a shorter prompt or a smaller --max-tokens")
-    threads = console.threads() if engine.settings.device == "cpu" else 1
+    threads = host.threads() if engine.settings.device == "cpu" else 1
     plain, traced, disturbed = [], [], []
 
     def once() -> Trace:

@@ -6,8 +6,8 @@ from pathlib import Path
 import provenance_archive as archive_script
 import provenance_crate as crate_script
 import pytest
-from tests.provenance.crate.finished import ARCHIVE, MADE, REPORT
 
+from tests.provenance.crate.finished import ARCHIVE, MADE, REPORT
 from tests.report.example import example, write_report
 from tests.report.project import Project
 

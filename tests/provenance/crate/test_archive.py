@@ -9,9 +9,9 @@ from pathlib import Path
 
 import provenance_archive as archive_script
 import pytest
+
 from tests.provenance.crate.finished import ARCHIVE
 from tests.provenance.crate.validator import failures
-
 from vllm_lab.common.errors import LabError
 from vllm_lab.common.files import write_zip
 from vllm_lab.provenance.__main__ import main
@@ -79,10 +79,15 @@ def test_unpacked_with_its_source_it_is_the_project_beside_its_results(finished,
     [
         (lambda name, body: body + b" " * (name == CHANGED), f"results/{CHANGED}: changed"),
         (lambda name, body: None if name == CHANGED else body, f"results/{CHANGED}: missing"),
-        (lambda name, body: None if name == "data/model/data_model.prov.json" else body, "summary.json: uncovered"),
+        (
+            lambda name, body: None if name == "data/model/data_model.prov.json" else body,
+            "summary.json: uncovered",
+        ),
         (
             lambda name, body: (
-                body.replace(b'"seed": null', b'"seed": 1') if name == "data/model/data_model.prov.json" else body
+                body.replace(b'"seed": null', b'"seed": 1')
+                if name == "data/model/data_model.prov.json"
+                else body
             ),
             "results/data/model/model.prov.json: forged",
         ),

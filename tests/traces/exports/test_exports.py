@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.traces.exports.conftest import export
 
+from tests.traces.exports.conftest import export
 from vllm_lab.provenance.schemas import check
 from vllm_lab.traces.exports.block_ids import hash_ids
 from vllm_lab.traces.exports.formats import FORMATS

@@ -9,10 +9,10 @@ from pathlib import Path
 import libcachesim
 import numpy as np
 import pytest
-from tests.traces.exports.conftest import BLOCKS, HASHED
-from tests.load.conftest import mini_server
 from transformers import PreTrainedTokenizerFast
 
+from tests.load.conftest import mini_server
+from tests.traces.exports.conftest import BLOCKS, HASHED
 from vllm_lab.data.reader import Reader
 from vllm_lab.sharing.analysis import Sharing
 from vllm_lab.sharing.stream_order import StreamOrder

@@ -6,10 +6,10 @@ where they come from.
 
 from dataclasses import dataclass
 
+from vllm_lab.common.host import machine
 from vllm_lab.provenance.documents import BUNDLES, Document
 from vllm_lab.report.blocks import Block, Cell, Code, Column, Heading, Number, Section, Table, text
 from vllm_lab.report.results import JsonResult, Results
-from vllm_lab.report.status import machine
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,7 @@ class Measured:
     def title(self) -> str:
         """Who measured on what: a bundle's name, or "here"."""
         device = f", {self.result.value('device')}" if self.result.has("device") else ""
-        return f"{self.job.bundle or 'here'}{device}: {machine(self.job)}"
+        return f"{self.job.bundle or 'here'}{device}: {machine(self.job.run['host'])}"
 
     @property
     def id(self) -> str:
@@ -74,7 +74,7 @@ def _jobs(results: Results, brought: list[str]) -> Table:
         (
             Code(job.bundle),
             Code(" ".join((job.identity["rule"], *job.identity["wildcards"].values()))),
-            machine(job),
+            machine(job.run["host"]),
             job.run["started"][:10],
             Code(job.run["git"]["commit"][:12]) if job.run["git"] else "–",
             ", ".join(sorted(job.outputs)),

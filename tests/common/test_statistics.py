@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vllm_lab.common.repetition import Summary, verification
+from vllm_lab.common.statistics import Summary, verification
 from vllm_lab.measure.repeats import Measured, Repeats
 
 

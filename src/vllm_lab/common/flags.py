@@ -1,0 +1,52 @@
+"""Command line flags that several commands share, spelt and explained in one place."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Mapping
+from pathlib import Path
+
+DEVICES = ("cpu", "cuda")
+
+
+def parser_of(description: str | None, **given: object) -> argparse.ArgumentParser:
+    """A parser that prints `description` (a module's docstring) as it is written."""
+    formatter = argparse.RawDescriptionHelpFormatter
+    return argparse.ArgumentParser(description=description, formatter_class=formatter, **given)
+
+
+def add_paths(parser: argparse.ArgumentParser, **paths: str) -> None:
+    """Add a required path for each keyword: add_paths(parser, trace="the trace", output="JSON to write")."""
+    for name, meaning in paths.items():
+        parser.add_argument(spelt(name), type=Path, required=True, help=meaning)
+
+
+def add_settings(parser: argparse.ArgumentParser, kinds: Mapping[str, type], section: str) -> None:
+    """Add a required flag for each setting of a section of config.yaml: name -> type."""
+    for name, kind in kinds.items():
+        parser.add_argument(spelt(name), type=kind, required=True, help=f"config: {section}.{name}")
+
+
+def add_model(parser: argparse.ArgumentParser) -> None:
+    """Add the checkpoint's folder and the device that runs it."""
+    add_paths(parser, model_dir="the checkpoint's folder, such as results/data/model")
+    add_device(parser, required=True)
+
+
+def add_device(parser: argparse.ArgumentParser, required: bool = False) -> None:
+    """Add the device that runs the model; the CPU where it may be left out."""
+    default = None if required else "cpu"
+    parser.add_argument("--device", choices=DEVICES, required=required, default=default)
+
+
+def spelt(name: str) -> str:
+    """A setting's name as a flag: max_num_seqs -> --max-num-seqs."""
+    return f"--{name.replace('_', '-')}"
+
+
+def positive(given: str) -> int:
+    """A whole number above 0, for `type=`."""
+    number = int(given)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"{given}: expected a number above 0")
+    return number
