@@ -6,8 +6,8 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from vllm_lab.common.display import escape
 from vllm_lab.experiments.words import PINS, counts, expectation, label, shown, verdict
-from vllm_lab.report.escape import escape
 
 Verdicts = Mapping[str, Any]
 

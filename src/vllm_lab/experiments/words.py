@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from vllm_lab.report.units import display
+from vllm_lab.common.display import display
 
 DECIMALS = {"s": 4, "x": 2}
 PINS = {

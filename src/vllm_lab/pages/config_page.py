@@ -14,9 +14,9 @@ import yaml
 from yaml.nodes import MappingNode, Node
 
 from vllm_lab.common import console
+from vllm_lab.common.display import escape
 from vllm_lab.common.errors import LabError
 from vllm_lab.common.files import canonical_json, write_text
-from vllm_lab.report.escape import escape
 
 CONFIG = Path("config.yaml")
 SCHEMA = Path("workflow/schemas/config.schema.yaml")

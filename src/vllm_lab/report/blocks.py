@@ -4,7 +4,7 @@ import string
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from vllm_lab.report.units import display
+from vllm_lab.common.display import display
 
 STATUSES = {
     "deterministic": "the same bytes on any machine, from the same inputs and settings",

@@ -3,6 +3,7 @@
 import posixpath
 import re
 
+from vllm_lab.common.display import escape
 from vllm_lab.report.blocks import (
     Block,
     Cell,
@@ -16,7 +17,6 @@ from vllm_lab.report.blocks import (
     Table,
     Text,
 )
-from vllm_lab.report.escape import escape
 from vllm_lab.report.report import Report, sources
 
 _MARKER = re.compile(r"^(\d*)([-+=.)])")

@@ -1,10 +1,10 @@
 """Hit rate against capacity, block size and eviction policy: from sweeps/hit_rates.csv and its figures."""
 
+from vllm_lab.common.display import display
 from vllm_lab.report.blocks import Answer, Block, Cell, Column, Figure, Heading, Section, Table, Text, text
 from vllm_lab.report.curves import BOUND, Curve, curves, hardest_capacity
 from vllm_lab.report.results import Results, derived
 from vllm_lab.report.trace_names import OWN, ordered, trace_label
-from vllm_lab.report.units import display
 
 _FILE = "sharing/sweeps/hit_rates.csv"
 _SHARES = (0.5, 0.8, 0.9, 0.95)

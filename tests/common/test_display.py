@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from vllm_lab.common.display import UNITS, display
 from vllm_lab.common.errors import LabError
-from vllm_lab.report.units import UNITS, display
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,6 @@
-"""How a value is shown to a person: 0.4059 as "40.6 %", 1073741824 as "1.00 GiB"."""
+"""How people read values and texts: 0.4059 as "40.6 %", 1073741824 as "1.00 GiB", text safe for Markdown."""
+
+import re
 
 from vllm_lab.common.errors import LabError
 
@@ -11,6 +13,7 @@ UNITS = (
     *COUNTS, *RATES, "fraction", "%", "points", "x", "bytes", "GiB", "GB", "GB/s", "s", "ms", "s/token",
     "accesses/block",
 )  # fmt: skip
+_SPECIAL = re.compile(r"([\\`*_{}\[\]<>|#~!&$])")
 
 
 def display(value: float | int | str | None, unit: str, decimals: int | None = None) -> str:
@@ -20,7 +23,7 @@ def display(value: float | int | str | None, unit: str, decimals: int | None = N
     A value of None is an en dash: the quantity is undefined here (no second access, so no reuse gap).
     """
     if unit not in UNITS:
-        raise LabError(f"unit {unit!r} cannot be shown; add it to vllm_lab/report/units.py")
+        raise LabError(f"unit {unit!r} cannot be shown; add it to vllm_lab/common/display.py")
     if value is None:
         return "–"
     if isinstance(value, str):
@@ -46,6 +49,11 @@ def display(value: float | int | str | None, unit: str, decimals: int | None = N
     if unit == "x":
         return f"{_fixed(value, decimals, 1)}×"
     return _plain(value, decimals)
+
+
+def escape(words: str) -> str:
+    """Text that Markdown shows as it is, on one line; no HTML, no link and no table cell can come of it."""
+    return _SPECIAL.sub(r"\\\1", " ".join(words.split()))
 
 
 def _plain(value: float | int, decimals: int | None) -> str:
