@@ -35,8 +35,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "src"))
 
 from mini_vllm.limits import Limits
 from mini_vllm.request import Request
+from mini_vllm.tools.engines import replay
 from mini_vllm.tools.trace import read_trace
-from mini_vllm.tools.versions import replay
 from mini_vllm.v4_prefix.engine import Engine
 from vllm_lab.common import console
 from vllm_lab.common.errors import LabError

@@ -28,7 +28,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     args = parser.parse_args(argv)
 
     requests = flags.requests_from(args)
-    limits = flags.limits_from(args, prefix_caching=args.version == "v4_prefix")
+    limits = flags.limits_from(args, prefix_caching=VERSIONS[args.version].caches)
     result = replay(args.version, requests, limits)
     record = simulated_record(args.version, requests, limits, result)
     RunFiles(args.steps, args.requests, args.record).write(result, record)

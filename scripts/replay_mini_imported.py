@@ -30,7 +30,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     args = parser.parse_args(argv)
 
     requests = read_trace(str(args.trace), args.limit)
-    limits = flags.limits_from(args, prefix_caching=args.version == "v4_prefix")
+    limits = flags.limits_from(args, prefix_caching=VERSIONS[args.version].caches)
     result = mini.run_rows(args.version, requests, limits)
     write_requests(args.requests, result.requests)
     files.write_json(args.record, simulated_record(args.version, requests, limits, result))

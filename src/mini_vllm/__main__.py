@@ -10,10 +10,11 @@ from mini_vllm.clock import DEFAULT_CLOCK, parse_clock, read_cost_model
 from mini_vllm.errors import MiniError, OutOfBlocks
 from mini_vllm.limits import Limits
 from mini_vllm.request import Request
+from mini_vllm.tools.engines import ENGINES, replay
 from mini_vllm.tools.explain import explain
 from mini_vllm.tools.records import lines, whole_file, write_requests
 from mini_vllm.tools.trace import read_trace
-from mini_vllm.tools.versions import ENGINES, VERSIONS, replay
+from mini_vllm.tools.versions import VERSIONS
 from mini_vllm.v1_naive.engine import Engine
 
 
@@ -67,7 +68,6 @@ def add_limits(command: argparse.ArgumentParser) -> None:
 
 def build(args: argparse.Namespace) -> tuple[Engine, list[Request]]:
     """The engine that the flags ask for and all requests, the refused ones too."""
-    version = ENGINES[args.version]
     limits = Limits(
         args.num_blocks,
         args.block_size,
@@ -75,11 +75,11 @@ def build(args: argparse.Namespace) -> tuple[Engine, list[Request]]:
         args.max_num_batched_tokens,
         args.policy,
         args.prefix_caching,
-        args.chunked_prefill and version.has_chunked_prefill,
+        args.chunked_prefill,
         args.clock,
     )
     requests = read_trace(args.trace, args.limit)
-    return version(requests, limits), requests
+    return ENGINES[args.version](requests, limits), requests
 
 
 def run_command(args: argparse.Namespace) -> None:

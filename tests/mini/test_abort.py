@@ -4,7 +4,7 @@ import pytest
 
 from mini_vllm.limits import Limits
 from mini_vllm.request import Request
-from mini_vllm.tools.versions import ENGINES
+from mini_vllm.tools.engines import ENGINES
 
 
 @pytest.mark.parametrize("policy", ["fcfs", "priority"])

@@ -4,7 +4,6 @@ import json
 
 import pytest
 from hypothesis import given, settings
-from vllm_lab.replay.requests import TracedRequest
 
 from mini_vllm.clock import Clock
 from mini_vllm.limits import Limits
@@ -12,6 +11,7 @@ from mini_vllm.tools.records import outcome
 from tests.mini.workloads import CLOCK, Row, engine, workloads
 from vllm_lab.oracle.engine import run
 from vllm_lab.replay import records
+from vllm_lab.replay.requests import TracedRequest
 
 pytest.importorskip("vllm")
 

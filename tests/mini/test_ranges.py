@@ -76,7 +76,7 @@ def test_every_step_schedules_and_allocates_inside_its_range(tmp_path):
 @pytest.mark.parametrize("on", ["", "0"])
 def test_off_every_function_is_the_one_that_was_written(tmp_path, on):
     code = (
-        "import nvtx; from mini_vllm.tools.versions import ENGINES\n"
+        "import nvtx; from mini_vllm.tools.engines import ENGINES\n"
         "from mini_vllm.v4_prefix.block_manager import BlockManager\n"
         "parts = [ENGINES['v4_prefix'].step, BlockManager.allocate]\n"
         "print(nvtx.opened, [hasattr(part, '__wrapped__') for part in parts])"
@@ -86,7 +86,7 @@ def test_off_every_function_is_the_one_that_was_written(tmp_path, on):
 
 @pytest.mark.skipif(importlib.util.find_spec("nvtx") is None, reason="nvtx is not installed")
 def test_the_real_nvtx_changes_no_byte(tmp_path):
-    code = "from mini_vllm import ranges; print(ranges.ON)"
+    code = "from mini_vllm.tools import ranges; print(ranges.ON)"
     assert run(tmp_path, code, on="1").strip() == "True"
     ranged = [(tmp_path / name).read_bytes() for name in ("s.jsonl", "r.csv")]
     assert run(tmp_path, code, on="0").strip() == "False"

@@ -2,13 +2,17 @@
 
 import csv
 import json
+import subprocess
+import sys
 
 import pytest
 
 from mini_vllm.__main__ import main
 from mini_vllm.errors import OutOfBlocks
 from mini_vllm.limits import Limits
+from mini_vllm.tools.engines import ENGINES
 from mini_vllm.tools.explain import explain
+from mini_vllm.tools.versions import VERSIONS
 from mini_vllm.v2_lru.linked_list import LinkedList
 from tests.mini.workloads import CLOCK, Row, engine, steps
 
@@ -88,3 +92,18 @@ def test_a_broken_line_is_named(tmp_path, capsys):
     with pytest.raises(SystemExit):
         main(["explain", "--version", "v4_prefix", *flags, "--request", "x"])
     assert "t.jsonl: line 1: arrival_time is missing" in capsys.readouterr().err
+
+
+def test_the_table_and_the_engines_agree():
+    assert list(VERSIONS) == list(ENGINES)
+    assert all(ENGINES[name].CHUNKS == version.chunks for name, version in VERSIONS.items())
+    caches = {name: hasattr(kind([], LIMITS).blocks, "cache") for name, kind in ENGINES.items()}
+    assert caches == {name: version.caches for name, version in VERSIONS.items()}
+
+
+def test_the_table_imports_no_engine():
+    code = (
+        "import sys, mini_vllm.tools.versions; print([m for m in sys.modules if m.startswith('mini_vllm')])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "['mini_vllm', 'mini_vllm.tools', 'mini_vllm.tools.versions']"

@@ -1,7 +1,6 @@
 """Random workloads: requests that share beginnings, few blocks, mixed priorities; and how to run them."""
 
 from collections.abc import Iterator
-from dataclasses import replace
 from typing import NamedTuple
 
 from hypothesis import strategies as st
@@ -9,8 +8,8 @@ from hypothesis import strategies as st
 from mini_vllm.clock import Clock
 from mini_vllm.limits import Limits
 from mini_vllm.request import Request
+from mini_vllm.tools.engines import ENGINES
 from mini_vllm.tools.records import Step
-from mini_vllm.tools.versions import ENGINES
 from mini_vllm.v1_naive.engine import Engine
 
 CLOCK = Clock(0.01, 0.00001, 0.0001)
@@ -58,12 +57,9 @@ def workloads(draw: st.DrawFn) -> tuple[list[Row], Limits]:
 
 
 def engine(version: str, rows: list[Row], limits: Limits) -> Engine:
-    """A fresh engine; v1 and v2 do not chunk."""
-    kind = ENGINES[version]
+    """A fresh engine."""
     requests = sorted((Request(*row) for row in rows), key=lambda request: request.arrival_time)
-    return kind(
-        requests, replace(limits, chunked_prefill=limits.chunked_prefill and kind.has_chunked_prefill)
-    )
+    return ENGINES[version](requests, limits)
 
 
 def steps(version: str, rows: list[Row], limits: Limits) -> Iterator[Step]:

@@ -9,8 +9,8 @@ pytest.importorskip("vllm")
 
 from mini_vllm.errors import MiniError
 from mini_vllm.limits import Limits
+from mini_vllm.tools.engines import ENGINES
 from mini_vllm.tools.trace import read_trace
-from mini_vllm.tools.versions import ENGINES
 from vllm_lab.oracle import engine
 from vllm_lab.replay import mini
 from vllm_lab.replay.comparison import compare

@@ -9,6 +9,7 @@ from pathlib import Path
 ROOT = Path(workflow.basedir)
 sys.path.insert(0, str(ROOT / "src"))
 
+from mini_vllm.tools.versions import VERSIONS
 from vllm_lab.common import config as configuration
 from vllm_lab.common.errors import LabError
 from vllm_lab.experiments.spec import Experiment
@@ -216,8 +217,7 @@ def sharing_tables(trace):
     return [f"results/sharing/{trace}_{table}" for table in tables]
 
 
-# Who replays: mini-vLLM's versions, and vLLM's own scheduler with and without its prefix cache.
-VERSIONS = ["v1_naive", "v2_lru", "v3_priority", "v4_prefix"]
+# Who replays: mini-vLLM's VERSIONS, and vLLM's own scheduler with and without its prefix cache.
 CACHING = ["uncached", "cached"]
 MEMORY = list(config["replay"]["num_blocks"])
 

@@ -1,6 +1,7 @@
 """The loop around the scheduler, in virtual time. Mirrors vLLM's EngineCore.step without the model."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 from mini_vllm.errors import MiniError
 from mini_vllm.limits import Limits
@@ -17,10 +18,10 @@ class Engine:
     `refused` holds (request, reason) for those that could never finish; they never enter.
     """
 
-    has_chunked_prefill = False  # prompts run whole
+    CHUNKS = False  # prompts run whole
 
     def __init__(self, requests: Sequence[Request], limits: Limits) -> None:
-        self.limits = limits
+        self.limits = limits = limits if self.CHUNKS else replace(limits, chunked_prefill=False)
         for request in requests:
             if request.tokens_per_id not in (1, limits.block_size):
                 raise MiniError(

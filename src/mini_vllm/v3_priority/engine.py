@@ -8,7 +8,7 @@ from mini_vllm.v3_priority.scheduler import Scheduler
 class Engine(v2.Engine):
     """vLLM's decisions with prefix caching off."""
 
-    has_chunked_prefill = True
+    CHUNKS = True
 
     def build(self) -> tuple[BlockManager, Scheduler]:
         """This version's parts."""

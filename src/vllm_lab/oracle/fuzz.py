@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from mini_vllm.tools.versions import VERSIONS
 from vllm_lab.common.errors import LabError
 from vllm_lab.oracle import engine
 from vllm_lab.oracle.cases import Case, random_case
@@ -14,7 +15,7 @@ from vllm_lab.oracle.shrink import shrink
 from vllm_lab.replay import mini
 from vllm_lab.replay.comparison import compare
 
-MUST_BE_EQUAL = ("v3_priority", "v4_prefix")
+MUST_BE_EQUAL = tuple(name for name, version in VERSIONS.items() if version.exact)
 
 
 @dataclass(frozen=True)
@@ -32,9 +33,9 @@ class Verdict:
 
 
 def fuzz(version: str, count: int, seed: int) -> Iterator[Verdict]:
-    """Yield the verdict of cases 0 to count - 1 of `seed`; caching is on for v4_prefix only."""
+    """Yield the verdict of cases 0 to count - 1 of `seed`; caching is on for a version that caches."""
     for number in range(count):
-        yield judge(version, number, random_case(f"{seed}/{number}", version == "v4_prefix"))
+        yield judge(version, number, random_case(f"{seed}/{number}", VERSIONS[version].caches))
 
 
 def judge(version: str, number: int, case: Case) -> Verdict:

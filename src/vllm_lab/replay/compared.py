@@ -7,15 +7,13 @@ from itertools import islice
 from typing import Any
 
 from mini_vllm.tools.records import Step
+from mini_vllm.tools.versions import VERSIONS
 from vllm_lab.replay.comparison import Comparison, compare
 from vllm_lab.replay.stored_run import Key, StoredRun
 
-# What each version is held against: only v4_prefix has a prefix cache.
+# With which replay of vLLM's scheduler each version is compared.
 OPPONENTS = {
-    "v1_naive": "vllm_uncached",
-    "v2_lru": "vllm_uncached",
-    "v3_priority": "vllm_uncached",
-    "v4_prefix": "vllm_cached",
+    name: "vllm_cached" if version.caches else "vllm_uncached" for name, version in VERSIONS.items()
 }
 METRICS = ("ttft_mean", "tpot_mean", "e2e_mean", "preemptions", "makespan")
 

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 from mini_vllm.errors import OutOfBlocks
 from mini_vllm.limits import Limits
 from mini_vllm.request import Request
+from mini_vllm.tools.engines import ENGINES, replay
 from mini_vllm.tools.records import Step, outcome
-from mini_vllm.tools.versions import ENGINES, replay
 from vllm_lab.replay.records import Crash, Outcome, Refusal, Result
 from vllm_lab.replay.requests import TracedRequest
 
@@ -28,10 +27,7 @@ def run_rows(version: str, rows: Sequence[Request], limits: Limits) -> Result:
 
     A run that ends in v1's OutOfBlocks is as long as it got.
     """
-    build = ENGINES[version]
-    if not build.has_chunked_prefill:
-        limits = replace(limits, chunked_prefill=False)
-    engine = build(rows, limits)
+    engine = ENGINES[version](rows, limits)
     steps: list[Step] = []
     crash = None
     try:

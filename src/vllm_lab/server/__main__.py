@@ -48,7 +48,7 @@ def _listen(host: str, port: int) -> socket.socket:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m vllm_lab.server", description=__doc__)
-    parser.add_argument("--version", choices=VERSIONS, default=VERSIONS[-1], help="(%(default)s)")
+    parser.add_argument("--version", choices=VERSIONS, default=list(VERSIONS)[-1], help="(%(default)s)")
     parser.add_argument("--trace", type=Path, help="answers to its prompts; .parquet or .jsonl")
     parser.add_argument("--tokenizer", type=Path, metavar="DIR", help="results/data/model; without: bytes")
     parser.add_argument("--model", default="mini-vllm", help="the model's name (%(default)s)")

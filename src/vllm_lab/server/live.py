@@ -10,13 +10,13 @@ import asyncio
 import itertools
 import time
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from mini_vllm.errors import OutOfBlocks
 from mini_vllm.limits import Limits
 from mini_vllm.request import Request
+from mini_vllm.tools.engines import ENGINES
 from mini_vllm.tools.records import Step
-from mini_vllm.tools.versions import ENGINES
 from vllm_lab.server.telemetry import Telemetry
 
 
@@ -42,10 +42,7 @@ class LiveEngine:
     """`version` of mini-vLLM under `limits`, whose clock may be a fitted cost model. `run` is its life."""
 
     def __init__(self, version: str, limits: Limits, telemetry: Telemetry) -> None:
-        build = ENGINES[version]
-        if not build.has_chunked_prefill:
-            limits = replace(limits, chunked_prefill=False)
-        self.engine = build([], limits)
+        self.engine = ENGINES[version]([], limits)
         self.telemetry = telemetry
         self.death: EngineDeadError | None = None
         self._generations: dict[str, Generation] = {}

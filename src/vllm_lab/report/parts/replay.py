@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from mini_vllm.tools.versions import VERSIONS
 from vllm_lab.report import decisions
 from vllm_lab.report import replay_tables as tables
 from vllm_lab.report.blocks import Answer, Block, Code, Figure, Heading, Inline, Note, Section, Text, text
@@ -10,7 +11,7 @@ from vllm_lab.report.results import Results, derived
 from vllm_lab.report.trace_names import trace_label
 
 _NOTHING = Text(())
-_EXACT = ("v3_priority", "v4_prefix")
+_EXACT = tuple(name for name, version in VERSIONS.items() if version.exact)
 _FIGURES = {
     "latency_histograms": (
         "Multi-turn trace, scarce memory: requests by latency, on one set of bins. Where engines agree, the "
