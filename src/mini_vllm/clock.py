@@ -16,9 +16,9 @@ class Clock(NamedTuple):
     per_token: float
     per_request: float
 
-    def step_seconds(self, new: Collection[int], computed: Iterable[int]) -> float:
-        """Seconds of a step. `new`: tokens scheduled for each request; `computed` is not looked at."""
-        return self.seconds(StepLoad(sum(new), 0, 0, len(new)))  # prefill or decode: it is all one here
+    def step_seconds(self, new: Collection[int], computed: Iterable[int], prompts: Iterable[int]) -> float:
+        """Seconds of a step that schedules `new` tokens for each request. The rest does not matter here."""
+        return self.seconds(StepLoad(sum(new), 0, 0, len(new)))  # prefill and decode cost the same
 
     def seconds(self, load: "StepLoad") -> float:
         """Seconds of a step that works on `load`."""
@@ -38,9 +38,9 @@ class CostModel(NamedTuple):
     per_decode_token: float
     per_context_token: float
 
-    def step_seconds(self, new: Collection[int], computed: Iterable[int]) -> float:
-        """Seconds of a step. For each request: its `new` tokens, and the tokens `computed` with them."""
-        return self.seconds(StepLoad.of(new, computed))
+    def step_seconds(self, new: Collection[int], computed: Iterable[int], prompts: Iterable[int]) -> float:
+        """Seconds of a step, from three numbers of tokens for each request (see StepLoad.of)."""
+        return self.seconds(StepLoad.of(new, computed, prompts))
 
     def seconds(self, load: "StepLoad") -> float:
         """Seconds of a step that works on `load`."""
@@ -58,24 +58,52 @@ class CostModel(NamedTuple):
             yield self.seconds(StepLoad(0, requests, context, requests))
 
 
-class StepLoad(NamedTuple):
-    """What one step works on, told from its requests' token counts alone."""
+def is_decode(new: int, computed_before: int, prompt_tokens: int) -> bool:
+    """Whether a request decodes in a step: it has exactly one new token, and its prompt is computed already.
 
-    prefill_tokens: int  # new tokens of requests with more than one
-    decode_tokens: int  # requests with one new token: what vLLM's attention backends call decodes
-    context_tokens: int  # tokens looked at: over all new tokens, those up to and with itself
+    All other requests prefill. With a prompt of 9 tokens in chunks of 8, the second step computes one new
+    token (8 computed before, 8 < 9): a prefill. The third computes the first output token (9 >= 9): a decode.
+    """
+    return new == 1 and computed_before >= prompt_tokens
+
+
+def kind_of_step(prefills: int, decodes: int) -> str:
+    """`prefill`, `decode` or `mixed`, from how many requests (or tokens) of a step prefill and decode."""
+    if not prefills:
+        return "decode"
+    return "mixed" if decodes else "prefill"
+
+
+class StepLoad(NamedTuple):
+    """What one step works on. It follows from three numbers of tokens for each request."""
+
+    prefill_tokens: int  # new tokens of the requests that prefill
+    decode_tokens: int  # requests that decode, one new token each
+    context_tokens: int  # tokens that attention reads: for each new token, those up to and including it
     requests: int
 
     @classmethod
-    def of(cls, new: Collection[int], computed: Iterable[int]) -> "StepLoad":
-        """The load of a step, from each request's new tokens and its computed tokens, these included.
+    def of(cls, new: Collection[int], computed: Iterable[int], prompts: Iterable[int]) -> "StepLoad":
+        """The load of a step, from each request's new tokens, its computed tokens once the step has ended
+        (the new ones included), and the tokens of its prompt.
 
-        The i-th of n new tokens looks at computed - n + i tokens. Counting a request's context only once a
-        step, however many new tokens look at it, predicts real vLLM worse (see vllm_lab.cost_model).
+        The i-th of n new tokens reads computed - n + i tokens. With 3 new tokens that end at 10 computed ones
+        these are 8 + 9 + 10. Counting a request's context only once in a step, however many new tokens read
+        it, predicts real vLLM worse (see vllm_lab.cost_model).
         """
-        decodes = sum(tokens == 1 for tokens in new)
-        context = sum(n * end - n * (n - 1) // 2 for n, end in zip(new, computed, strict=True))
-        return cls(sum(new) - decodes, decodes, context, len(new))
+        prefill = decode = context = 0
+        for tokens, end, prompt in zip(new, computed, prompts, strict=True):
+            if is_decode(tokens, end - tokens, prompt):
+                decode += 1
+            else:
+                prefill += tokens
+            context += tokens * end - tokens * (tokens - 1) // 2
+        return cls(prefill, decode, context, len(new))
+
+    @property
+    def kind(self) -> str:
+        """`prefill`, `decode` or `mixed`."""
+        return kind_of_step(self.prefill_tokens, self.decode_tokens)
 
 
 DEFAULT_CLOCK = Clock(0.01, 0.00001, 0.0001)

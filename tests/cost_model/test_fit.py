@@ -51,19 +51,19 @@ def test_the_median_of_repetitions_forgets_what_happened_in_one():
 
 def test_a_row_holds_the_load_that_the_clock_sees():
     scheduled, computed = {"a": 4, "b": 1}, {"b": 9, "a": 10}
-    row = fit.step_row(scheduled, computed)
-    load = StepLoad.of([4, 1], [10, 9])
+    row = fit.step_row(scheduled, computed, {"a": 10, "b": 4})
+    load = StepLoad.of([4, 1], [10, 9], [10, 4])
     assert load.context_tokens == (7 + 8 + 9 + 10) + 9
     assert {name: row[name] for name in load._fields} == load._asdict()
     assert (row["decode_context"], row["prefill_context"], row["context_once"]) == (9, 34, 19)
     chosen = dict(zip(fit.COLUMNS[fit.CHOSEN], MODEL, strict=True))
     seconds = sum(chosen[name] * row[name] for name in chosen)
-    assert fit.cost_model(chosen).step_seconds([4, 1], [10, 9]) == pytest.approx(seconds)
+    assert fit.cost_model(chosen).step_seconds([4, 1], [10, 9], [10, 4]) == pytest.approx(seconds)
 
 
 def test_residuals_are_told_for_every_kind_of_step():
-    rows = [fit.step_row({"a": new}, {"a": 9}) for new in (1, 8)] + [
-        fit.step_row({"a": 1, "b": 5}, {"a": 3, "b": 5})
+    rows = [fit.step_row({"a": new}, {"a": 9}, {"a": 8}) for new in (1, 8)] + [
+        fit.step_row({"a": 1, "b": 5}, {"a": 3, "b": 5}, {"a": 2, "b": 5})
     ]
     found = fit.residuals(rows, np.array([1.0, 2.0, 4.0]), np.array([1.1, 2.0, 4.0]))
     assert found["decode"]["relative"]["median"] == pytest.approx(0.1)
@@ -80,4 +80,4 @@ def run_of(seconds: list[float]) -> SimpleNamespace:
         )
         for number, duration in enumerate(seconds)
     ]
-    return SimpleNamespace(measured=[SimpleNamespace(steps=steps)])
+    return SimpleNamespace(measured=[SimpleNamespace(steps=steps, prompts={"a": 3})])

@@ -1,11 +1,13 @@
 """v3 without and v4 with a prefix cache take vLLM's decisions: every field of every step, every request."""
 
 import json
+from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from mini_vllm.clock import Clock
+from mini_vllm.clock import CostModel
 from mini_vllm.limits import Limits
 from mini_vllm.tools.records import outcome
 from tests.mini.workloads import CLOCK, Row, engine, workloads
@@ -19,8 +21,7 @@ pytest.importorskip("vllm")
 def assert_equal(version: str, rows: list[Row], limits: Limits) -> list[str]:
     """Replay on both sides and compare the very lines; return them."""
     caching = version == "v4_prefix"
-    given_limits = {**vars(limits), "prefix_caching": caching, "clock": Clock(*limits.clock)}
-    truth = run([TracedRequest(*row) for row in rows], Limits(**given_limits))
+    truth = run([TracedRequest(*row) for row in rows], replace(limits, prefix_caching=caching))
     mini = engine(version, rows, limits)
     requests = list(reversed(mini.coming))
     lines = [step.line() for step in mini.run()]
@@ -32,10 +33,11 @@ def assert_equal(version: str, rows: list[Row], limits: Limits) -> list[str]:
 
 
 @pytest.mark.parametrize("version", ["v3_priority", "v4_prefix"])
-@given(workload=workloads())
+@given(workload=workloads(), clock=st.sampled_from([CLOCK, CostModel(0.005, 0.0004, 0.003, 0.000002)]))
 @settings(max_examples=60, deadline=None)
-def test_random_workloads_give_the_oracles_steps(version, workload):
-    assert_equal(version, *workload)
+def test_random_workloads_give_the_oracles_steps(version, workload, clock):
+    rows, limits = workload
+    assert_equal(version, rows, replace(limits, clock=clock))
 
 
 @pytest.mark.parametrize(

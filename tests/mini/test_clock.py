@@ -3,9 +3,11 @@
 import json
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from mini_vllm.__main__ import main
-from mini_vllm.clock import Clock, CostModel, StepLoad, parse_clock, read_cost_model
+from mini_vllm.clock import Clock, CostModel, StepLoad, is_decode, parse_clock, read_cost_model
 from mini_vllm.errors import MiniError
 from mini_vllm.limits import Limits
 from tests.mini.workloads import Row, engine
@@ -14,13 +16,32 @@ MODEL = {"base": 1.0, "per_prefill_token": 0.5, "per_decode_token": 0.25, "per_c
 
 
 def test_a_step_splits_into_prefill_decode_and_context_tokens():
-    assert StepLoad.of([8, 1, 1], [8, 11, 20]) == (8, 2, 36 + 11 + 20, 3)
+    assert StepLoad.of([8, 1, 1], [8, 11, 20], [8, 10, 4]) == (8, 2, 36 + 11 + 20, 3)
+
+
+def test_the_last_chunk_of_a_prompt_is_a_prefill_even_if_it_is_one_token():
+    assert [is_decode(1, before, 9) for before in (8, 9)] == [False, True]
+    assert StepLoad.of([1], [9], [9]) == (1, 0, 9, 1)
+    assert StepLoad.of([1, 1], [9, 9], [9, 8]).kind == "mixed"
+
+
+@pytest.mark.parametrize("version", ["v3_priority", "v4_prefix"])
+@given(prompt=st.integers(1, 40), budget=st.integers(1, 9), output=st.integers(1, 4))
+def test_however_a_prompt_is_cut_its_tokens_are_prefill_and_the_outputs_decodes(
+    version, prompt, budget, output
+):
+    rows = [Row("a", 0.0, 0, [1] * prompt, [2] * output)]
+    limits = Limits(60, 1, 1, budget, clock=CostModel(0, 1, 1000, 0))  # seconds count prefill and decode
+    run = engine(version, rows, limits)
+    list(run.run())
+    assert run.now == prompt + 1000 * (output - 1)
 
 
 def test_a_prefill_looks_at_as_many_tokens_in_chunks_as_at_once():
-    whole = StepLoad.of([100], [100]).context_tokens
+    whole = StepLoad.of([100], [100], [100]).context_tokens
     assert whole == sum(range(1, 101))
-    assert StepLoad.of([60], [60]).context_tokens + StepLoad.of([40], [100]).context_tokens == whole
+    parts = StepLoad.of([60], [60], [100]), StepLoad.of([40], [100], [100])
+    assert sum(part.context_tokens for part in parts) == whole
 
 
 def test_a_cost_model_times_a_prefill_and_the_decodes_behind_it():
@@ -32,7 +53,7 @@ def test_a_cost_model_times_a_prefill_and_the_decodes_behind_it():
 
 
 def test_the_plain_clock_counts_tokens_and_requests():
-    assert Clock(1.0, 0.5, 0.25).step_seconds([8, 1], [8, 5]) == 1 + 9 * 0.5 + 2 * 0.25
+    assert Clock(1.0, 0.5, 0.25).step_seconds([8, 1], [8, 5], [8, 4]) == 1 + 9 * 0.5 + 2 * 0.25
     assert parse_clock("1,0.5,0.25") == Clock(1.0, 0.5, 0.25)
 
 

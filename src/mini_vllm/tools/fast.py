@@ -193,7 +193,7 @@ class _FastRun:
         decoders = len(decoding.base)
         decoding.step += 1
         computed = (request.num_computed_tokens + new for request, new in others.items())
-        load = StepLoad.of(others.values(), computed)
+        load = StepLoad.of(others.values(), computed, (request.prompt_tokens for request in others))
         load = StepLoad(*map(add, load, (0, decoders, decoding.context_tokens, decoders)))
         start = engine.now
         engine.now = start + engine.limits.clock.seconds(load)

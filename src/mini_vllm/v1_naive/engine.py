@@ -74,7 +74,8 @@ class Engine:
             return None
         start, scheduled = self.now, output.scheduled
         computed = (request.num_computed_tokens + new for request, new in scheduled.items())
-        self.now = start + self.limits.clock.step_seconds(scheduled.values(), computed)
+        prompts = (request.prompt_tokens for request in scheduled)
+        self.now = start + self.limits.clock.step_seconds(scheduled.values(), computed, prompts)
         finished = self.scheduler.update(output, self.now)
         self.steps += 1
         return Step(

@@ -8,6 +8,7 @@ from pathlib import Path
 from matplotlib.axes import Axes
 from matplotlib.ticker import LogLocator, NullFormatter
 
+from mini_vllm.clock import kind_of_step
 from vllm_lab.common import figures
 
 Row = dict[str, str]  # of a CSV
@@ -49,9 +50,7 @@ def not_run(stem: Path) -> None:
 
 
 def _kind(row: Row) -> str:
-    if row["prefill_tokens"] == "0":
-        return "decode"
-    return "prefill" if row["decode_tokens"] == "0" else "mixed"
+    return kind_of_step(int(row["prefill_tokens"]), int(row["decode_tokens"]))
 
 
 def _scatter(axes: Axes, points: Sequence[tuple[float, float]], label: str, marker: str, colour: str) -> None:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import combinations
 from typing import Any
 
 import numpy as np
 
-from mini_vllm.clock import CostModel, StepLoad
+from mini_vllm.clock import CostModel, StepLoad, is_decode, kind_of_step
 from vllm_lab.cost_model.measure import Run
 
 HUBER = 1.345  # residuals beyond so many standard deviations count less (Huber 1964: 95 % efficiency)
@@ -24,11 +24,20 @@ The second counts a request's context once a step. The third has a coefficient e
 (bound by memory) and of prefills (bound by arithmetic)."""
 
 
-def step_row(scheduled: dict[str, int], computed: dict[str, int]) -> dict[str, float]:
-    """What a step works on: every quantity that a column of COLUMNS names."""
-    new, after = list(scheduled.values()), [computed[name] for name in scheduled]
-    load = StepLoad.of(new, after)
-    decode_context = sum(end for tokens, end in zip(new, after, strict=True) if tokens == 1)
+def step_row(
+    scheduled: Mapping[str, int], computed: Mapping[str, int], prompts: Mapping[str, int]
+) -> dict[str, float]:
+    """What a step works on: every quantity that a column of COLUMNS names.
+
+    For each request id: its `scheduled` tokens, its `computed` tokens after the step, its `prompts` tokens.
+    """
+    after = [computed[name] for name in scheduled]
+    load = StepLoad.of(scheduled.values(), after, [prompts[name] for name in scheduled])
+    decode_context = sum(
+        computed[name]
+        for name, new in scheduled.items()
+        if is_decode(new, computed[name] - new, prompts[name])
+    )
     return {
         "base": 1,
         **load._asdict(),
@@ -43,7 +52,11 @@ def median_steps(runs: Sequence[Run]) -> tuple[list[dict[str, float]], np.ndarra
 
     The median, because another job on the machine lengthens some steps of some repetitions tenfold.
     """
-    rows = [step_row(step.step.scheduled, step.computed) for part in runs[0].measured for step in part.steps]
+    rows = [
+        step_row(step.step.scheduled, step.computed, part.prompts)
+        for part in runs[0].measured
+        for step in part.steps
+    ]
     return rows, np.median(durations(runs), axis=0)
 
 
@@ -96,7 +109,7 @@ def cost_model(coefficients: dict[str, float]) -> CostModel:
 
 def residuals(rows: Sequence[dict[str, float]], seconds: np.ndarray, predicted: np.ndarray) -> dict[str, Any]:
     """R² and the sizes of the residuals: of all steps, and of each kind there is."""
-    kinds = np.array([_kind(row) for row in rows])
+    kinds = np.array([kind_of_step(row["prefill_tokens"], row["decode_tokens"]) for row in rows])
     return {
         "r2": float(1 - np.sum((predicted - seconds) ** 2) / np.sum((seconds - seconds.mean()) ** 2)),
         "all": _sizes(seconds, predicted),
@@ -117,12 +130,6 @@ def step_noise(runs: Sequence[Run]) -> dict[str, float]:
 def quantiles(values: np.ndarray) -> dict[str, float]:
     """Median and 95th percentile."""
     return {"median": float(np.median(values)), "p95": float(np.quantile(values, 0.95))}
-
-
-def _kind(row: dict[str, float]) -> str:
-    if not row["prefill_tokens"]:
-        return "decode"
-    return "mixed" if row["decode_tokens"] else "prefill"
 
 
 def _sizes(seconds: np.ndarray, predicted: np.ndarray) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from mini_vllm.clock import CostModel
+from mini_vllm.clock import CostModel, StepLoad
 from vllm_lab.common.host import hardware
 from vllm_lab.common.statistics import verification
 from vllm_lab.cost_model import fit, heldout
@@ -63,9 +63,8 @@ def step_table(measurements: Measurements, model: CostModel) -> Iterator[list[An
             for group, measured in enumerate(run.measured):
                 for step in measured.steps:
                     scheduled = step.step.scheduled
-                    load = fit.step_row(scheduled, step.computed)
-                    computed = [step.computed[request] for request in scheduled]
-                    predicted = model.step_seconds(scheduled.values(), computed)
+                    load = fit.step_row(scheduled, step.computed, measured.prompts)
+                    predicted = model.seconds(StepLoad(*(load[name] for name in StepLoad._fields)))
                     yield [name, number, int(run in counting), group, step.step.step, step.step.time,
                            step.seconds, predicted, len(scheduled),
                            *(load[column] for column in LOAD_COLUMNS)]  # fmt: skip

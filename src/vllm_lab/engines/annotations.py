@@ -17,6 +17,7 @@ from typing import Any
 
 import nvtx
 
+from mini_vllm.clock import StepLoad
 from vllm_lab.engines.engine import Engine
 
 DOMAIN = "vllm_lab"
@@ -75,8 +76,6 @@ def _kind(scheduled: Mapping[str, int], requests: Mapping[str, Any]) -> str:
     """What a step does; num_computed_tokens counts its own tokens already."""
     if not scheduled:
         return "empty"
-    prefilling = [
-        requests[name].num_computed_tokens - tokens < requests[name].num_prompt_tokens
-        for name, tokens in scheduled.items()
-    ]
-    return "prefill" if all(prefilling) else "mixed" if any(prefilling) else "decode"
+    computed = (requests[name].num_computed_tokens for name in scheduled)
+    prompts = (requests[name].num_prompt_tokens for name in scheduled)
+    return StepLoad.of(scheduled.values(), computed, prompts).kind

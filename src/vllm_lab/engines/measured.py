@@ -32,6 +32,7 @@ class Measured:
     requests: list[Outcome]
     refused: list[Refusal]
     environment: dict[str, Any]  # see engine.environment
+    prompts: dict[str, int]  # request id -> prompt tokens
 
     @property
     def decisions(self) -> Result:

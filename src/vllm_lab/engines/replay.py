@@ -37,7 +37,8 @@ def replay(engine: Engine, requests: Sequence[TracedRequest]) -> Measured:
         Outcome.refused(row.request_id, row.arrival_time) if row.request_id in names else running.outcome(row)
         for row in ordered
     ]
-    return Measured(steps, outcomes, refused, engine.environment())
+    prompts = {row.request_id: len(row.prompt) for row in ordered}
+    return Measured(steps, outcomes, refused, engine.environment(), prompts)
 
 
 class _Replay:

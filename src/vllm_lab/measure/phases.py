@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from mini_vllm.clock import is_decode, kind_of_step
 from vllm_lab.engines.measured import MeasuredStep
 
 
@@ -28,9 +29,11 @@ def phases(steps: Iterable[MeasuredStep], prompts: Mapping[str, int]) -> dict[st
     for step in steps:
         scheduled = step.step.scheduled
         start = {name: step.computed[name] - tokens for name, tokens in scheduled.items()}
-        prefilling = [name for name in scheduled if start[name] < prompts[name]]
-        kind = "decode" if not prefilling else "prefill" if len(prefilling) == len(scheduled) else "mixed"
-        phase = found[kind]
+        decoding = {
+            name for name, tokens in scheduled.items() if is_decode(tokens, start[name], prompts[name])
+        }
+        prefilling = [name for name in scheduled if name not in decoding]
+        phase = found[kind_of_step(len(prefilling), len(decoding))]
         phase.steps += 1
         phase.seconds += step.seconds
         phase.prompt_tokens += sum(

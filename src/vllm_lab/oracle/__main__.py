@@ -72,7 +72,9 @@ def _parser() -> argparse.ArgumentParser:
     _add_limits(side_by_side)
     side_by_side.set_defaults(command=_compare)
     random = commands.add_parser("fuzz", help="compare on random workloads; failing ones become tests")
-    random.add_argument("--version", choices=VERSIONS, action="append", help=f"({', '.join(fuzz.MUST_BE_EQUAL)})")
+    random.add_argument(
+        "--version", choices=VERSIONS, action="append", help=f"({', '.join(fuzz.MUST_BE_EQUAL)})"
+    )
     random.add_argument("--n", type=int, default=500, help="workloads for each version (%(default)s)")
     random.add_argument("--seed", type=int, default=0, help="of the workloads (%(default)s)")
     random.add_argument("--show", type=int, default=3, help="failing cases to shrink and print (%(default)s)")

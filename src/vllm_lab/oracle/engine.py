@@ -72,7 +72,8 @@ class _Replay:
                 self._check_progress(preempted)
                 continue
             computed = (self.vllm[name].num_computed_tokens for name in scheduled)  # the new ones, too
-            self.now = start + self.clock.step_seconds(scheduled.values(), computed)
+            prompts = (self.vllm[name].num_prompt_tokens for name in scheduled)
+            self.now = start + self.clock.step_seconds(scheduled.values(), computed, prompts)
             finished = self._sample(output)
             yield Step(
                 number, start, dict(scheduled), preempted, finished, evicted, self.scheduler.free_blocks
