@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from vllm_lab.common import console
-from vllm_lab.measure.result import GENERATED
+from vllm_lab.measure.document import GENERATED
 from vllm_lab.measure.workload import with_shared_prefix
 from vllm_lab.plan import flags
 from vllm_lab.plan.prefix_cache import TEST, account

@@ -53,5 +53,5 @@ def test_every_version_is_counted_and_the_syntax_tree_agrees(tmp_path):
 
 
 def test_a_path_without_code_is_named(tmp_path):
-    with pytest.raises(LabError, match=r"nowhere: no Python file; correct bench\.code_quality"):
+    with pytest.raises(LabError, match=r"nowhere: no Python file; correct plan\.code_quality"):
         account([tmp_path / "nowhere"])

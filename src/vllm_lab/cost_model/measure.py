@@ -13,8 +13,8 @@ from vllm_lab.engines.engine import Engine
 from vllm_lab.engines.measured import Measured
 from vllm_lab.engines.replay import replay
 from vllm_lab.engines.settings import EngineSettings
-from vllm_lab.measure import disturbance
-from vllm_lab.measure.disturbance import Disturbance
+from vllm_lab.measure import repeats as repeating
+from vllm_lab.measure.repeats import Disturbance, watched
 from vllm_lab.replay.requests import TracedRequest
 
 
@@ -46,8 +46,8 @@ class Measurements:
 
 
 def used(runs: Sequence[Run]) -> list[Run]:
-    """The runs that count: see disturbance.used."""
-    counts = disturbance.used([run.disturbance for run in runs])
+    """The runs that count: see measure.repeats.used."""
+    counts = repeating.used([run.disturbance for run in runs])
     return [run for run, counting in zip(runs, counts, strict=True) if counting]
 
 
@@ -80,7 +80,7 @@ def _tell(name: str, runs: Sequence[Run]) -> None:
 
 def _run(engine: Engine, groups: Sequence[Sequence[TracedRequest]]) -> Run:
     threads = engine.environment()["threads"] or 1  # on CUDA the process is one thread that waits
-    measured, beside = disturbance.watched(lambda: [replay(engine, group) for group in groups], threads)
+    measured, beside = watched(lambda: [replay(engine, group) for group in groups], threads)
     refused = [refusal for part in measured for refusal in part.refused]
     if refused:
         raise LabError(f"{refused[0].request_id} {refused[0].reason}; raise calibration.num_blocks")

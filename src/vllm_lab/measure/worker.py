@@ -81,7 +81,7 @@ class EngineProcess:
         replayed = self._call(_replay, requests)
         measured = replayed.measured
         if measured.refused:
-            raise LabError(f"{measured.refused[0].request_id} {measured.refused[0].reason}; correct bench.*")
+            raise LabError(f"{measured.refused[0].request_id} {measured.refused[0].reason}; correct plan.*")
         preempted = [step.step.preempted for step in measured.steps if step.step.preempted]
         if preempted:
             raise LabError(f"{preempted[0][0]} was preempted: the blocks of its KV cache do not suffice")

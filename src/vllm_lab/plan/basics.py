@@ -10,9 +10,9 @@ from typing import Any
 from vllm_lab.common.files import read_json
 from vllm_lab.common.metric import Metric
 from vllm_lab.common.statistics import Distribution
+from vllm_lab.measure.document import Check, Test, measured
 from vllm_lab.measure.phases import phases
-from vllm_lab.measure.repeats import Measured, Repeats
-from vllm_lab.measure.result import Check, Test, measured
+from vllm_lab.measure.repeats import Reading, Repeats
 from vllm_lab.measure.worker import EngineProcess, Replayed
 from vllm_lab.plan import memory
 from vllm_lab.replay.requests import TracedRequest
@@ -29,6 +29,7 @@ TIMES = {
 THROUGHPUT = Test(
     id="throughput",
     name="Throughput of prefill, decode and both",
+    question="How many tokens per second does one engine compute when it prefills, decodes, or does both?",
     method="A batch of requests, all at once, from an empty prefix cache. A step counts as prefill if every "
     "request in it computed its prompt, as decode if none did, else as mixed.",
     how_obtained=CLOCK,
@@ -51,6 +52,7 @@ THROUGHPUT = Test(
 LATENCY = Test(
     id="latency",
     name="Latency of a single request, and under load",
+    question="How long does a request wait for its first token, between tokens and for its last token?",
     method="Requests one after another, each alone and from an empty prefix cache; then the same kind "
     "arriving as a Poisson process. Of these the first and last quarter, while the engine fills and drains, "
     "are left out: what stays is the steady state's window.",
@@ -68,6 +70,7 @@ LATENCY = Test(
 MEMORY = Test(
     id="memory",
     name="Memory of weights, KV cache and activations",
+    question="How much memory do the weights, the KV cache and the activations take?",
     method="Sizes of tensors, and the peak while the throughput test's batch runs.",
     how_obtained="CUDA: sizes of parameters and KV cache tensors, torch.cuda.max_memory_allocated. CPU: "
     "parameters in the checkpoint's headers, sizes of the KV cache tensors, VmHWM of /proc/self/status, "
@@ -105,19 +108,19 @@ def accounts(
     singles = batch[: parameters["single_requests"]]
     held = engine.warm_up(batch).memory.before
 
-    def once() -> Measured:
+    def once(_: int) -> Reading:
         return _batch(engine.replay(batch), batch, weights, held)
 
     batches = repeats.run(once, THROUGHPUT.headline, threads)
-    latencies = repeats.run(lambda: _latencies(engine, singles, arriving), LATENCY.headline, threads)
+    latencies = repeats.run(lambda _: _latencies(engine, singles, arriving), LATENCY.headline, threads)
     checks = _memory_checks(model_dir, config, batches[0].values)
     return [
         measured(
-            test.of(parameters["prompts"]),
+            test.on(parameters["prompts"]),
             device,
             parameters,
             {"engine": engine.environment},
-            [run.of(test.metrics) for run in runs],
+            [run.only(test.metrics) for run in runs],
             repeats,
             checks if test is MEMORY else (),
         )
@@ -125,7 +128,7 @@ def accounts(
     ]
 
 
-def _batch(replayed: Replayed, requests: Sequence[TracedRequest], weights: int | None, held: int) -> Measured:
+def _batch(replayed: Replayed, requests: Sequence[TracedRequest], weights: int | None, held: int) -> Reading:
     """Values of THROUGHPUT and MEMORY; bytes of `weights` in the checkpoint, if there is one, and `held`
     before the first batch."""
     used = replayed.memory
@@ -136,7 +139,7 @@ def _batch(replayed: Replayed, requests: Sequence[TracedRequest], weights: int |
         "total_peak_memory_gb": used.peak,
     }
     sizes = {name: size / GB for name, size in found.items() if size is not None}
-    return Measured(throughput(replayed, requests) | sizes)
+    return Reading(throughput(replayed, requests) | sizes)
 
 
 def throughput(replayed: Replayed, requests: Sequence[TracedRequest]) -> dict[str, float]:
@@ -171,7 +174,7 @@ def times(replayed: Replayed, counted: slice = slice(None)) -> dict[str, list[fl
 
 def _latencies(
     engine: EngineProcess, singles: Sequence[TracedRequest], arriving: Sequence[TracedRequest]
-) -> Measured:
+) -> Reading:
     alone = [times(engine.replay([row])) for row in singles]
     single = {name: [value for found in alone for value in found[name]] for name in TIMES}
     quarter = len(arriving) // 4
@@ -181,7 +184,7 @@ def _latencies(
         sample = Distribution.of(loaded[name])
         values |= {f"loaded_{name}_p{percent}_ms": sample.percentile(percent) for percent in PERCENTS}
     raw = {f"{name}_ms": single[name] for name in TIMES}
-    return Measured(values, raw | {f"loaded_{name}_ms": loaded[name] for name in TIMES})
+    return Reading(values, raw | {f"loaded_{name}_ms": loaded[name] for name in TIMES})
 
 
 def _memory_checks(model_dir: Path, config: dict[str, Any], values: dict[str, float]) -> list[Check]:
@@ -189,10 +192,12 @@ def _memory_checks(model_dir: Path, config: dict[str, Any], values: dict[str, fl
     tokens = cache["num_gpu_blocks"] * cache["block_size"]
     expected = memory.kv_bytes(model_dir, tokens) / GB
     statement = f"KV cache (GB) = {tokens} tokens x bytes a token, by the model's shape"
-    checks = [Check(statement, expected, values["kv_cache_memory_gb"])]
+    checks = [Check("kv_cache_by_shape", statement, expected, values["kv_cache_memory_gb"])]
     parameters = memory.shape_parameters(read_json(model_dir / "config.json"))
     if parameters and "model_weight_memory_gb" in values:
         each = memory.DTYPE_BYTES[config["model_config"]["dtype"].removeprefix("torch.")]
         statement = f"weights (GB) = {parameters} parameters by the model's shape x {each} bytes"
-        checks.append(Check(statement, parameters * each / GB, values["model_weight_memory_gb"]))
+        checks.append(
+            Check("weights_by_shape", statement, parameters * each / GB, values["model_weight_memory_gb"])
+        )
     return checks

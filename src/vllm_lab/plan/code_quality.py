@@ -14,12 +14,13 @@ from radon.raw import analyze
 from radon.visitors import Class, Function
 
 from vllm_lab.common.errors import LabError
-from vllm_lab.common.metric import Metric
-from vllm_lab.measure.result import Check, Test, checks_of, document
+from vllm_lab.common.metric import Metric, title_of
+from vllm_lab.measure.document import Check, Test, checks_of, document
 
 TEST = Test(
     id="code_quality",
     name="Size and complexity of the code",
+    question="How large and how complex is the code of each version of mini-vLLM?",
     method="radon.raw.analyze and radon.complexity.cc_visit on every Python file below each path",
     how_obtained="counted from the source text; functions and classes counted a second time from the syntax "
     "tree (ast)",
@@ -99,6 +100,7 @@ def account(paths: Sequence[Path]) -> dict[str, Any]:
             results[f"{module(path)}.{name}"] = {
                 "value": value,
                 "unit": metric.unit,
+                "title": title_of(name, metric),
                 "definition": metric.definition,
                 "interval": None,
                 "cv_pct": None,
@@ -106,8 +108,18 @@ def account(paths: Sequence[Path]) -> dict[str, Any]:
             }
         functions, classes = _by_syntax_tree(found)
         checks += [
-            Check(f"functions in {path.as_posix()}, by ast{blind}", functions, len(counts.complexities)),
-            Check(f"classes in {path.as_posix()}, by ast{blind}", classes, counts.classes),
+            Check(
+                "functions_by_syntax_tree",
+                f"functions in {path.as_posix()}, by ast{blind}",
+                functions,
+                len(counts.complexities),
+            ),
+            Check(
+                "classes_by_syntax_tree",
+                f"classes in {path.as_posix()}, by ast{blind}",
+                classes,
+                counts.classes,
+            ),
         ]
     return document(TEST, None, {"paths": [path.as_posix() for path in paths]}, "derived") | {
         "runs": [
@@ -123,7 +135,7 @@ def python_files(path: Path) -> list[Path]:
     """The Python files below a folder, or the one that is given; LabError where there is none."""
     files = sorted(path.rglob("*.py")) if path.is_dir() else [path]
     if not files or not files[0].is_file():
-        raise LabError(f"{path}: no Python file; correct bench.code_quality in the configuration")
+        raise LabError(f"{path}: no Python file; correct plan.code_quality in the configuration")
     return files
 
 

@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import FixedLocator, MaxNLocator
 
 from vllm_lab.common import figures
-from vllm_lab.measure.result import SHAREGPT
+from vllm_lab.measure.document import SHAREGPT
 from vllm_lab.plan.pairs import PAIRS
 
 Panel = tuple[str, dict[str, str]]  # axis label, {metric: legend}

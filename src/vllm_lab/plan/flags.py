@@ -12,8 +12,8 @@ from vllm_lab.common.errors import Unavailable
 from vllm_lab.common.files import read_json, write_json
 from vllm_lab.data.shape import shape_of
 from vllm_lab.engines.settings import EngineSettings
+from vllm_lab.measure.document import GENERATED, PROMPTS, Test, not_run
 from vllm_lab.measure.repeats import Repeats
-from vllm_lab.measure.result import GENERATED, PROMPTS, Test, not_run
 from vllm_lab.measure.workload import ample_limits, sharegpt, uniform
 from vllm_lab.replay.requests import TracedRequest
 
@@ -34,7 +34,7 @@ def parser_of(description: str | None, **own: type) -> argparse.ArgumentParser:
     parser.add_argument("--trace", type=Path, help="the requests, with --prompts sharegpt")
     parser.add_argument("--enforce-eager", action="store_true", help="no torch.compile, no CUDA graphs")
     for name, kind in (ENGINE | REPEATS | {"seed": int} | own).items():
-        parser.add_argument(f"--{name.replace('_', '-')}", type=kind, required=True, help=f"bench: {name}")
+        parser.add_argument(f"--{name.replace('_', '-')}", type=kind, required=True, help=f"plan: {name}")
     return parser
 
 
@@ -85,7 +85,7 @@ def write(
         found = measure()
     except Unavailable as missing:
         console.log(f"not run: {missing}")
-        tests = [test.of(args.prompts) for test in outputs.values()]
+        tests = [test.on(args.prompts) for test in outputs.values()]
         found = [not_run(test, args.device, parameters, str(missing)) for test in tests]
     for path, document in zip(outputs, found, strict=True):
         write_json(path, document)

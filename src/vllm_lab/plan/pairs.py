@@ -11,8 +11,8 @@ from typing import Any
 from vllm_lab.common.errors import Unavailable
 from vllm_lab.common.metric import Metric
 from vllm_lab.engines.settings import EngineSettings
-from vllm_lab.measure.repeats import Measured, Repeats
-from vllm_lab.measure.result import Test, measured
+from vllm_lab.measure.document import Test, measured
+from vllm_lab.measure.repeats import Reading, Repeats
 from vllm_lab.measure.worker import EngineProcess, Replayed, running
 from vllm_lab.plan.basics import CLOCK, throughput, times
 from vllm_lab.replay.requests import TracedRequest
@@ -40,6 +40,7 @@ class Pair:
 
     id: str
     name: str
+    question: str
     method: str
     without: tuple[str, Mapping[str, Any]]
     with_: tuple[str, Mapping[str, Any]]
@@ -59,7 +60,9 @@ class Pair:
             self.step_gain: Metric("%", f"100 x (1 - {on} / {off}) of decode_step_ms, of each run"),
             "speedup": Metric("x", f"{off}_total_time / {on}_total_time of each run"),
         }
-        return Test(self.id, self.name, f"{METHOD} {self.method}", CLOCK, gains | each, "speedup")
+        return Test(
+            self.id, self.name, self.question, f"{METHOD} {self.method}", CLOCK, gains | each, "speedup"
+        )
 
 
 PAIRS = {
@@ -68,6 +71,7 @@ PAIRS = {
         Pair(
             "torch_compile",
             "torch.compile against eager",
+            "How much faster is the model when torch.compile has compiled it?",
             "No CUDA graphs on either side, so that only compilation differs.",
             ("eager", {"enforce_eager": True}),
             ("compiled", {"enforce_eager": False, "cuda_graphs": False}),
@@ -75,6 +79,7 @@ PAIRS = {
         Pair(
             "cuda_graphs",
             "CUDA graphs off and on",
+            "How much time do CUDA graphs save in a decode step?",
             "Compiled on both sides: cudagraph_mode NONE against vLLM's default.",
             ("no_graphs", {"enforce_eager": False, "cuda_graphs": False}),
             ("graphs", {"enforce_eager": False}),
@@ -84,6 +89,7 @@ PAIRS = {
         Pair(
             "scheduler",
             "Prefill and decode separated against mixed",
+            "Are steps that only prefill or only decode better than vLLM's mixed steps?",
             "Requests arrive as a Poisson process. Mixed: vLLM's own; separated: a scheduler class given to "
             "vLLM lets prefills go first, in steps without decodes.",
             ("mixed", {"scheduler": "mixed"}),
@@ -139,26 +145,24 @@ def account(
     sides = (pair.without, pair.with_)
     with side_by_side({name: replace(settings, **changes) for name, changes in sides}) as engines:
         warm_up(engines, requests)
-        runs: list[Measured] = []
 
-        def once() -> Measured:
-            runs.append(_values(pair, in_turns(engines, requests, len(runs)), requests))
-            return runs[-1]
+        def once(number: int) -> Reading:
+            return _values(pair, in_turns(engines, requests, number), requests)
 
         found = repeats.run(once, pair.test.headline, threads)
         environments = {name: engine.environment for name, engine in engines.items()}
-    test = pair.test.of(parameters["prompts"])
+    test = pair.test.on(parameters["prompts"])
     return measured(test, settings.device, parameters, environments, found, repeats)
 
 
-def _values(pair: Pair, replays: Mapping[str, Replayed], requests: Sequence[TracedRequest]) -> Measured:
+def _values(pair: Pair, replays: Mapping[str, Replayed], requests: Sequence[TracedRequest]) -> Reading:
     values = {
         f"{side}_{name}": value
         for side, replayed in replays.items()
         for name, value in _side(replayed, requests).items()
     }
     off, on = replays
-    return Measured(
+    return Reading(
         values
         | {
             pair.gain: 100

@@ -10,9 +10,9 @@ from typing import Any
 from vllm_lab.common.metric import Metric
 from vllm_lab.engines.settings import EngineSettings
 from vllm_lab.load.prediction import SharedTokens, shared_tokens
+from vllm_lab.measure.document import Check, Test, measured
 from vllm_lab.measure.phases import phases
-from vllm_lab.measure.repeats import Measured, Repeats, Run
-from vllm_lab.measure.result import Check, Test, measured
+from vllm_lab.measure.repeats import Reading, Repeats, Run
 from vllm_lab.measure.worker import Replayed
 from vllm_lab.plan.basics import CLOCK
 from vllm_lab.plan.pairs import METHOD, in_turns, side_by_side, warm_up
@@ -21,6 +21,7 @@ from vllm_lab.replay.requests import TracedRequest
 TEST = Test(
     id="prefix_cache",
     name="Prefix cache off and on",
+    question="How much computation and time does the prefix cache save when requests share a prefix?",
     method=f"{METHOD} The whole is done anew for each start of both engines; the starts check each other.",
     how_obtained=f"{CLOCK}; hits from vLLM's counters vllm:prefix_cache_queries and vllm:prefix_cache_hits, "
     "after less before; computed tokens from each step's schedule",
@@ -54,13 +55,14 @@ def account(
     }
     each = repeats.divided(parameters["starts"])
     starts = [_start(both, requests, each, threads) for _ in range(parameters["starts"])]
-    test = TEST.of(parameters["prompts"])
+    test = TEST.on(parameters["prompts"])
     runs = [run for start in starts for run in start.runs]
     checks = [
         *_by_analysis(
             shared_tokens(requests, settings.limits.block_size), [run.values["hit_tokens"] for run in runs]
         ),
         Check(
+            "hits_by_scheduler",
             "requests with other hits than vLLM's scheduler alone foretells, all runs",
             0,
             sum(start.wrong for start in starts),
@@ -69,6 +71,7 @@ def account(
     first, *others = (fmean(run.values[TEST.headline] for run in start.runs if run.used) for start in starts)
     checks += [
         Check(
+            "starts_agree",
             f"actual_speedup_ratio: start {number} of the engines against start 1",
             first,
             other,
@@ -96,8 +99,8 @@ def _start(
         foretold = {row.request_id: row.cached_tokens for row in engines["on"].scheduled(requests)}
         wrong: list[int] = []  # in each run
 
-        def once() -> Measured:
-            replays = in_turns(engines, requests, len(wrong))
+        def once(number: int) -> Reading:
+            replays = in_turns(engines, requests, number)
             found = {row.request_id: row.cached_tokens for row in replays["on"].measured.requests}
             wrong.append(sum(found[name] != tokens for name, tokens in foretold.items()))
             return _values(replays, requests)
@@ -114,16 +117,23 @@ def _by_analysis(shared: SharedTokens, hits: Sequence[float]) -> list[Check]:
     """
     if shared.prompts == shared.with_outputs:
         return [
-            Check(f"hit tokens by the sharing analysis, {word} in a run", shared.prompts, found)
+            Check(
+                "hits_by_analysis",
+                f"hit tokens by the sharing analysis, {word} in a run",
+                shared.prompts,
+                found,
+            )
             for word, found in (("fewest", min(hits)), ("most", max(hits)))
         ]
     return [
         Check(
+            "hits_by_analysis",
             f"hit tokens short of the {shared.prompts} that prompts share, by the sharing analysis",
             0,
             max(0.0, shared.prompts - min(hits)),
         ),
         Check(
+            "hits_by_analysis",
             f"hit tokens beyond the {shared.with_outputs} that prompts share with outputs too",
             0,
             max(0.0, max(hits) - shared.with_outputs),
@@ -131,7 +141,7 @@ def _by_analysis(shared: SharedTokens, hits: Sequence[float]) -> list[Check]:
     ]
 
 
-def _values(replays: dict[str, Replayed], requests: Sequence[TracedRequest]) -> Measured:
+def _values(replays: dict[str, Replayed], requests: Sequence[TracedRequest]) -> Reading:
     prompts = {row.request_id: len(row.prompt) for row in requests}
     computed, total, waited = {}, {}, {}
     for name, replayed in replays.items():
@@ -140,7 +150,7 @@ def _values(replays: dict[str, Replayed], requests: Sequence[TracedRequest]) -> 
         total[name] = steps[-1].step.time + steps[-1].seconds - steps[0].step.time
         waited[name] = 1000 * fmean(row.ttft for row in replayed.measured.requests)
     counters = replays["on"].counters
-    return Measured(
+    return Reading(
         {
             "actual_speedup_ratio": total["off"] / total["on"],
             "cache_hit_rate": counters["hits"] / counters["queries"],

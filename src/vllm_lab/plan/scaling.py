@@ -14,8 +14,8 @@ from typing import Any
 
 from vllm_lab.common.metric import Metric
 from vllm_lab.engines.settings import EngineSettings
-from vllm_lab.measure.repeats import Measured, Repeats
-from vllm_lab.measure.result import Test, measured, not_run
+from vllm_lab.measure.document import Test, measured, not_run
+from vllm_lab.measure.repeats import Reading, Repeats
 from vllm_lab.measure.worker import EngineProcess, Replayed, devices, running
 from vllm_lab.plan.basics import CLOCK, THROUGHPUT, throughput
 from vllm_lab.replay.requests import TracedRequest
@@ -33,7 +33,10 @@ KIND = {"cpu": "core", "cuda": "GPU"}  # what a device is
 def single(_: Sequence[int]) -> Test:
     """One device doing the work of strong scaling."""
     method = f"The work of strong scaling on one device. {THROUGHPUT.method}"
-    return Test("single_device", "One device", method, CLOCK, THROUGHPUT.metrics, THROUGHPUT.headline)
+    question = "How many tokens per second does one device compute, as the base of the scaling tests?"
+    return Test(
+        "single_device", "One device", question, method, CLOCK, THROUGHPUT.metrics, THROUGHPUT.headline
+    )
 
 
 def strong(counts: Sequence[int]) -> Test:
@@ -43,7 +46,8 @@ def strong(counts: Sequence[int]) -> Test:
         gains[f"speedup_{count}"] = Metric("x", f"time_1 / time_{count} of each run")
         gains[f"efficiency_{count}_pct"] = Metric("%", f"100 x time_1 / ({count} x time_{count}) of each run")
     name = "Strong scaling: the same work on more devices"
-    return Test("strong_scaling", name, METHOD, HOW, _each(counts) | gains, f"time_{counts[-1]}")
+    question = "How much faster do more devices finish the same work?"
+    return Test("strong_scaling", name, question, METHOD, HOW, _each(counts) | gains, f"time_{counts[-1]}")
 
 
 def weak(counts: Sequence[int]) -> Test:
@@ -53,7 +57,8 @@ def weak(counts: Sequence[int]) -> Test:
         for count in counts[1:]
     }
     name = "Weak scaling: as much work for each device"
-    return Test("weak_scaling", name, METHOD, HOW, _each(counts) | gains, f"time_{counts[-1]}")
+    question = "Does the time stay the same when each device gets the same amount of work?"
+    return Test("weak_scaling", name, question, METHOD, HOW, _each(counts) | gains, f"time_{counts[-1]}")
 
 
 TESTS = (single, strong, weak)
@@ -100,12 +105,12 @@ def accounts(
         environments = {f"device_{number}": engine.environment for number, engine in enumerate(engines)}
     documents = []
     for make, runs in zip(TESTS, (found[0], *found), strict=True):
-        test = make(counts).of(parameters["prompts"])
+        test = make(counts).on(parameters["prompts"])
         if make is not single and len(counts) == 1:
             reason = f"nothing to compare: {lacking[0]['reason']}" if lacking else "one device was asked for"
             documents.append(not_run(test, settings.device, parameters, reason))
             continue
-        shown = [run.of(test.metrics) for run in runs]
+        shown = [run.only(test.metrics) for run in runs]
         document = measured(test, settings.device, parameters, environments, shown, repeats)
         documents.append(document | {"parts_not_run": [] if make is single else lacking})
     return documents
@@ -113,20 +118,19 @@ def accounts(
 
 def _measure(
     engines: Sequence[EngineProcess], work: Mapping[int, Sequence[TracedRequest]]
-) -> Callable[[], Measured]:
+) -> Callable[[int], Reading]:
     """What measures one run: `work` on each number of devices, every other run beginning with the most."""
-    orders: list[list[int]] = []
 
-    def once() -> Measured:
-        orders.append(list(work) if len(orders) % 2 == 0 else list(work)[::-1])
+    def once(number: int) -> Reading:
+        order = list(work) if number % 2 == 0 else list(work)[::-1]
         values: dict[str, float] = {}
-        for count in orders[-1]:
+        for count in order:
             seconds, replays = _together(engines[:count], work[count])
             output = sum(len(row.output) for row in work[count])
             values |= {f"time_{count}": seconds, f"throughput_{count}": output / seconds}
             if count == 1:
                 values |= throughput(replays[0], work[1])
-        return Measured(values | _gains(values, work))
+        return Reading(values | _gains(values, work))
 
     return once
 

@@ -15,7 +15,7 @@ from vllm_lab.common import host
 from vllm_lab.common.errors import LabError
 from vllm_lab.engines.engine import Engine
 from vllm_lab.engines.settings import EngineSettings
-from vllm_lab.measure.disturbance import Disturbance, used, watched
+from vllm_lab.measure.repeats import Disturbance, used, watched
 from vllm_lab.replay.requests import TracedRequest
 
 Trace = TypeVar("Trace")
