@@ -10,10 +10,11 @@ from pathlib import Path
 import pytest
 
 from vllm_lab.common.errors import LabError
-from vllm_lab.provenance import chain, documents
+from vllm_lab.provenance import documents
 from vllm_lab.provenance.__main__ import main
 from vllm_lab.provenance.adopt import adopt
 from vllm_lab.provenance.sources import code_of
+from vllm_lab.provenance.upstream import describe
 from vllm_lab.provenance.verify import verify
 
 COPY = """import pathlib, sys
@@ -186,10 +187,10 @@ def test_a_rule_that_does_not_list_its_code_is_refused(project):
 
 
 def test_show_tells_the_chain_back_to_the_raw_data(project):
-    text = chain.describe(project, "results/b.txt")
+    text = describe(project, "results/b.txt")
     assert text.index("by rule second") < text.index("by rule first") < text.index("raw.txt  (given")
     with pytest.raises(LabError, match="no provenance document covers it"):
-        chain.describe(project, "results/none.txt")
+        describe(project, "results/none.txt")
 
 
 def test_verify_from_the_command_line_exits_with_1_and_names_the_file(project):

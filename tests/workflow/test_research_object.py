@@ -46,8 +46,8 @@ def test_a_merged_bundle_changes_the_report_and_nothing_else(project, tmp_path):
     files = [str(path) for path in measured if not path.name.endswith(".prov.json")]
     files.append("results/load/server_replay.json")
     bundle = str(tmp_path / "twin.zip")
-    python(project, "vllm_lab.bundle", "pack", *files, "--output", bundle)
-    python(project, "vllm_lab.bundle", "merge", bundle)
+    python(project, "vllm_lab.provenance", "pack", *files, "--output", bundle)
+    python(project, "vllm_lab.provenance", "merge", bundle)
     assert project.planned() == {"render"}
     project.snakemake("report")
     page = (project.root / "results/report/report.md").read_text()

@@ -1,12 +1,14 @@
-"""Who made which file, from what, with which code: one document for every job, and the means to check it.
+"""Who made which file, from what and with which code: one document for each job, and the means to check it.
 
-documents  the document's format, reading and collecting documents
-record     runs a job and writes its document (every rule's command goes through it)
-host       the hardware and software a job saw
-schemas    checks what a job wrote against its schema
-sources    finds the files of ours that a script depends on
-adopt      makes kept results current beside a fresh clone
-archive    results with all behind them in one file, checked wherever it lies
-verify     recomputes every hash under results/ and names what does not fit
-chain      walks from a file back to the raw data
+documents       the document's format; reading and collecting documents
+sources         the files of this project that a script depends on
+schemas         checks what a job wrote against its schema
+record          runs a job and writes its document (every rule's command goes through it)
+upstream        the walk from a file back to the raw data
+verify          recomputes every hash under results/ and names what does not fit
+adopt           makes kept results current beside a fresh clone
+archive         results and all that they were made from, in one file that can be checked anywhere
+bundle          measured results that go from one machine to another's project
+crate           a finished run described as an RO-Crate
+crate_entities  the parts of that description
 """

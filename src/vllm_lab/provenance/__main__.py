@@ -1,4 +1,4 @@
-"""`python -m vllm_lab.provenance run|verify|show`. The latter two need nothing but Python."""
+"""`python -m vllm_lab.provenance run|verify|show|pack|merge`. `verify` and `show` need nothing but Python."""
 
 import argparse
 from collections.abc import Sequence
@@ -6,9 +6,10 @@ from pathlib import Path
 
 from vllm_lab.common import console
 from vllm_lab.common.errors import LabError
-from vllm_lab.provenance import archive, chain
+from vllm_lab.provenance import archive
 from vllm_lab.provenance.documents import KINDS, SUFFIX
 from vllm_lab.provenance.sources import code_of
+from vllm_lab.provenance.upstream import describe
 from vllm_lab.provenance.verify import verify
 
 
@@ -52,14 +53,26 @@ def main(argv: Sequence[str] | None = None) -> None:
     show = commands.add_parser("show", help="print the chain from a file back to the raw data")
     show.add_argument("file")
 
+    packing = commands.add_parser("pack", help="where it was measured: write results into one file, a bundle")
+    packing.add_argument("files", nargs="+", metavar="FILE", help="measured results, below results/")
+    packing.add_argument("--output", type=Path, required=True, metavar="ZIP")
+
+    merging = commands.add_parser("merge", help="at home: check a bundle and take its results in")
+    merging.add_argument("bundle", type=Path, metavar="ZIP")
+    merging.add_argument(
+        "--name", help="what the report calls it: letters, digits, - and _ (default: the file's name)"
+    )
+
     given = parser.parse_args(argv)
     if given.action == "run":
         raise SystemExit(_run(given))
     if given.action == "verify":
         _verify(Path(given.results))
-    else:
+    elif given.action == "show":
         root, name = _rooted(Path(given.file))
-        print(chain.describe(root, name))
+        print(describe(root, name))
+    else:
+        {"pack": _pack, "merge": _merge}[given.action](given)
 
 
 def _run(given: argparse.Namespace) -> int:
@@ -89,6 +102,21 @@ def _run(given: argparse.Namespace) -> int:
         command=given.command,
     )
     return record.run(job)
+
+
+def _pack(given: argparse.Namespace) -> None:
+    from vllm_lab.provenance import bundle
+
+    packed = bundle.pack(Path(), given.files, given.output)
+    command = f"python -m vllm_lab.provenance merge {given.output}"
+    print(f"{given.output}: {len(packed)} files; at home: {command}")
+
+
+def _merge(given: argparse.Namespace) -> None:
+    from vllm_lab.provenance import bundle
+
+    folder = bundle.merge(Path(), given.bundle, given.name or given.bundle.name.split(".")[0])
+    print(f"{folder}: merged; snakemake --cores 1 report shows it in columns of its own")
 
 
 def _verify(results: Path) -> None:

@@ -12,7 +12,8 @@ from zipfile import BadZipFile, ZipFile
 from vllm_lab.common.errors import LabError
 from vllm_lab.common.files import write_zip
 from vllm_lab.provenance.documents import collect
-from vllm_lab.provenance.verify import Finding, load, require, upstream, verify
+from vllm_lab.provenance.upstream import upstream
+from vllm_lab.provenance.verify import Finding, load, require, verify
 
 DESCRIPTION = "results/ro-crate-metadata.json"
 SOURCE = "results/provenance/source.zip"
@@ -24,7 +25,7 @@ def pack(root: Path, output: Path) -> list[str]:
     Raises LabError with every finding when something of it does not verify.
     """
     require(root, [DESCRIPTION], "nothing is packed")
-    jobs, _ = upstream([DESCRIPTION], collect(root), "results")
+    jobs = upstream([DESCRIPTION], collect(root)).documents
     paths = sorted({path for job in jobs for path in (job.path, *job.outputs)})
     write_zip(output, {path.removeprefix("results/"): root / path for path in paths})
     return paths

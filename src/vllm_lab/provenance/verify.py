@@ -8,6 +8,7 @@ from vllm_lab.common.errors import LabError
 from vllm_lab.common.files import sha256_file
 from vllm_lab.provenance import documents
 from vllm_lab.provenance.documents import Document, identity_digest
+from vllm_lab.provenance.upstream import upstream
 
 # Logs and timings record a run; they are not results. The README is the map of results/. Hidden files are
 # downloads that were broken off and will be resumed.
@@ -54,8 +55,16 @@ def verify(root: Path, files: Iterable[str] | None = None, results: str = "resul
         checked = loaded
         findings += _uncovered(_files_below(root, results), covering)
     else:
-        checked, uncovered = upstream(list(files), covering, results)
-        findings += _uncovered(uncovered, covering)
+        behind = upstream(files, covering)
+        checked = behind.documents
+        findings += _uncovered(
+            (
+                path
+                for path in behind.given
+                if path.startswith(f"{results}/") and not path.endswith(documents.SUFFIX)
+            ),
+            covering,
+        )
         named = {document.path for document in checked}
         findings = [
             f
@@ -151,25 +160,3 @@ def _files_below(root: Path, results: str) -> list[str]:
 def _uncovered(paths: Iterable[str], covering: dict[str, Document]) -> list[Finding]:
     advice = "no document covers it; delete it, or make it with a rule"
     return [Finding(path, "uncovered", advice) for path in paths if path not in covering]
-
-
-def upstream(
-    files: list[str], covering: dict[str, Document], results: str
-) -> tuple[list[Document], list[str]]:
-    """The documents that made `files` and all they were made from, and the results without one."""
-    pending, seen = list(files), set(files)
-    reached: dict[str, Document] = {}
-    uncovered = []
-    while pending:
-        path = pending.pop()
-        document = covering.get(path)
-        if document is None:
-            if path.startswith(f"{results}/") and not path.endswith(documents.SUFFIX):
-                uncovered.append(path)
-            continue
-        reached[document.path] = document
-        for source in document.inputs:
-            if source not in seen:
-                seen.add(source)
-                pending.append(source)
-    return [reached[path] for path in sorted(reached)], uncovered

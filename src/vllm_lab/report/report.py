@@ -3,8 +3,8 @@
 from dataclasses import dataclass, replace
 from typing import Any
 
+from vllm_lab.provenance.upstream import Jobs
 from vllm_lab.report.blocks import Answer, Block, Number, Section, block_files, inlines
-from vllm_lab.report.jobs import Jobs
 from vllm_lab.report.parts import SECTIONS
 from vllm_lab.report.results import Results
 from vllm_lab.report.status import status_section

@@ -4,8 +4,8 @@ from collections import Counter
 from collections.abc import Sequence
 
 from vllm_lab.common.host import machine
+from vllm_lab.provenance.upstream import Job, Jobs
 from vllm_lab.report.blocks import STATUSES, Cell, Column, Number, Section, Table, Text, inlines, text
-from vllm_lab.report.jobs import Job, Jobs
 
 
 def status_section(parts: Sequence[Section], jobs: Jobs) -> Section:

@@ -11,10 +11,10 @@ from tests.report.documents.measured import benchmark
 from tests.report.example import write_report
 from tests.report.project import Project
 from vllm_lab.common.errors import LabError
-from vllm_lab.provenance import chain, documents
+from vllm_lab.provenance import documents
 from vllm_lab.provenance.adopt import adopt
-from vllm_lab.provenance.merge import merge
-from vllm_lab.provenance.pack import pack
+from vllm_lab.provenance.bundle import merge, pack
+from vllm_lab.provenance.upstream import describe
 from vllm_lab.provenance.verify import verify
 
 SETTINGS = {"device": "cpu", "traces": {"rate": 2.0}}
@@ -86,7 +86,7 @@ def test_a_merged_bundle_verifies_with_its_own_documents_untouched(home, cluster
 
 def test_the_chain_of_a_merged_result_leads_through_its_own_machine_to_our_data(home, bundle):
     merge(home, bundle, "h200")
-    text = chain.describe(home, HERE)
+    text = describe(home, HERE)
     assert "h200/bench_prefix_cache/cuda" in text
     assert "where: cuda-node" in text
     assert "by rule model" in text

@@ -18,7 +18,7 @@ from vllm_lab.common.files import canonical_json, sha256_file
 from vllm_lab.provenance.archive import SOURCE
 from vllm_lab.provenance.crate_entities import Entities
 from vllm_lab.provenance.documents import SUFFIX
-from vllm_lab.report.jobs import Job
+from vllm_lab.provenance.upstream import Job
 
 VERSION = "1.1"
 TERMS = "https://w3id.org/ro/terms/workflow-run/context"

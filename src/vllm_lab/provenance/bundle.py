@@ -1,0 +1,165 @@
+"""Bundles: measured results, with the documents of their jobs, go from one machine to another's project.
+
+`pack` writes them into one zip file where they were measured. `merge` checks the file at home and unpacks it
+into results/bundles/NAME.
+"""
+
+import json
+import re
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from zipfile import BadZipFile, ZipFile
+
+from vllm_lab.common import config
+from vllm_lab.common.errors import LabError
+from vllm_lab.common.files import canonical_json, read_json, sha256_file, write_zip
+from vllm_lab.provenance.documents import BUNDLES, SUFFIX, Document, collect, identity_digest
+from vllm_lab.provenance.upstream import Covering, upstream
+from vllm_lab.provenance.verify import Hashes, load, require
+
+SCHEMA = "vllm-lab/bundle/1"
+MANIFEST = "bundle.json"
+CONFIGURATION = "results/provenance/configuration.json"
+_OF_THE_MACHINE = "device"  # the one setting that may differ between the machines: where vLLM runs
+
+
+def pack(root: Path, files: Sequence[str], output: Path) -> list[str]:
+    """Pack `files` and the measured results they were made from; the packed paths, sorted.
+
+    Jobs go whole: all their outputs and their document. Results that are byte-identical on every machine stay
+    behind, since home has its own. The configuration goes along, so that `merge` can compare it. Raises
+    LabError when a file does not verify, was not measured, or came in a bundle itself.
+    """
+    names = [name for name in (Path(file).as_posix() for file in files) if not name.endswith(SUFFIX)]
+    if not (root / CONFIGURATION).is_file():
+        raise LabError(f"{CONFIGURATION}: not there yet; run: snakemake --cores 1 {CONFIGURATION}")
+    require(root, [*names, CONFIGURATION], "nothing is packed")
+    covering = collect(root)
+    for name in names:
+        _require_measured_here(name, covering)
+    jobs = [*upstream(names, covering, follow=_was_measured_here).documents, covering[CONFIGURATION]]
+    paths = sorted({path for job in jobs for path in (job.path, *job.outputs)})
+    manifest = {"schema": SCHEMA, "files": {path: sha256_file(root / path) for path in paths}}
+    write_zip(output, {MANIFEST: canonical_json(manifest).encode(), **{path: root / path for path in paths}})
+    return paths
+
+
+def _was_measured_here(job: Document) -> bool:
+    return not job.bundle and job.identity["kind"] == "measured"
+
+
+def _require_measured_here(name: str, covering: Covering) -> None:
+    if name not in covering:
+        raise LabError(f"{name}: no result; give files below results/, named from the project's root")
+    document = covering[name]
+    rule, kind = document.identity["rule"], document.identity["kind"]
+    if document.bundle:
+        raise LabError(f"{name}: came in bundle {document.bundle}; hand on that bundle instead")
+    if kind != "measured":
+        raise LabError(
+            f"{name}: rule {rule} is {kind}, so any machine makes the same bytes: run it at home, and pack "
+            "measured results only"
+        )
+
+
+def merge(root: Path, source: Path, name: str) -> Path:
+    """Check the bundle `source` and unpack it; its folder. Nothing is written unless all of it fits.
+
+    Raises LabError with everything that does not fit: a file's hash, or an input, the code, the locks or the
+    configuration where they differ from this project's.
+    """
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]*", name):
+        raise LabError(f"{name!r}: no name for a bundle; give --name of letters, digits, - and _")
+    folder = root / "results" / BUNDLES / name
+    if folder.exists():
+        raise LabError(f"{folder}: there already; remove it, or give another --name")
+    with tempfile.TemporaryDirectory(prefix=".bundle-", dir=root / "results") as place:
+        there = Path(place)
+        manifest = _unpack(source, there)
+        problems = [*_damaged(manifest, there), *_unfit(there, root)]
+        if problems:
+            listed = "".join(f"\n  {problem}" for problem in problems)
+            raise LabError(f"{source}: not merged, {len(problems)} thing(s) do not fit:{listed}")
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        (there / "results").rename(folder)
+    return folder
+
+
+def _unpack(source: Path, there: Path) -> dict[str, str]:
+    """Unpack the bundle below `there`; its manifest. A path outside results/ is refused."""
+    try:
+        with ZipFile(source) as bundle:
+            manifest = _manifest(bundle, source)
+            for path in manifest:
+                if not path.startswith("results/") or ".." in Path(path).parts:
+                    raise LabError(f"{source}: it holds {path}, which is not below results/; refused")
+                bundle.extract(path, there)
+    except (OSError, BadZipFile, KeyError) as error:
+        raise LabError(f"{source}: cannot be read as a bundle: {error}") from error
+    return manifest
+
+
+def _manifest(bundle: ZipFile, source: Path) -> dict[str, str]:
+    """Path -> sha256 of what a bundle holds; LabError when the file is not one."""
+    try:
+        body = json.loads(bundle.read(MANIFEST))
+    except (KeyError, ValueError) as error:
+        raise LabError(
+            f"{source}: not a bundle: {error}; make one with: python -m vllm_lab.provenance pack"
+        ) from error
+    if not isinstance(body, dict) or body.get("schema") != SCHEMA:
+        raise LabError(f"{source}: not a bundle of schema {SCHEMA}; pack it again with this version")
+    return body["files"]
+
+
+def _damaged(manifest: Mapping[str, str], there: Path) -> Iterator[str]:
+    """The files that differ from what was packed, or from what their job wrote."""
+    for path, digest in manifest.items():
+        if sha256_file(there / path) != digest:
+            yield f"{path}: damaged: not the bytes that were packed; fetch the bundle again"
+    covering = collect(there)
+    for path in manifest:
+        if path not in covering and not path.endswith(SUFFIX):
+            yield f"{path}: no document covers it; pack it again"
+    for job in {document.path: document for document in covering.values()}.values():
+        if identity_digest(job.identity) != job.digest:
+            yield f"{job.path}: forged: its digest is not that of its identity; run its rule again there"
+        for path, digest in job.outputs.items():
+            if manifest.get(path) != digest:
+                yield f"{path}: changed: not what rule {job.identity['rule']} wrote there; run it again there"
+
+
+def _unfit(there: Path, root: Path) -> Iterator[str]:
+    """The inputs, code and settings of the bundle's jobs that differ from this project's."""
+    jobs, _ = load(there, "results")
+    here = Hashes(root)
+    packed = Hashes(there)
+    for job in jobs:
+        if job.identity["kind"] != "measured":
+            continue
+        for path, digest in job.inputs.items():
+            found = packed[path] or here[path]
+            if found is None:
+                yield f"{path}: rule {_at(job)} read it; it must be here too: make it, or give it"
+            elif found != digest:
+                yield f"{path}: rule {_at(job)} read other bytes than are here"
+        for path, digest in {**job.identity["code"], **job.identity["environment"]}.items():
+            if here[path] != digest:
+                yield f"{path}: other code than here: rule {_at(job)}; measure again with this code"
+    yield from _other_settings(there, root)
+
+
+def _other_settings(there: Path, root: Path) -> Iterator[str]:
+    if not (root / CONFIGURATION).is_file():
+        yield f"{CONFIGURATION}: make it here first: snakemake --cores 1 {CONFIGURATION}"
+        return
+    own, other = (config.flat(read_json(base / CONFIGURATION)) for base in (root, there))
+    for key in sorted(own.keys() | other.keys()):
+        if key != _OF_THE_MACHINE and own.get(key) != other.get(key):
+            yield f"config: {key}: {other.get(key, 'absent')!r} there, {own.get(key, 'absent')!r} here"
+
+
+def _at(job: Document) -> str:
+    commit = f" at commit {job.run['git']['commit'][:12]}" if job.run["git"] else ""
+    return f"{job.identity['rule']} on {job.run['host']['name']}{commit}"
