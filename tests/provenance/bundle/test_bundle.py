@@ -1,4 +1,4 @@
-"""Results measured on another machine come home whole, or not at all, and are never taken for ours."""
+"""Results measured on another machine come home whole, or not at all, and are never taken for this project's."""
 
 import json
 import shutil
@@ -7,11 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.report.documents.measured import benchmark
-from tests.report.example import write_report
 from tests.report.project import Project
 from vllm_lab.common.errors import LabError
 from vllm_lab.provenance import documents
+from vllm_lab.provenance.__main__ import main
 from vllm_lab.provenance.adopt import adopt
 from vllm_lab.provenance.bundle import merge, pack
 from vllm_lab.provenance.upstream import describe
@@ -27,15 +26,13 @@ def project(root: Path, device: str, value: float = 2.0, **settings) -> Project:
     """A project with a model, a configuration and one benchmark on a device."""
     made = Project(root, host=f"{device}-node")
     (root / "schema.yaml").write_text("type: object\n")
-    made.job("configuration", {CONFIGURATION: {**SETTINGS, "device": device, **settings}})
-    model = made.job("model", {"results/data/model/config.json": {"the same": "everywhere"}})
-    body = benchmark() | {"device": device}
-    body["results"]["actual_speedup_ratio"]["value"] = value
-    calibrated = made.job("calibrate", {"results/cost_model/c.json": {}}, inputs=model, kind="measured")
+    made.job("provenance_configuration", {CONFIGURATION: {**SETTINGS, "device": device, **settings}})
+    model = made.job("data_model", {"results/data/model/config.json": {"the same": "everywhere"}})
+    fitted = made.job("cost_model_measure", {"results/cost_model/c.json": {}}, inputs=model, kind="measured")
     made.job(
-        "bench_prefix_cache",
-        {RESULT.format(device): body},
-        inputs=[*model, *calibrated, "schema.yaml"],
+        "plan_prefix_cache",
+        {RESULT.format(device): {"device": device, "value": value}},
+        inputs=[*model, *fitted, "schema.yaml"],
         wildcards={"device": device},
         kind="measured",
     )
@@ -63,19 +60,19 @@ def test_a_bundle_holds_whole_measured_jobs_and_the_configuration_and_leaves_the
     with zipfile.ZipFile(bundle) as packed:
         assert sorted(packed.namelist()) == [
             "bundle.json",
-            "results/plan/cuda/bench_prefix_cache-cuda.prov.json",
-            "results/plan/cuda/prefix_cache.json",
             "results/cost_model/c.json",
-            "results/cost_model/calibrate.prov.json",
+            "results/cost_model/cost_model_measure.prov.json",
+            "results/plan/cuda/plan_prefix_cache-cuda.prov.json",
+            "results/plan/cuda/prefix_cache.json",
             "results/provenance/configuration.json",
-            "results/provenance/configuration.prov.json",
+            "results/provenance/provenance_configuration.prov.json",
         ]
 
 
 def test_a_merged_bundle_verifies_with_its_own_documents_untouched(home, cluster, bundle):
     folder = merge(home, bundle, "h200")
     assert verify(home) == []
-    there = cluster / "results/plan/cuda/bench_prefix_cache-cuda.prov.json"
+    there = cluster / "results/plan/cuda/plan_prefix_cache-cuda.prov.json"
     assert (folder / "plan/cuda" / there.name).read_bytes() == there.read_bytes()
     found = documents.collect(home)[HERE]
     assert (found.bundle, found.run["host"]["name"]) == ("h200", "cuda-node")
@@ -87,9 +84,9 @@ def test_a_merged_bundle_verifies_with_its_own_documents_untouched(home, cluster
 def test_the_chain_of_a_merged_result_leads_through_its_own_machine_to_our_data(home, bundle):
     merge(home, bundle, "h200")
     text = describe(home, HERE)
-    assert "h200/bench_prefix_cache/cuda" in text
+    assert "h200/plan_prefix_cache/cuda" in text
     assert "where: cuda-node" in text
-    assert "by rule model" in text
+    assert "by rule data_model" in text
 
 
 @pytest.mark.parametrize(
@@ -141,8 +138,8 @@ def test_other_data_is_refused_and_missing_data_is_asked_for(home, bundle):
     (home / "results/data/model/config.json").write_text("another model")
     (home / "schema.yaml").write_text("type: array\n")
     message = refused(home, bundle)
-    assert "results/data/model/config.json: rule bench_prefix_cache" in message
-    assert "schema.yaml: rule bench_prefix_cache" in message
+    assert "results/data/model/config.json: rule plan_prefix_cache" in message
+    assert "schema.yaml: rule plan_prefix_cache" in message
     (home / "results/data/model/config.json").unlink()
     assert "it must be here too" in refused(home, bundle)
 
@@ -196,7 +193,7 @@ def test_a_second_bundle_of_a_name_is_refused_and_lies_beside_under_another(home
 
 
 def test_only_measured_results_of_one_s_own_that_verify_are_packed(home, cluster, bundle, tmp_path):
-    with pytest.raises(LabError, match="rule model is deterministic"):
+    with pytest.raises(LabError, match="rule data_model is deterministic"):
         pack(cluster, ["results/data/model/config.json"], tmp_path / "x.zip")
     merge(home, bundle, "h200")
     with pytest.raises(LabError, match="came in bundle h200"):
@@ -212,49 +209,12 @@ def test_only_measured_results_of_one_s_own_that_verify_are_packed(home, cluster
     assert not (tmp_path / "x.zip").exists()
 
 
-def told(home: Path) -> tuple[str, dict]:
-    files = [path for path in documents.collect(home) if path.endswith(".json")]
-    folder = write_report(home, files)
-    return (folder / "report.md").read_text(), json.loads((folder / "summary.json").read_text())
-
-
-def test_the_report_shows_each_hardware_in_a_column_of_its_own(home, bundle):
-    merge(home, bundle, "h200")
-    page, summary = told(home)
-    assert "On other hardware" in page
-    assert "here, cpu: Test CPU" in page
-    assert "h200, cuda: Test CPU" in page
-    ours, theirs = (
-        summary[f"hardware.{name}.prefix_cache.actual_speedup_ratio"]
-        for name in ("bench.cpu", "bundles.h200.bench.cuda")
-    )
-    assert (ours["value"], theirs["value"]) == (2.0, 3.5)
-    assert theirs["file"] == HERE
-
-
-def test_a_bundle_s_numbers_enter_no_other_part_of_the_report(home, bundle):
-    _, before = told(home)
-    shutil.rmtree(home / "results/report")
-    merge(home, bundle, "h200")
-    _, after = told(home)
-    added = {id for id in after if id not in before}
-    assert added == {id for id in after if id.startswith("hardware.")}
-    assert all(after[id] == before[id] for id in before)
-    assert all("bundles" in entry["file"] for id, entry in after.items() if ".bundles." in id)
-
-
-def test_parameters_that_differ_are_shown(home, tmp_path):
-    made = project(tmp_path / "cluster", "cuda")
-    body = json.loads((made.root / RESULT.format("cuda")).read_text())
-    body["parameters"]["requests"] = 77
-    made.job(
-        "bench_prefix_cache",
-        {RESULT.format("cuda"): body},
-        wildcards={"device": "cuda"},
-        kind="measured",
-    )
-    pack(made.root, [RESULT.format("cuda")], tmp_path / "b.zip")
-    merge(home, tmp_path / "b.zip", "h200")
-    page, _ = told(home)
-    assert "Parameters that differ" in page
-    assert "| `requests` | 100 | 77 |" in page
+def test_the_command_line_packs_and_merges(home, cluster, tmp_path, monkeypatch, capsys):
+    packed = tmp_path / "h200.zip"
+    monkeypatch.chdir(cluster)
+    main(["pack", RESULT.format("cuda"), "--output", str(packed)])
+    assert f"python -m vllm_lab.provenance merge {packed}" in capsys.readouterr().out
+    monkeypatch.chdir(home)
+    main(["merge", str(packed)])
+    assert "results/bundles/h200: merged" in capsys.readouterr().out
+    assert verify(home) == []

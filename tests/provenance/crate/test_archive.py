@@ -89,7 +89,7 @@ def test_unpacked_with_its_source_it_is_the_project_beside_its_results(finished,
                 if name == "data/model/data_model.prov.json"
                 else body
             ),
-            "results/data/model/model.prov.json: forged",
+            "results/data/model/data_model.prov.json: forged",
         ),
     ],
     ids=["a changed byte", "a missing file", "a missing document", "an edited document"],

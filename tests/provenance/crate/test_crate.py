@@ -28,7 +28,7 @@ def jobs(finished: Path) -> dict[str, Document]:
     return {
         f"#job/{job.path.removeprefix('results/').removesuffix('.prov.json')}": job
         for job in found
-        if job.identity["rule"] != "crate"
+        if job.identity["rule"] != "provenance_crate"
     }
 
 
