@@ -34,15 +34,9 @@ include: "workflow/rules/provenance.smk"
 report: "workflow/report/workflow.rst"
 
 
-onstart:
-    # How many jobs start in a second need not be limited here. With its limit Snakemake 9.27 looks at all jobs that
-    # are ready once a second for every job that has ended: after 80 a third of a core, taken from what is measured.
-    if workflow.local_exec:
-        workflow.scheduler.job_rate_limiter = None
-
-
-# The default target; it must stand here, since included files never set one.
+# The default target must be in this file, since included files never set one.
 rule report:
+    """everything on one page: results/report/index.html"""
     default_target: True
     input:
         "results/report/index.html",
@@ -52,8 +46,22 @@ rule report:
     localrule: True
 
 
-# Single tests of the benchmark plan by name, on the device that there is.
+rule archive:
+    """the report, its research object and all results in one file: results/provenance/archive.zip"""
+    input:
+        "results/provenance/archive.zip",
+    localrule: True
+
+
+rule crate:
+    """the run as a research object: results/ro-crate-metadata.json"""
+    input:
+        "results/ro-crate-metadata.json",
+    localrule: True
+
+
 rule plan:
+    """all tests of the benchmark plan; each test also has a target of its own name"""
     input:
         bench_files(),
     localrule: True

@@ -7,8 +7,9 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 
+from vllm_lab.common import schema as schemas
 from vllm_lab.common.errors import LabError
-from vllm_lab.provenance.schemas import check
+from vllm_lab.provenance.schemas import check, check_outputs
 
 OBJECT = {"type": "object", "required": ["n"], "properties": {"n": {"type": "integer"}}}
 COLUMNS = {"columns": {"name": "string", "n": "int", "x": "float?"}}
@@ -70,3 +71,70 @@ def test_a_parquet_file_is_checked_by_columns_and_arrow_types(tmp_path, schema):
     check(file, schema({"columns": {"n": "int32"}}))
     with pytest.raises(LabError, match="int64"):
         check(file, schema({"columns": {"n": "int64"}}))
+
+
+@pytest.fixture
+def results(tmp_path, monkeypatch):
+    """results/a/one.json in the working directory, and a schema that covers results/a/*.json."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "results/a").mkdir(parents=True)
+    (tmp_path / "results/a/one.json").write_text(json.dumps({"n": 1}))
+    (tmp_path / "a.schema.yaml").write_text(yaml.safe_dump({"outputs": ["results/a/*.json"], **OBJECT}))
+    return tmp_path
+
+
+def test_an_output_is_checked_against_the_schema_that_covers_its_path(results):
+    check_outputs("r", ["results/a/one.json", "results/a/log.txt"], ["a.schema.yaml"])
+    (results / "results/a/one.json").write_text("{}")
+    with pytest.raises(LabError, match=r"results/a/one\.json: does not fit a\.schema\.yaml"):
+        check_outputs("r", ["results/a/one.json"], ["a.schema.yaml"])
+
+
+@pytest.mark.parametrize("name", ["b.json", "b.jsonl", "b.csv", "b.parquet"])
+def test_an_output_that_no_schema_covers_is_named(results, name):
+    with pytest.raises(LabError, match=rf"results/b/{name}: no schema of rule r covers it"):
+        check_outputs("r", ["results/a/one.json", f"results/b/{name}"], ["a.schema.yaml"])
+
+
+def test_files_of_others_need_no_schema(results):
+    check_outputs("r", ["results/data/sharegpt.json", "results/traces/exports/t.vidur.csv"], [])
+
+
+def test_a_schema_that_covers_no_output_is_named(results):
+    with pytest.raises(LabError, match=r"a\.schema\.yaml: it covers no output of rule r"):
+        check_outputs("r", ["results/log.txt"], ["a.schema.yaml"])
+
+
+def test_the_longest_pattern_decides(results):
+    (results / "b.schema.yaml").write_text(
+        yaml.safe_dump({"outputs": ["results/a/one.json"], "type": "array"})
+    )
+    with pytest.raises(LabError, match=r"does not fit b\.schema\.yaml"):
+        check_outputs("r", ["results/a/one.json"], ["a.schema.yaml", "b.schema.yaml"])
+
+
+@pytest.mark.parametrize(
+    ("given", "loaded"),
+    [
+        ({"enum": {"$from": "vllm_lab.common.flags:DEVICES"}}, {"enum": ["cpu", "cuda"]}),
+        ({"enum": [{"$from": "vllm_lab.common.flags:DEVICES"}, "tpu"]}, {"enum": ["cpu", "cuda", "tpu"]}),
+        (
+            {"columns": {"$from": "vllm_lab.data.conversations:SCHEMA"}},
+            {
+                "columns": {
+                    "conversation_id": "string",
+                    "record": "int64",
+                    "messages": "list<element: struct<role: string, text: string>>",
+                }
+            },
+        ),
+    ],
+)
+def test_a_schema_takes_lists_and_tables_from_the_code(schema, given, loaded):
+    assert schemas.load(schema(given)) == loaded
+
+
+@pytest.mark.parametrize("reference", ["vllm_lab.common.flags:NONE", "vllm_lab.nowhere:DEVICES", "nothing"])
+def test_a_reference_that_leads_nowhere_is_named(schema, reference):
+    with pytest.raises(LabError, match=rf"x\.schema\.yaml: \$from {reference}: "):
+        schemas.load(schema({"enum": {"$from": reference}}))

@@ -60,14 +60,27 @@ IMPORTED = sorted(config["traces"]["imported"])
 TRACES = MODES + IMPORTED
 
 
-def code(name):
-    """scripts/NAME.py and every module of ours that it imports: a change in one reruns the rule."""
-    return code_of(f"scripts/{name}.py", ROOT)
+def needs(rule, *schemas, vllm=False):
+    """The inputs that every rule has: its code, its environment's locks and the schemas of its outputs.
+
+    The code is scripts/RULE.py and every module of this project that it imports. A change in one of these files
+    reruns the rule. The wrapper knows from each schema which outputs it covers.
+    """
+    return {
+        "code": code_of(f"scripts/{rule}.py", ROOT),
+        "lock": [LOCK, VLLM_LOCK] if vllm else LOCK,
+        "schemas": [f"workflow/schemas/{name}.schema.yaml" for name in schemas],
+    }
 
 
-def schema(name):
-    """The schema that an output named NAME_... must fit."""
-    return f"workflow/schemas/{name}.schema.yaml"
+def drawn(folder, names, caption, category):
+    """Figures as PNG and SVG files. Snakemake's own report shows the PNG files with a caption of workflow/report/."""
+    shown = report(
+        expand("{folder}/{name}.png", folder=folder, name=names),
+        caption=f"../report/{caption}.rst",
+        category=category,
+    )
+    return [*shown, *expand("{folder}/{name}.svg", folder=folder, name=names)]
 
 
 def project_files():
@@ -80,20 +93,18 @@ def project_files():
     return sorted(names + own)
 
 
-def traced(rule, command, kind="deterministic", wildcards=(), checked=()):
-    """The command inside the wrapper that checks the outputs and writes the job's provenance document.
+def traced(rule, arguments, kind="deterministic", wildcards=()):
+    """The command of scripts/RULE.py inside the wrapper that checks the outputs and writes the provenance document.
 
-    Every rule that makes something runs through it, with its script's code as input `code`, the environment's
-    lock as input `lock`, the document as output `prov`, and for each output in `checked` (one file or several) an
-    input of that name with `_schema` behind it.
+    Every rule that makes something runs through it, with the inputs that `needs` gives and its document as output
+    `prov`. The wrapper checks every JSON, CSV and Parquet output against the schema that covers it.
     """
     given = "".join(f" --wildcard {name}={{wildcards.{name}}}" for name in wildcards)
-    checks = "".join(f" --check {{input.{name}_schema:q}} {{output.{name}:q}}" for name in checked)
     return (
         f"python -m vllm_lab.provenance run --rule {rule} --kind {kind}{given}"
         " --inputs {input:q} --environment {input.lock:q}"
-        f" --outputs {{output:q}} --document {{output.prov:q}}{checks} --threads {{threads}} --log {{log:q}}"
-        f" -- python {command}"
+        " --outputs {output:q} --document {output.prov:q} --threads {threads} --log {log:q}"
+        f" -- python scripts/{rule}.py {arguments}"
     )
 
 
@@ -238,7 +249,9 @@ def imported_limit_flags(wildcards):
 
 def run_files(*kinds):
     """The files of every replay, in the order of traces, memories and engines."""
-    engines = [f"mini/{version}" for version in VERSIONS] + [f"oracle/vllm_{caching}" for caching in CACHING]
+    engines = [f"replay/{version}" for version in VERSIONS] + [
+        f"oracle/vllm_{caching}" for caching in CACHING
+    ]
     return expand(
         "results/{engine}.{trace}.{memory}.{kind}", trace=MODES, memory=MEMORY, engine=engines, kind=kinds
     )

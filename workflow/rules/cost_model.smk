@@ -4,15 +4,17 @@
 rule cost_model_measure:
     input:
         TOKENIZER,
+        **needs(
+            "cost_model_measure",
+            "cost_model",
+            "calibration",
+            "calibration_steps",
+            "calibration_heldout",
+            vllm=True,
+        ),
         trace="results/traces/multi_turn_trace.parquet",
         model=rules.data_model.output.config,
         weights=rules.data_model.output.weights,
-        code=code("cost_model_measure"),
-        lock=[LOCK, VLLM_LOCK],
-        cost_model_schema=schema("cost_model"),
-        calibration_schema=schema("calibration"),
-        steps_schema=schema("calibration_steps"),
-        heldout_schema=schema("calibration_heldout"),
     output:
         cost_model="results/cost_model/cost_model.json",
         calibration="results/cost_model/calibration.json",
@@ -38,28 +40,26 @@ rule cost_model_measure:
     shell:
         traced(
             "cost_model_measure",
-            "scripts/cost_model_measure.py --trace {input.trace:q} --model-dir results/data/model --device {params.device}"
+            "--trace {input.trace:q} --model-dir results/data/model --device {params.device}"
             " {params.flags:q} --cost-model {output.cost_model:q} --output {output.calibration:q}"
             " --steps {output.steps:q} --heldout {output.heldout:q}",
-            checked=["cost_model", "calibration", "steps", "heldout"],
             kind="measured",
         )
 
 
 rule cost_model_figures:
     input:
+        **needs("cost_model_figures"),
         calibration="results/cost_model/calibration.json",
         steps="results/cost_model/steps.csv",
         heldout="results/cost_model/heldout.csv",
-        code=code("cost_model_figures"),
-        lock=LOCK,
     output:
-        report(
-            expand("results/cost_model/figures/{name}.png", name=CALIBRATION_FIGURES),
-            caption="../report/cost_model_figures.rst",
+        *drawn(
+            "results/cost_model/figures",
+            CALIBRATION_FIGURES,
+            caption="cost_model_figures",
             category="Cost model",
         ),
-        expand("results/cost_model/figures/{name}.svg", name=CALIBRATION_FIGURES),
         prov="results/cost_model/cost_model_figures.prov.json",
     log:
         "results/logs/cost_model_figures.log",
@@ -73,7 +73,7 @@ rule cost_model_figures:
     shell:
         traced(
             "cost_model_figures",
-            "scripts/cost_model_figures.py --calibration {input.calibration:q} --steps {input.steps:q}"
+            "--calibration {input.calibration:q} --steps {input.steps:q}"
             " --heldout {input.heldout:q} --outdir results/cost_model/figures",
             kind="measured",
         )

@@ -4,8 +4,7 @@
 rule data_sharegpt:
     input:
         given_files("sharegpt"),
-        code=code("data_sharegpt"),
-        lock=LOCK,
+        **needs("data_sharegpt"),
     output:
         raw="results/data/sharegpt.json",
         prov="results/data/data_sharegpt.prov.json",
@@ -21,16 +20,13 @@ rule data_sharegpt:
     message:
         "Fetching ShareGPT ({config[sharegpt][source]})"
     shell:
-        traced("data_sharegpt", "scripts/data_sharegpt.py {params.flags:q} --output {output.raw:q}")
+        traced("data_sharegpt", "{params.flags:q} --output {output.raw:q}")
 
 
 rule data_conversations:
     input:
+        **needs("data_conversations", "conversations", "rejects"),
         raw="results/data/sharegpt.json",
-        code=code("data_conversations"),
-        lock=LOCK,
-        conversations_schema=schema("conversations"),
-        rejects_schema=schema("rejects"),
     output:
         conversations="results/data/conversations.parquet",
         rejects="results/data/rejects.json",
@@ -48,18 +44,15 @@ rule data_conversations:
     shell:
         traced(
             "data_conversations",
-            "scripts/data_conversations.py --input {input.raw:q} {params.flags:q}"
+            "--input {input.raw:q} {params.flags:q}"
             " --output {output.conversations:q} --rejects {output.rejects:q}",
-            checked=["conversations", "rejects"],
         )
 
 
 rule data_model:
     input:
         given_files("model"),
-        code=code("data_model"),
-        lock=LOCK,
-        summary_schema=schema("model_summary"),
+        **needs("data_model", "model_summary"),
     output:
         tokenizer=TOKENIZER,
         config="results/data/model/config.json",
@@ -84,6 +77,5 @@ rule data_model:
     shell:
         traced(
             "data_model",
-            "scripts/data_model.py {params.flags:q} --outdir results/data/model --summary {output.summary:q}",
-            checked=["summary"],
+            "{params.flags:q} --outdir results/data/model --summary {output.summary:q}",
         )

@@ -4,12 +4,8 @@
 
 rule experiments_run:
     input:
+        **needs("experiments_run", "steps", "replayed_requests", "replay", vllm=True),
         trace=experiment_trace,
-        code=code("experiments_run"),
-        lock=[LOCK, VLLM_LOCK],
-        steps_schema=schema("steps"),
-        requests_schema=schema("replayed_requests"),
-        record_schema=schema("replay"),
     output:
         steps="results/experiments/{run}.steps.jsonl",
         requests="results/experiments/{run}.requests.csv",
@@ -33,10 +29,9 @@ rule experiments_run:
     shell:
         traced(
             "experiments_run",
-            "scripts/experiments_run.py --trace {input.trace:q} {params.flags:q} --steps {output.steps:q}"
+            "--trace {input.trace:q} {params.flags:q} --steps {output.steps:q}"
             " --requests {output.requests:q} --record {output.record:q} --events {output.events:q}",
             wildcards=["run"],
-            checked=["steps", "requests", "record"],
             kind="simulated",
         )
 
@@ -44,14 +39,10 @@ rule experiments_run:
 rule experiments_real:
     input:
         TOKENIZER,
+        **needs("experiments_real", "steps", "replayed_requests", "replay", vllm=True),
         trace=experiment_trace,
         model=rules.data_model.output.config,
         weights=rules.data_model.output.weights,
-        code=code("experiments_real"),
-        lock=[LOCK, VLLM_LOCK],
-        steps_schema=schema("steps"),
-        requests_schema=schema("replayed_requests"),
-        record_schema=schema("replay"),
     output:
         steps="results/experiments/{run}.steps.jsonl",
         requests="results/experiments/{run}.requests.csv",
@@ -80,12 +71,11 @@ rule experiments_real:
     shell:
         traced(
             "experiments_real",
-            "scripts/experiments_real.py --model-dir results/data/model --device {params.device}"
+            "--model-dir results/data/model --device {params.device}"
             " --repeats {params.repeats} --trace {input.trace:q} {params.flags:q}"
             " --steps {output.steps:q} --requests {output.requests:q} --record {output.record:q}"
             " --events {output.events:q}",
             wildcards=["run"],
-            checked=["steps", "requests", "record"],
             kind="measured",
         )
 
@@ -93,12 +83,9 @@ rule experiments_real:
 rule experiments_verdict:
     input:
         experiment_files,
+        **needs("experiments_verdict", "verdict", "experiment"),
         experiment="experiments/{experiment}.yaml",
         pins="experiments/pins.txt",
-        code=code("experiments_verdict"),
-        lock=LOCK,
-        verdict_schema=schema("verdict"),
-        experiment_schema=schema("experiment"),
     output:
         verdict=report(
             "results/experiments/{experiment}.verdict.json",
@@ -122,19 +109,17 @@ rule experiments_verdict:
     shell:
         traced(
             "experiments_verdict",
-            "scripts/experiments_verdict.py --experiment {input.experiment:q} --pins {input.pins:q}"
+            "--experiment {input.experiment:q} --pins {input.pins:q}"
             " --runs results/experiments --captures results/nsight --output {output.verdict:q}",
             wildcards=["experiment"],
-            checked=["verdict"],
             kind="{params.kind}",
         )
 
 
 rule experiments_progress:
     input:
+        **needs("experiments_progress"),
         verdicts=expand("results/experiments/{experiment}.verdict.json", experiment=EXPERIMENTS),
-        code=code("experiments_progress"),
-        lock=LOCK,
     output:
         progress=report(
             "results/report/PROGRESS.md", caption="../report/progress.rst", category="Experiments"
@@ -154,6 +139,6 @@ rule experiments_progress:
     shell:
         traced(
             "experiments_progress",
-            "scripts/experiments_progress.py --verdicts {input.verdicts:q} --output {output.progress:q}",
+            "--verdicts {input.verdicts:q} --output {output.progress:q}",
             kind="{params.kind}",
         )

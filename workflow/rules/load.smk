@@ -4,15 +4,12 @@
 rule load_replay:
     input:
         TOKENIZER,
+        **needs("load_replay", "server_replay", "server_requests", vllm=True),
         trace="results/traces/multi_turn_trace.parquet",
         model=rules.data_model.output.config,
         weights=rules.data_model.output.weights,
         cost_model="results/cost_model/cost_model.json",
-        code=code("load_replay"),
         plugin="src/vllm_lab/engines/forced_plugin.py",
-        lock=[LOCK, VLLM_LOCK],
-        replay_schema=schema("server_replay"),
-        requests_schema=schema("server_requests"),
     output:
         replay="results/load/server_replay.json",
         requests="results/load/requests.csv",
@@ -37,26 +34,19 @@ rule load_replay:
     shell:
         traced(
             "load_replay",
-            "scripts/load_replay.py --trace {input.trace:q} --model-dir results/data/model --device {params.device}"
+            "--trace {input.trace:q} --model-dir results/data/model --device {params.device}"
             " --cost-model {input.cost_model:q} {params.flags:q} --output {output.replay:q}"
             " --requests-table {output.requests:q} --server-log {output.server_log:q}",
-            checked=["replay", "requests"],
             kind="measured",
         )
 
 
 rule load_figures:
     input:
+        **needs("load_figures"),
         replay="results/load/server_replay.json",
-        code=code("load_figures"),
-        lock=LOCK,
     output:
-        report(
-            expand("results/load/figures/{name}.png", name=SERVING_FIGURES),
-            caption="../report/load_figures.rst",
-            category="Server replay",
-        ),
-        expand("results/load/figures/{name}.svg", name=SERVING_FIGURES),
+        *drawn("results/load/figures", SERVING_FIGURES, caption="load_figures", category="Server replay"),
         prov="results/load/load_figures.prov.json",
     log:
         "results/logs/load_figures.log",
@@ -70,6 +60,6 @@ rule load_figures:
     shell:
         traced(
             "load_figures",
-            "scripts/load_figures.py --replay {input.replay:q} --outdir results/load/figures",
+            "--replay {input.replay:q} --outdir results/load/figures",
             kind="measured",
         )

@@ -3,15 +3,10 @@
 
 rule nsight_capture:
     input:
+        **needs("nsight_capture", "nsight_capture", "steps", "replayed_requests", "replay", vllm=True),
         trace=experiment_trace,
         model=rules.data_model.output.config,
         weights=rules.data_model.output.weights,
-        code=code("nsight_capture"),
-        lock=[LOCK, VLLM_LOCK],
-        capture_schema=schema("nsight_capture"),
-        steps_schema=schema("steps"),
-        requests_schema=schema("replayed_requests"),
-        record_schema=schema("replay"),
     output:
         report="results/nsight/{run}.nsys-rep",
         sqlite="results/nsight/{run}.sqlite",
@@ -42,23 +37,20 @@ rule nsight_capture:
     shell:
         traced(
             "nsight_capture",
-            "scripts/nsight_capture.py --model-dir results/data/model --device {params.device} --trace {input.trace:q}"
+            "--model-dir results/data/model --device {params.device} --trace {input.trace:q}"
             " {params.flags:q} --report {output.report:q} --sqlite {output.sqlite:q} --capture {output.capture:q}"
             " --steps {output.steps:q} --requests {output.requests:q} --record {output.record:q}"
             " --events {output.events:q}",
             wildcards=["run"],
-            checked=["capture", "steps", "requests", "record"],
             kind="measured",
         )
 
 
 rule nsight_metrics:
     input:
+        **needs("nsight_metrics", "nsight_metrics"),
         capture="results/nsight/{run}.capture.json",
         sqlite="results/nsight/{run}.sqlite",
-        code=code("nsight_metrics"),
-        lock=LOCK,
-        metrics_schema=schema("nsight_metrics"),
     output:
         metrics="results/nsight/{run}.json",
         prov="results/nsight/nsight_metrics.{run}.prov.json",
@@ -75,26 +67,18 @@ rule nsight_metrics:
     shell:
         traced(
             "nsight_metrics",
-            "scripts/nsight_metrics.py --capture {input.capture:q} --sqlite {input.sqlite:q}"
-            " --output {output.metrics:q}",
+            "--capture {input.capture:q} --sqlite {input.sqlite:q}" " --output {output.metrics:q}",
             wildcards=["run"],
-            checked=["metrics"],
             kind="measured",
         )
 
 
 rule nsight_figures:
     input:
+        **needs("nsight_figures"),
         metrics=expand("results/nsight/{run}.json", run=CAPTURED_RUNS),
-        code=code("nsight_figures"),
-        lock=LOCK,
     output:
-        report(
-            expand("results/nsight/figures/{name}.png", name=NSIGHT_FIGURES),
-            caption="../report/nsight_figures.rst",
-            category="Nsight Systems",
-        ),
-        expand("results/nsight/figures/{name}.svg", name=NSIGHT_FIGURES),
+        *drawn("results/nsight/figures", NSIGHT_FIGURES, caption="nsight_figures", category="Nsight Systems"),
         prov="results/nsight/nsight_figures.prov.json",
     log:
         "results/logs/nsight_figures.log",
@@ -107,6 +91,6 @@ rule nsight_figures:
     shell:
         traced(
             "nsight_figures",
-            "scripts/nsight_figures.py --metrics {input.metrics:q} --outdir results/nsight/figures",
+            "--metrics {input.metrics:q} --outdir results/nsight/figures",
             kind="measured",
         )

@@ -3,10 +3,8 @@
 
 rule plan_code_quality:
     input:
+        **needs("plan_code_quality", "result"),
         measured=python_files(),
-        code=code("plan_code_quality"),
-        lock=LOCK,
-        result_schema=schema("result"),
     output:
         result="results/plan/code_quality.json",
         prov="results/plan/plan_code_quality.prov.json",
@@ -24,20 +22,15 @@ rule plan_code_quality:
     shell:
         traced(
             "plan_code_quality",
-            "scripts/plan_code_quality.py --paths {params.paths:q} --output {output.result:q}",
-            checked=["result"],
+            "--paths {params.paths:q} --output {output.result:q}",
         )
 
 
 rule plan_basics:
     input:
+        **needs("plan_basics", "result", vllm=True),
         model=bench_model(),
         trace=bench_trace,
-        code=code("plan_basics"),
-        lock=[LOCK, VLLM_LOCK],
-        throughput_schema=schema("result"),
-        latency_schema=schema("result"),
-        memory_schema=schema("result"),
     output:
         throughput="results/plan/{device}/throughput{prompts}.json",
         latency="results/plan/{device}/latency{prompts}.json",
@@ -64,21 +57,18 @@ rule plan_basics:
     shell:
         traced(
             "plan_basics",
-            "scripts/plan_basics.py --device {wildcards.device} {params.flags:q}"
+            "--device {wildcards.device} {params.flags:q}"
             " --throughput {output.throughput:q} --latency {output.latency:q} --memory {output.memory:q}",
             kind="measured",
             wildcards=["device", "prompts"],
-            checked=["throughput", "latency", "memory"],
         )
 
 
 rule plan_prefix_cache:
     input:
+        **needs("plan_prefix_cache", "result", vllm=True),
         model=bench_model(),
         trace=bench_trace,
-        code=code("plan_prefix_cache"),
-        lock=[LOCK, VLLM_LOCK],
-        result_schema=schema("result"),
     output:
         result="results/plan/{device}/prefix_cache{prompts}.json",
         prov="results/plan/plan_prefix_cache.{device}{prompts}.prov.json",
@@ -103,21 +93,17 @@ rule plan_prefix_cache:
     shell:
         traced(
             "plan_prefix_cache",
-            "scripts/plan_prefix_cache.py --device {wildcards.device} {params.flags:q}"
-            " --output {output.result:q}",
+            "--device {wildcards.device} {params.flags:q}" " --output {output.result:q}",
             kind="measured",
             wildcards=["device", "prompts"],
-            checked=["result"],
         )
 
 
 rule plan_pair:
     input:
+        **needs("plan_pair", "result", vllm=True),
         model=bench_model(),
         trace=bench_trace,
-        code=code("plan_pair"),
-        lock=[LOCK, VLLM_LOCK],
-        result_schema=schema("result"),
     output:
         result="results/plan/{device}/{test}{prompts}.json",
         prov="results/plan/plan_pair.{device}.{test}{prompts}.prov.json",
@@ -143,23 +129,18 @@ rule plan_pair:
     shell:
         traced(
             "plan_pair",
-            "scripts/plan_pair.py --device {wildcards.device} {params.flags:q} --test {wildcards.test}"
+            "--device {wildcards.device} {params.flags:q} --test {wildcards.test}"
             " --output {output.result:q}",
             kind="measured",
             wildcards=["device", "test", "prompts"],
-            checked=["result"],
         )
 
 
 rule plan_scaling:
     input:
+        **needs("plan_scaling", "result", vllm=True),
         model=bench_model(),
         trace=bench_trace,
-        code=code("plan_scaling"),
-        lock=[LOCK, VLLM_LOCK],
-        single_schema=schema("result"),
-        strong_schema=schema("result"),
-        weak_schema=schema("result"),
     output:
         single="results/plan/{device}/single_device{prompts}.json",
         strong="results/plan/{device}/strong_scaling{prompts}.json",
@@ -186,26 +167,19 @@ rule plan_scaling:
     shell:
         traced(
             "plan_scaling",
-            "scripts/plan_scaling.py --device {wildcards.device} {params.flags:q}"
+            "--device {wildcards.device} {params.flags:q}"
             " --single {output.single:q} --strong {output.strong:q} --weak {output.weak:q}",
             kind="measured",
             wildcards=["device", "prompts"],
-            checked=["single", "strong", "weak"],
         )
 
 
 rule plan_figures:
     input:
+        **needs("plan_figures"),
         results=[f"results/plan/{DEVICE}/{test}.json" for test in BENCH_TESTS],
-        code=code("plan_figures"),
-        lock=LOCK,
     output:
-        report(
-            expand("results/plan/figures/{test}.png", test=BENCH_TESTS),
-            caption="../report/plan_figures.rst",
-            category="Benchmarks",
-        ),
-        expand("results/plan/figures/{test}.svg", test=BENCH_TESTS),
+        *drawn("results/plan/figures", BENCH_TESTS, caption="plan_figures", category="Benchmarks"),
         prov="results/plan/plan_figures.prov.json",
     log:
         "results/logs/plan_figures.log",
@@ -219,6 +193,6 @@ rule plan_figures:
     shell:
         traced(
             "plan_figures",
-            "scripts/plan_figures.py --results {input.results:q} --outdir results/plan/figures",
+            "--results {input.results:q} --outdir results/plan/figures",
             kind="measured",
         )

@@ -3,9 +3,7 @@
 
 rule provenance_configuration:
     input:
-        code=code("provenance_configuration"),
-        lock=LOCK,
-        configuration_schema=schema("config"),
+        **needs("provenance_configuration", "config"),
     output:
         configuration="results/provenance/configuration.json",
         prov="results/provenance/provenance_configuration.prov.json",
@@ -23,13 +21,13 @@ rule provenance_configuration:
     shell:
         traced(
             "provenance_configuration",
-            "scripts/provenance_configuration.py --settings {params.settings:q} --output {output.configuration:q}",
-            checked=["configuration"],
+            "--settings {params.settings:q} --output {output.configuration:q}",
         )
 
 
 rule provenance_crate:
     input:
+        **needs("provenance_crate", "crate"),
         report=[
             rules.report_render.output.html,
             rules.report_render.output.markdown,
@@ -38,9 +36,6 @@ rule provenance_crate:
         documents=[*rules.report_render.input.documents, rules.report_render.output.prov],
         configuration=rules.provenance_configuration.output.configuration,
         project=project_files(),
-        code=code("provenance_crate"),
-        lock=LOCK,
-        crate_schema=schema("crate"),
     output:
         crate="results/ro-crate-metadata.json",
         workflow="results/provenance/Snakefile",
@@ -58,21 +53,19 @@ rule provenance_crate:
     shell:
         traced(
             "provenance_crate",
-            "scripts/provenance_crate.py --report {input.report:q} --settings {input.configuration:q}"
+            "--report {input.report:q} --settings {input.configuration:q}"
             " --citation CITATION.cff --snakefile Snakefile --project {input.project:q}"
             " --workflow {output.workflow:q} --source {output.source:q} --crate {output.crate:q}",
-            checked=["crate"],
             kind="measured",
         )
 
 
 rule provenance_archive:
     input:
+        **needs("provenance_archive"),
         crate=rules.provenance_crate.output.crate,
         workflow=rules.provenance_crate.output.workflow,
         source=rules.provenance_crate.output.source,
-        code=code("provenance_archive"),
-        lock=LOCK,
     output:
         archive="results/provenance/archive.zip",
         prov="results/provenance/provenance_archive.prov.json",
@@ -88,6 +81,6 @@ rule provenance_archive:
     shell:
         traced(
             "provenance_archive",
-            "scripts/provenance_archive.py --output {output.archive:q}",
+            "--output {output.archive:q}",
             kind="measured",
         )

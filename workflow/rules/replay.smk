@@ -1,14 +1,10 @@
-# The traces replayed through the four versions of mini-vLLM, with ample and with scarce memory.
+# The traces replayed through mini-vLLM, with ample and with scarce memory, and compared with vLLM's scheduler.
 
 
 rule replay_mini:
     input:
+        **needs("replay_mini", "steps", "replayed_requests", "replay"),
         trace="results/traces/{trace}_trace.parquet",
-        code=code("replay_mini"),
-        lock=LOCK,
-        steps_schema=schema("steps"),
-        requests_schema=schema("replayed_requests"),
-        record_schema=schema("replay"),
     output:
         steps="results/replay/{version}.{trace}.{memory}.steps.jsonl",
         requests="results/replay/{version}.{trace}.{memory}.requests.csv",
@@ -32,21 +28,17 @@ rule replay_mini:
     shell:
         traced(
             "replay_mini",
-            "scripts/replay_mini.py --version {wildcards.version} --trace {input.trace:q} --num-blocks {params.num_blocks}"
+            "--version {wildcards.version} --trace {input.trace:q} --num-blocks {params.num_blocks}"
             " {params.limits:q} --steps {output.steps:q} --requests {output.requests:q} --record {output.record:q}",
             wildcards=["version", "trace", "memory"],
-            checked=["steps", "requests", "record"],
             kind="simulated",
         )
 
 
 rule replay_mini_imported:
     input:
+        **needs("replay_mini_imported", "replayed_requests", "replay"),
         trace="results/traces/{imported}_trace.parquet",
-        code=code("replay_mini_imported"),
-        lock=LOCK,
-        requests_schema=schema("replayed_requests"),
-        record_schema=schema("replay"),
     output:
         requests="results/replay/{version}.{imported}.{memory}.requests.csv",
         record="results/replay/{version}.{imported}.{memory}.json",
@@ -69,10 +61,63 @@ rule replay_mini_imported:
     shell:
         traced(
             "replay_mini_imported",
-            "scripts/replay_mini_imported.py --version {wildcards.version} --trace {input.trace:q}"
+            "--version {wildcards.version} --trace {input.trace:q}"
             " --num-blocks {params.num_blocks} {params.limits:q} --requests {output.requests:q}"
             " --record {output.record:q}",
             wildcards=["version", "imported", "memory"],
-            checked=["requests", "record"],
+            kind="simulated",
+        )
+
+
+rule replay_compare:
+    input:
+        run_files("steps.jsonl", "requests.csv"),
+        **needs("replay_compare", "comparison"),
+        records=run_files("json"),
+    output:
+        comparison=report(
+            "results/replay/comparison.json", caption="../report/comparison.rst", category="Scheduling"
+        ),
+        prov="results/replay/replay_compare.prov.json",
+    log:
+        "results/logs/replay_compare.log",
+    benchmark:
+        "results/timings/replay_compare.tsv"
+    conda:
+        ENVIRONMENT
+    message:
+        "Comparing mini-vLLM with vLLM's scheduler, step by step"
+    shell:
+        traced(
+            "replay_compare",
+            "--records {input.records:q} --output {output.comparison:q}",
+            kind="simulated",
+        )
+
+
+rule replay_figures:
+    input:
+        run_files("steps.jsonl", "requests.csv"),
+        **needs("replay_figures"),
+        records=run_files("json"),
+        trace="results/traces/multi_turn_trace.parquet",
+        comparison="results/replay/comparison.json",
+    output:
+        *drawn("results/replay/figures", SCHEDULING_FIGURES, caption="replay_figures", category="Scheduling"),
+        prov="results/replay/replay_figures.prov.json",
+    log:
+        "results/logs/replay_figures.log",
+    benchmark:
+        "results/timings/replay_figures.tsv"
+    localrule: True
+    conda:
+        ENVIRONMENT
+    message:
+        "Drawing the figures of scheduling"
+    shell:
+        traced(
+            "replay_figures",
+            "--records {input.records:q} --comparison {input.comparison:q}"
+            " --trace {input.trace:q} --outdir results/replay/figures",
             kind="simulated",
         )

@@ -3,6 +3,7 @@
 
 rule report_render:
     input:
+        **needs("report_render", "report_summary"),
         results=report_inputs(),
         documents=[
             rules.data_sharegpt.output.prov,
@@ -46,9 +47,6 @@ rule report_render:
             "results/provenance/provenance_configuration.prov.json",
             *(path for path in BUNDLES if path.endswith(".prov.json")),
         ],
-        code=code("report_render"),
-        lock=LOCK,
-        summary_schema=schema("report_summary"),
     output:
         html=report("results/report/index.html", caption="../report/page.rst", category="Report"),
         markdown="results/report/report.md",
@@ -67,7 +65,6 @@ rule report_render:
     shell:
         traced(
             "report_render",
-            "scripts/report_render.py --inputs {input.results:q} --html {output.html:q} --markdown {output.markdown:q}"
+            "--inputs {input.results:q} --html {output.html:q} --markdown {output.markdown:q}"
             " --evaluation {output.evaluation:q} --summary {output.summary:q}",
-            checked=["summary"],
         )

@@ -3,15 +3,9 @@
 
 rule sharing_analysis:
     input:
+        **needs("sharing_analysis", "stats", "request_metrics", "block_metrics", "reuse_gaps", "working_set"),
         trace="results/traces/{trace}_trace.parquet",
         model="results/data/model/summary.json",
-        code=code("sharing_analysis"),
-        lock=LOCK,
-        stats_schema=schema("stats"),
-        requests_schema=schema("request_metrics"),
-        blocks_schema=schema("block_metrics"),
-        gaps_schema=schema("reuse_gaps"),
-        working_set_schema=schema("working_set"),
     output:
         stats=report(
             "results/sharing/{trace}_stats.json", caption="../report/stats.rst", category="Prefix sharing"
@@ -38,27 +32,20 @@ rule sharing_analysis:
     shell:
         traced(
             "sharing_analysis",
-            "scripts/sharing_analysis.py --trace {input.trace:q} --block-size {params.block_size}"
+            "--trace {input.trace:q} --block-size {params.block_size}"
             " --block-sizes {params.block_sizes} --windows {params.windows} --model-summary {input.model:q}"
             " --stats {output.stats:q} --requests {output.requests:q} --blocks {output.blocks:q}"
             " --reuse-gaps {output.gaps:q} --working-set {output.working_set:q}",
             wildcards=["trace"],
-            checked=["stats", "requests", "blocks", "gaps", "working_set"],
         )
 
 
 rule sharing_figures:
     input:
+        **needs("sharing_figures"),
         tables=[table for trace in TRACES for table in sharing_tables(trace)],
-        code=code("sharing_figures"),
-        lock=LOCK,
     output:
-        report(
-            expand("results/sharing/figures/{name}.png", name=SHARING_FIGURES),
-            caption="../report/figures.rst",
-            category="Prefix sharing",
-        ),
-        expand("results/sharing/figures/{name}.svg", name=SHARING_FIGURES),
+        *drawn("results/sharing/figures", SHARING_FIGURES, caption="figures", category="Prefix sharing"),
         prov="results/sharing/sharing_figures.prov.json",
     log:
         "results/logs/sharing_figures.log",
@@ -74,18 +61,15 @@ rule sharing_figures:
     shell:
         traced(
             "sharing_figures",
-            "scripts/sharing_figures.py {params.traces:q} --outdir results/sharing/figures",
+            "{params.traces:q} --outdir results/sharing/figures",
         )
 
 
 rule sharing_reference:
     input:
+        **needs("sharing_reference", "reference", "reference_table"),
         streams="results/traces/streams.parquet",
         tokens="results/traces/streams_summary.json",
-        code=code("sharing_reference"),
-        lock=LOCK,
-        reference_schema=schema("reference"),
-        table_schema=schema("reference_table"),
     output:
         reference="results/sharing/reference.json",
         table="results/sharing/reference.csv",
@@ -104,19 +88,16 @@ rule sharing_reference:
     shell:
         traced(
             "sharing_reference",
-            "scripts/sharing_reference.py --streams {input.streams:q} --tokens-summary {input.tokens:q}"
+            "--streams {input.streams:q} --tokens-summary {input.tokens:q}"
             " --samples {params.samples} --seed {params.seed} --output {output.reference:q} --csv {output.table:q}",
-            checked=["reference", "table"],
         )
 
 
 rule sharing_sweep:
     input:
+        **needs("sharing_sweep", "sweep"),
         trace="results/traces/{trace}_trace.parquet",
         model="results/data/model/summary.json",
-        code=code("sharing_sweep"),
-        lock=LOCK,
-        table_schema=schema("sweep"),
     output:
         table="results/sharing/sweeps/{trace}.csv",
         prov="results/sharing/sweeps/sharing_sweep.{trace}.prov.json",
@@ -135,20 +116,17 @@ rule sharing_sweep:
     shell:
         traced(
             "sharing_sweep",
-            "scripts/sharing_sweep.py --trace {input.trace:q} {params.flags:q} --model-summary {input.model:q}"
+            "--trace {input.trace:q} {params.flags:q} --model-summary {input.model:q}"
             " --output {output.table:q}",
             wildcards=["trace"],
-            checked=["table"],
             kind="simulated",
         )
 
 
 rule sharing_sweep_table:
     input:
+        **needs("sharing_sweep_table", "sweep"),
         parts=expand("results/sharing/sweeps/{trace}.csv", trace=TRACES),
-        code=code("sharing_sweep_table"),
-        lock=LOCK,
-        table_schema=schema("sweep"),
     output:
         table=report(
             "results/sharing/sweeps/hit_rates.csv", caption="../report/sweep.rst", category="Cache sweeps"
@@ -166,24 +144,19 @@ rule sharing_sweep_table:
     shell:
         traced(
             "sharing_sweep_table",
-            "scripts/sharing_sweep_table.py --sweep {input.parts:q} --output {output.table:q}",
-            checked=["table"],
+            "--sweep {input.parts:q} --output {output.table:q}",
             kind="simulated",
         )
 
 
 rule sharing_sweep_figures:
     input:
+        **needs("sharing_sweep_figures"),
         table="results/sharing/sweeps/hit_rates.csv",
-        code=code("sharing_sweep_figures"),
-        lock=LOCK,
     output:
-        report(
-            expand("results/sharing/sweeps/figures/{name}.png", name=SWEEP_FIGURES),
-            caption="../report/sweep_figures.rst",
-            category="Cache sweeps",
+        *drawn(
+            "results/sharing/sweeps/figures", SWEEP_FIGURES, caption="sweep_figures", category="Cache sweeps"
         ),
-        expand("results/sharing/sweeps/figures/{name}.svg", name=SWEEP_FIGURES),
         prov="results/sharing/sweeps/sharing_sweep_figures.prov.json",
     log:
         "results/logs/sharing_sweep_figures.log",
@@ -199,7 +172,7 @@ rule sharing_sweep_figures:
     shell:
         traced(
             "sharing_sweep_figures",
-            "scripts/sharing_sweep_figures.py --table {input.table:q} --block-size {params.block_size}"
+            "--table {input.table:q} --block-size {params.block_size}"
             " --outdir results/sharing/sweeps/figures",
             kind="simulated",
         )
@@ -207,11 +180,9 @@ rule sharing_sweep_figures:
 
 rule sharing_published:
     input:
+        **needs("sharing_published", "mooncake_published"),
         sweep="results/sharing/sweeps/mooncake_conversation.csv",
         stats="results/sharing/mooncake_conversation_stats.json",
-        code=code("sharing_published"),
-        lock=LOCK,
-        comparison_schema=schema("mooncake_published"),
     output:
         comparison="results/sharing/sweeps/mooncake_published.json",
         prov="results/sharing/sweeps/sharing_published.prov.json",
@@ -227,8 +198,6 @@ rule sharing_published:
     shell:
         traced(
             "sharing_published",
-            "scripts/sharing_published.py --sweep {input.sweep:q} --stats {input.stats:q}"
-            " --output {output.comparison:q}",
-            checked=["comparison"],
+            "--sweep {input.sweep:q} --stats {input.stats:q}" " --output {output.comparison:q}",
             kind="simulated",
         )

@@ -5,11 +5,8 @@ rule traces_tokens:
     input:
         TOKENIZER,
         template_file(),
+        **needs("traces_tokens", "streams", "tokens_summary"),
         conversations="results/data/conversations.parquet",
-        code=code("traces_tokens"),
-        lock=LOCK,
-        streams_schema=schema("streams"),
-        summary_schema=schema("tokens_summary"),
     output:
         streams="results/traces/streams.parquet",
         summary="results/traces/streams_summary.json",
@@ -28,20 +25,16 @@ rule traces_tokens:
     shell:
         traced(
             "traces_tokens",
-            "scripts/traces_tokens.py --conversations {input.conversations:q} --model-dir results/data/model {params.flags:q}"
+            "--conversations {input.conversations:q} --model-dir results/data/model {params.flags:q}"
             " --output {output.streams:q} --summary {output.summary:q}",
-            checked=["streams", "summary"],
         )
 
 
 rule traces_make:
     input:
+        **needs("traces_make", "trace", "trace_summary"),
         streams="results/traces/streams.parquet",
         model="results/data/model/config.json",
-        code=code("traces_make"),
-        lock=LOCK,
-        trace_schema=schema("trace"),
-        summary_schema=schema("trace_summary"),
     output:
         trace="results/traces/{mode}_trace.parquet",
         summary="results/traces/{mode}_trace.json",
@@ -61,10 +54,9 @@ rule traces_make:
     shell:
         traced(
             "traces_make",
-            "scripts/traces_make.py --mode {wildcards.mode} --streams {input.streams:q} --model-config {input.model:q}"
+            "--mode {wildcards.mode} --streams {input.streams:q} --model-config {input.model:q}"
             " {params.flags:q} --output {output.trace:q} --summary {output.summary:q}",
             wildcards=["mode"],
-            checked=["trace", "summary"],
         )
 
 
@@ -72,11 +64,9 @@ rule traces_jsonl:
     input:
         TOKENIZER,
         template_file(),
+        **needs("traces_jsonl", "trace_jsonl"),
         trace="results/traces/{mode}_trace.parquet",
         conversations="results/data/conversations.parquet",
-        code=code("traces_jsonl"),
-        lock=LOCK,
-        jsonl_schema=schema("trace_jsonl"),
     output:
         jsonl="results/traces/{mode}_trace.jsonl",
         prov="results/traces/traces_jsonl.{mode}.prov.json",
@@ -95,20 +85,16 @@ rule traces_jsonl:
     shell:
         traced(
             "traces_jsonl",
-            "scripts/traces_jsonl.py --trace {input.trace:q} --conversations {input.conversations:q}"
+            "--trace {input.trace:q} --conversations {input.conversations:q}"
             " --model-dir results/data/model {params.flags:q} --output {output.jsonl:q}",
             wildcards=["mode"],
-            checked=["jsonl"],
         )
 
 
 rule traces_import:
     input:
         imported_file,
-        code=code("traces_import"),
-        lock=LOCK,
-        trace_schema=schema("trace"),
-        summary_schema=schema("trace_summary"),
+        **needs("traces_import", "trace", "trace_summary"),
     output:
         trace="results/traces/{imported}_trace.parquet",
         summary="results/traces/{imported}_trace.json",
@@ -128,18 +114,15 @@ rule traces_import:
     shell:
         traced(
             "traces_import",
-            "scripts/traces_import.py {params.flags:q} --output {output.trace:q} --summary {output.summary:q}",
+            "{params.flags:q} --output {output.trace:q} --summary {output.summary:q}",
             wildcards=["imported"],
-            checked=["trace", "summary"],
         )
 
 
 rule traces_summary:
     input:
+        **needs("traces_summary", "traces_summary"),
         parts=expand("results/traces/{trace}_trace.json", trace=TRACES),
-        code=code("traces_summary"),
-        lock=LOCK,
-        summary_schema=schema("traces_summary"),
     output:
         summary="results/traces/summary.json",
         prov="results/traces/traces_summary.prov.json",
@@ -157,8 +140,7 @@ rule traces_summary:
     shell:
         traced(
             "traces_summary",
-            "scripts/traces_summary.py {params.parts:q} --output {output.summary:q}",
-            checked=["summary"],
+            "{params.parts:q} --output {output.summary:q}",
         )
 
 
@@ -167,11 +149,9 @@ rule traces_exports:
     input:
         TOKENIZER,
         template_file(),
+        **needs("traces_exports", "exports"),
         traces=expand("results/traces/{trace}_trace.parquet", trace=TRACES),
         conversations="results/data/conversations.parquet",
-        code=code("traces_exports"),
-        lock=LOCK,
-        index_schema=schema("exports"),
     output:
         export_files(),
         index="results/traces/exports/index.json",
@@ -190,7 +170,6 @@ rule traces_exports:
     shell:
         traced(
             "traces_exports",
-            "scripts/traces_exports.py --traces {input.traces:q} {params.exports:q} --conversations {input.conversations:q}"
+            "--traces {input.traces:q} {params.exports:q} --conversations {input.conversations:q}"
             " --model-dir results/data/model {params.template:q} --outdir results/traces/exports --index {output.index:q}",
-            checked=["index"],
         )

@@ -3,13 +3,10 @@
 
 rule tracing_calls:
     input:
+        **needs("tracing_calls", "tracing_calls", vllm=True),
         model=rules.data_model.output.config,
         tokenizer=TOKENIZER,
         weights=rules.data_model.output.weights,
-        code=code("tracing_calls"),
-        lock=[LOCK, VLLM_LOCK],
-        simple_schema=schema("tracing_calls"),
-        detailed_schema=schema("tracing_calls"),
     output:
         simple="results/tracing/{device}/simple.json",
         detailed="results/tracing/{device}/detailed.json",
@@ -35,22 +32,19 @@ rule tracing_calls:
     shell:
         traced(
             "tracing_calls",
-            "scripts/tracing_calls.py --model results/data/model --device {wildcards.device} {params.flags:q}"
+            "--model results/data/model --device {wildcards.device} {params.flags:q}"
             " --simple {output.simple:q} --detailed {output.detailed:q}",
             kind="measured",
             wildcards=["device"],
-            checked=["simple", "detailed"],
         )
 
 
 rule tracing_kernels:
     input:
+        **needs("tracing_kernels", "tracing_kernels", vllm=True),
         model=rules.data_model.output.config,
         tokenizer=TOKENIZER,
         weights=rules.data_model.output.weights,
-        code=code("tracing_kernels"),
-        lock=[LOCK, VLLM_LOCK],
-        kernels_schema=schema("tracing_kernels"),
     output:
         kernels="results/tracing/{device}/kernels.json",
         text="results/tracing/{device}/kernels.txt",
@@ -77,9 +71,8 @@ rule tracing_kernels:
     shell:
         traced(
             "tracing_kernels",
-            "scripts/tracing_kernels.py --model results/data/model --device {wildcards.device} {params.flags:q}"
+            "--model results/data/model --device {wildcards.device} {params.flags:q}"
             " --output {output.kernels:q} --report {output.report:q} --chrome-trace {output.trace:q}",
             kind="measured",
             wildcards=["device"],
-            checked=["kernels"],
         )

@@ -5,11 +5,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import yaml
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import ValidationError, best_match
 
 from vllm_lab.common.errors import LabError
+from vllm_lab.common.schema import load
 
 
 def check(config: Mapping[str, Any], schema_file: Path, source: str = "config") -> None:
@@ -17,8 +17,7 @@ def check(config: Mapping[str, Any], schema_file: Path, source: str = "config") 
 
     The message names the key (dotted), what was found and what is allowed, in one line.
     """
-    schema = yaml.safe_load(schema_file.read_text(encoding="utf-8"))
-    error = best_match(Draft202012Validator(schema).iter_errors(config))
+    error = best_match(Draft202012Validator(load(schema_file)).iter_errors(config))
     if error is not None:
         raise LabError(f"{source}: {_explain(error, source)}")
 

@@ -31,14 +31,6 @@ def main(argv: Sequence[str] | None = None) -> None:
         "--outputs", nargs="+", required=True, help="all outputs; the document may be among them"
     )
     run.add_argument("--document", required=True)
-    run.add_argument(
-        "--check",
-        action="append",
-        nargs="+",
-        default=[],
-        metavar=("SCHEMA", "OUTPUT"),
-        help="outputs that must fit a schema",
-    )
     run.add_argument("--threads", type=int, default=1)
     run.add_argument("--log", required=True)
     run.add_argument("command", nargs="+", metavar="-- COMMAND")
@@ -80,7 +72,7 @@ def _run(given: argparse.Namespace) -> int:
 
     Documents that a job reads (the report does) are no inputs of its identity: they tell of single runs.
     """
-    from vllm_lab.provenance import record
+    from vllm_lab.provenance import record, schemas
 
     code = code_of(given.command[1])
     unlisted = sorted({*code, *given.environment} - set(given.inputs))
@@ -96,7 +88,7 @@ def _run(given: argparse.Namespace) -> int:
         environment=sorted(given.environment),
         outputs=[path for path in given.outputs if path != given.document],
         document=given.document,
-        schemas={output: schema for schema, *outputs in given.check for output in outputs},
+        schemas=[path for path in given.inputs if path.endswith(schemas.SUFFIX)],
         threads=given.threads,
         log=given.log,
         command=given.command,

@@ -39,7 +39,7 @@ class Job:
     environment: Sequence[str]
     outputs: Sequence[str]
     document: str
-    schemas: dict[str, str]  # output -> the schema it must fit
+    schemas: Sequence[str]  # of the outputs, each for the paths that it declares
     threads: int
     log: str
     command: Sequence[str]
@@ -64,8 +64,7 @@ def run(job: Job) -> int:
     if changed:
         raise LabError(f"{changed[0]}: changed while rule {job.rule} was reading it; run the rule again")
     outputs = _hashes(job.outputs, f"rule {job.rule} ended without writing it; see {job.log}")
-    for output, schema in job.schemas.items():
-        schemas.check(Path(output), Path(schema))
+    schemas.check_outputs(job.rule, job.outputs, job.schemas)
     identity = {
         "rule": job.rule,
         "wildcards": job.wildcards,

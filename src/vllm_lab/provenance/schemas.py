@@ -1,36 +1,90 @@
-"""Check what a job wrote against its schema, before its document is made.
+"""Check what a job wrote against its schemas, before its document is made.
 
-A schema is a YAML file. For JSON and JSON Lines it is a JSON Schema (of the value, or of each line). For CSV
-and Parquet it is `columns: {name: type}` in order. A CSV's types are int, float and string, with a "?" behind
-them where the value may be empty; a Parquet's are Arrow's.
+A schema is a YAML file. Its key `outputs` lists patterns of the paths that it covers. For JSON and JSON Lines
+it is a JSON Schema (of the value, or of each line). For CSV and Parquet it has `columns: {name: type}` in
+order. A CSV's types are int, float and string, with a "?" after them where the value may be empty. The types
+of Parquet are Arrow's.
 """
 
 import csv
 import json
-from collections.abc import Callable
-from pathlib import Path
+from collections.abc import Callable, Iterable
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import fastjsonschema
 import orjson
-import yaml
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import best_match
 
 from vllm_lab.common.errors import LabError
 from vllm_lab.common.files import read_json
+from vllm_lab.common.schema import load
+
+SUFFIX = ".schema.yaml"
+CHECKED = (".json", ".jsonl", ".csv", ".parquet")
+# Files whose form others define: the raw download, the checkpoint, and the traces for other tools.
+FOREIGN = (
+    "results/data/sharegpt.json",
+    "results/data/model/tokenizer.json",
+    "results/data/model/tokenizer_config.json",
+    "results/data/model/config.json",
+    "results/data/model/generation_config.json",
+    "results/data/model/*.safetensors.index.json",
+    "results/traces/exports/*.*.*",
+)
+
+
+def check_outputs(rule: str, outputs: Iterable[str], schemas: Iterable[str]) -> None:
+    """Check every table and JSON file that a rule wrote against the schema that covers it.
+
+    A schema without `outputs` describes files that a rule reads. LabError for an output that does not fit,
+    for one that no schema covers and that is not FOREIGN, and for a schema that covers no output.
+    """
+    unused = {Path(file) for file in schemas if load(Path(file)).get("outputs")}
+    known = sorted(unused)
+    for output in outputs:
+        if not output.endswith(CHECKED):
+            continue
+        schema = covering(output, known)
+        if schema is not None:
+            check(Path(output), schema)
+            unused.discard(schema)
+        elif not _fits(output, FOREIGN):
+            raise LabError(
+                f"{output}: no schema of rule {rule} covers it; name a schema in the rule's needs(), "
+                "and the path in the schema's `outputs`"
+            )
+    if unused:
+        raise LabError(
+            f"{min(unused)}: it covers no output of rule {rule}; remove it from the rule's needs()"
+        )
+
+
+def covering(output: str, schemas: Iterable[Path]) -> Path | None:
+    """The schema whose `outputs` have the longest pattern that fits the path; None where no pattern fits."""
+    fitting = [
+        (len(pattern), schema)
+        for schema in schemas
+        for pattern in load(schema).get("outputs", ())
+        if _fits(output, [pattern])
+    ]
+    return max(fitting)[1] if fitting else None
+
+
+def _fits(path: str, patterns: Iterable[str]) -> bool:
+    return any(PurePosixPath(path).match(pattern) for pattern in patterns)
 
 
 def check(file: Path, schema_file: Path) -> None:
     """Raise LabError, naming the file and the place in it, when it does not fit its schema."""
-    schema = yaml.safe_load(schema_file.read_text(encoding="utf-8"))
     checks: dict[str, Callable[[Path, dict[str, Any]], str | None]] = {
         ".json": _json,
         ".jsonl": _json_lines,
         ".csv": _csv,
         ".parquet": _parquet,
     }
-    problem = checks[file.suffix](file, schema)
+    problem = checks[file.suffix](file, load(schema_file))
     if problem:
         raise LabError(f"{file}: does not fit {schema_file}: {problem}")
 
