@@ -17,11 +17,12 @@ from vllm_lab.common.files import write_csv, write_json
 from vllm_lab.cost_model.workload import at_rate
 from vllm_lab.engines.engine import check_device
 from vllm_lab.engines.settings import EngineSettings
-from vllm_lab.load import prediction, result
+from vllm_lab.load import result
 from vllm_lab.load.measures import LatencyLimits
 from vllm_lab.load.server import ServerFailedError, VllmServer
 from vllm_lab.load.sweep import sweep
-from vllm_lab.load.workload import choose
+from vllm_lab.measure import prediction
+from vllm_lab.measure.workload import choose
 from vllm_lab.traces.trace import Trace
 
 WORKLOAD = {"requests": int, "max_prompt_tokens": int, "max_output_tokens": int, "seed": int}
@@ -60,7 +61,7 @@ def serve_and_replay(args: argparse.Namespace, parameters: dict[str, float]) -> 
     """Foretell, start, sweep, stop, and write all files."""
     check_device(args.device)  # first: without vLLM the cost model says not_run, too
     limits = Limits(**{name: parameters[name] for name in LIMITS}, clock=read_cost_model(args.cost_model))
-    requests = choose(Trace.read(args.trace), **{name: parameters[name] for name in WORKLOAD})
+    requests = choose(Trace.read(args.trace), *(parameters[name] for name in WORKLOAD))
     predicted = {rate: prediction.scheduled(at_rate(requests, rate), limits) for rate in args.rates}
     settings = EngineSettings(args.model_dir, limits, args.device)
     with VllmServer(settings, args.server_log, args.startup) as server:

@@ -13,11 +13,12 @@ from mini_vllm.limits import Limits
 from tests.cost_model.traces import trace_of
 from tests.load.conftest import mini_server
 from vllm_lab.common.files import write_csv, write_json
-from vllm_lab.load import prediction, result, server
+from vllm_lab.load import result, server
 from vllm_lab.load.figures import latency_over_rate
 from vllm_lab.load.measures import LatencyLimits
 from vllm_lab.load.sweep import sweep
 from vllm_lab.load.workload import choose
+from vllm_lab.measure import prediction
 from vllm_lab.provenance.schemas import check
 from vllm_lab.replay import mini
 from vllm_lab.replay.requests import TracedRequest, requests_of

@@ -7,8 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mini_vllm.limits import Limits
-from vllm_lab.load.prediction import SharedTokens, shared_tokens
-from vllm_lab.measure.workload import ample_limits, poisson, uniform, with_shared_prefix
+from vllm_lab.common.errors import LabError
+from vllm_lab.measure.prediction import SharedTokens, shared_tokens
+from vllm_lab.measure.workload import ample_limits, choose, poisson, uniform, with_shared_prefix
+from vllm_lab.traces.trace import Trace
 
 
 def test_70_of_100_requests_share_80_per_cent_of_their_prompt_and_nobody_anything_else():
@@ -52,3 +54,31 @@ def test_arrivals_begin_at_0_and_come_at_the_rate_asked_for():
 def test_ample_limits_hold_every_request_whole():
     requests = uniform(3, 33, 31, 100, 0)  # 64 tokens: two blocks of 32
     assert ample_limits(requests, 32, 4, 64) == Limits(7, 32, 4, 64)
+
+
+def conversations() -> Trace:
+    """20 conversations of three turns, prompts of 10 to 48 tokens, arrivals in another order than ids."""
+    rows = [(number % 20, number // 20 + 1) for number in range(60)]
+    return Trace.from_requests(
+        [[conversation] * (10 * turn + 3 * (conversation % 7)) for conversation, turn in rows],
+        [[turn] * (1 + conversation) for conversation, turn in rows],
+        [float((number * 37) % 60) for number in range(60)],
+        conversation_id=[f"c{conversation}" for conversation, _ in rows],
+    )
+
+
+@pytest.mark.parametrize(
+    ("seed", "ids"),
+    [(0, "10 23 54 12 30 9 14 6 11 3 29 34"), (7, "5 18 23 36 2 4 22 1 6 11 3 16")],
+)
+def test_a_seed_chooses_the_requests_that_it_chose_in_recorded_results(seed, ids):
+    """The ids were recorded before all stages chose their requests with one function."""
+    chosen = choose(conversations(), 12, 30, 8, seed)
+    assert [row.request_id for row in chosen] == [f"r{number}" for number in ids.split()]
+    assert max(len(row.prompt) for row in chosen) <= 30
+    assert max(len(row.output) for row in chosen) == 8
+
+
+def test_too_few_short_requests_are_an_error_that_says_how_many_there_are():
+    with pytest.raises(LabError, match="has 3 requests of at most 12 prompt tokens, but 8 are needed"):
+        choose(conversations(), 8, 12, 8, seed=0)

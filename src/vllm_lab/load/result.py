@@ -12,8 +12,8 @@ from vllm_lab.common.host import hardware
 from vllm_lab.common.metric import Value
 from vllm_lab.common.statistics import Distribution, verification
 from vllm_lab.load.measures import METRICS, LatencyLimits, measures
-from vllm_lab.load.prediction import SharedTokens
 from vllm_lab.load.sweep import Cell, Sweep, by_rate
+from vllm_lab.measure.prediction import SharedTokens
 from vllm_lab.replay.records import Outcome
 
 TURNS_BY = "ttft_p50"  # the latency that is looked at for the turn

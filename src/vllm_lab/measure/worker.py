@@ -19,7 +19,7 @@ from vllm_lab.engines.engine import Engine, load
 from vllm_lab.engines.measured import Measured
 from vllm_lab.engines.replay import replay
 from vllm_lab.engines.settings import EngineSettings
-from vllm_lab.load.prediction import scheduled
+from vllm_lab.measure.prediction import scheduled
 from vllm_lab.oracle.scheduler import require_vllm
 from vllm_lab.plan import memory
 from vllm_lab.plan.memory import Memory

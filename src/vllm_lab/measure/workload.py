@@ -1,15 +1,15 @@
-"""The requests of the tests, from a seeded generator or from a trace."""
+"""The requests that engines are measured with, from a seeded generator or from a trace."""
 
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 
 from mini_vllm.limits import Limits
-from vllm_lab.load.workload import choose
-from vllm_lab.replay.requests import TracedRequest
+from vllm_lab.common.errors import LabError
+from vllm_lab.replay.requests import TracedRequest, requests_of
+from vllm_lab.replay.selection import shortened
 from vllm_lab.traces.trace import Trace
 
 
@@ -25,16 +25,39 @@ def uniform(
     ]
 
 
-def sharegpt(
-    trace: Path, count: int, prompt_tokens: int, output_tokens: int, seed: int
+def choose(
+    trace: Trace, count: int, max_prompt_tokens: int, max_output_tokens: int, seed: int
 ) -> list[TracedRequest]:
-    """`count` short requests of randomly chosen conversations by arrival, but all at 0 s.
+    """`count` short requests of randomly chosen conversations, in order of arrival.
 
-    `prompt_tokens`: the longest; `output_tokens`: what longer outputs are cut to. LabError where the trace
-    has too few.
+    Prompts longer than `max_prompt_tokens` are left out and outputs are cut at `max_output_tokens`. LabError
+    where the trace has too few such requests.
     """
-    chosen = choose(Trace.read(trace), count, prompt_tokens, output_tokens, seed)
-    return [replace(row, arrival_time=0.0) for row in chosen]
+    rng = np.random.default_rng(seed)
+    chosen = shuffled(trace, max_prompt_tokens, max_output_tokens, rng)[:count]
+    if len(chosen) < count:
+        raise LabError(
+            f"the trace has {len(chosen)} requests of at most {max_prompt_tokens} prompt tokens, but {count} "
+            "are needed; ask for fewer requests, or allow longer prompts"
+        )
+    return sorted(chosen, key=lambda row: row.arrival_time)
+
+
+def shuffled(
+    trace: Trace, max_prompt_tokens: int, max_output_tokens: int, rng: np.random.Generator
+) -> list[TracedRequest]:
+    """The trace's short requests, conversation by conversation in a random order, each by arrival."""
+    conversations = sorted(set(trace.conversation_id))
+    order = rng.permutation(len(conversations))
+    rank = {conversations[index]: place for place, index in enumerate(order)}
+    of_request = dict(zip(trace.request_id, trace.conversation_id, strict=True))
+    short = shortened(requests_of(trace), max_prompt_tokens, max_output_tokens)
+    return sorted(short, key=lambda row: (rank[of_request[row.request_id]], row.arrival_time))
+
+
+def at_once(requests: list[TracedRequest]) -> list[TracedRequest]:
+    """The same requests, all at 0 s."""
+    return [replace(row, arrival_time=0.0) for row in requests]
 
 
 def poisson(requests: list[TracedRequest], rate: float, seed: int) -> list[TracedRequest]:
@@ -47,10 +70,10 @@ def poisson(requests: list[TracedRequest], rate: float, seed: int) -> list[Trace
 def with_shared_prefix(
     requests: list[TracedRequest], sharing_requests: float, shared_prompt: float, vocabulary: int, seed: int
 ) -> list[TracedRequest]:
-    """The same requests, of one length, but `sharing_requests` of them begin with one common prefix.
+    """The same requests, all of one length, of which `sharing_requests` (a fraction) get a common prefix.
 
-    They stand in random places. `shared_prompt`: the prefix's part of a prompt. Both fractions are rounded to
-    whole requests and tokens.
+    These are in random places. `shared_prompt` is the prefix's fraction of a prompt. Both fractions are
+    rounded to whole requests and tokens.
     """
     rng = np.random.default_rng([seed, 1])
     length = round(shared_prompt * len(requests[0].prompt))
@@ -65,6 +88,6 @@ def with_shared_prefix(
 def ample_limits(
     requests: list[TracedRequest], block_size: int, max_num_seqs: int, max_num_batched_tokens: int
 ) -> Limits:
-    """Limits under which all requests fit into the KV cache at once: nobody is preempted or evicted."""
+    """Limits with room for all requests in the KV cache at once: no preemption, no eviction."""
     blocks = sum(-(-(len(row.prompt) + len(row.output)) // block_size) for row in requests)
     return Limits(blocks + 1, block_size, max_num_seqs, max_num_batched_tokens)

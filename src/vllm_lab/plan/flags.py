@@ -14,8 +14,9 @@ from vllm_lab.data.shape import shape_of
 from vllm_lab.engines.settings import EngineSettings
 from vllm_lab.measure.document import GENERATED, PROMPTS, Test, not_run
 from vllm_lab.measure.repeats import Repeats
-from vllm_lab.measure.workload import ample_limits, sharegpt, uniform
+from vllm_lab.measure.workload import ample_limits, at_once, choose, uniform
 from vllm_lab.replay.requests import TracedRequest
+from vllm_lab.traces.trace import Trace
 
 ENGINE = {"block_size": int, "max_num_seqs": int, "max_num_batched_tokens": int}
 REPEATS = {"repeats": int, "most_repeats": int, "tolerance_pct": float}
@@ -57,7 +58,7 @@ def requests_of(args: argparse.Namespace, count: int, seed: int) -> list[TracedR
     """`count` requests, all at 0 s; LabError where the trace has too few."""
     if args.prompts == GENERATED:
         return uniform(count, args.prompt_tokens, args.output_tokens, vocabulary_of(args), seed)
-    return sharegpt(args.trace, count, args.prompt_tokens, args.output_tokens, seed)
+    return at_once(choose(Trace.read(args.trace), count, args.prompt_tokens, args.output_tokens, seed))
 
 
 def settings_of(args: argparse.Namespace, *workloads: Sequence[TracedRequest]) -> EngineSettings:

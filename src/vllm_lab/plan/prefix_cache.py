@@ -9,9 +9,9 @@ from typing import Any
 
 from vllm_lab.common.metric import Metric
 from vllm_lab.engines.settings import EngineSettings
-from vllm_lab.load.prediction import SharedTokens, shared_tokens
 from vllm_lab.measure.document import Check, Test, measured
 from vllm_lab.measure.phases import phases
+from vllm_lab.measure.prediction import SharedTokens, shared_tokens
 from vllm_lab.measure.repeats import Reading, Repeats, Run
 from vllm_lab.measure.worker import Replayed
 from vllm_lab.plan.basics import CLOCK

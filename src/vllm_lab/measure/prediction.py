@@ -1,4 +1,4 @@
-"""Prompt tokens that a server finds in its prefix cache, foretold without running it."""
+"""The prompt tokens that an engine will find in its prefix cache, predicted without running it."""
 
 from __future__ import annotations
 
@@ -18,16 +18,19 @@ from vllm_lab.traces.trace import Trace
 
 @dataclass(frozen=True)
 class SharedTokens:
-    """What the sharing analysis says, whatever the time: a cache that is unbounded and instantaneous."""
+    """What the sharing analysis predicts: the hits of an unbounded cache that stores every block at once."""
 
     prompts: int  # tokens in leading blocks that an earlier prompt has
-    with_outputs: int  # … that an earlier prompt or its output has: no server can find more
+    with_outputs: (
+        int  # tokens in leading blocks that an earlier prompt or its output has: no engine finds more
+    )
 
 
 def shared_tokens(requests: Sequence[TracedRequest], block_size: int) -> SharedTokens:
-    """Of `requests` in order of arrival.
+    """The tokens that `requests`, in order of arrival, share in blocks of `block_size` tokens.
 
-    As in vLLM, a prompt's last token is never found: one that fills its blocks computes its last block again.
+    As in vLLM, a prompt's last token is always computed. A prompt that fills its blocks therefore computes
+    its last block.
     """
     trace = Trace.from_requests(
         [row.prompt for row in requests],
@@ -45,5 +48,5 @@ def shared_tokens(requests: Sequence[TracedRequest], block_size: int) -> SharedT
 
 
 def scheduled(requests: Sequence[TracedRequest], limits: Limits) -> list[Outcome]:
-    """Every request through vLLM's own scheduler in virtual time, in order of arrival."""
+    """What vLLM's own scheduler does with every request in virtual time, in order of arrival."""
     return engine.run(requests, limits).requests
