@@ -14,7 +14,7 @@ from mini_vllm.limits import Limits
 from vllm_lab.common import console
 from vllm_lab.common.errors import Unavailable
 from vllm_lab.common.files import write_csv, write_json
-from vllm_lab.cost_model.workload import at_rate
+from vllm_lab.cost_model.measure import at_rate
 from vllm_lab.engines.engine import check_device
 from vllm_lab.engines.settings import EngineSettings
 from vllm_lab.load import result

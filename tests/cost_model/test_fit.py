@@ -1,12 +1,12 @@
 """Fitting the cost model: what is put in comes out."""
 
-from types import SimpleNamespace
-
 import numpy as np
 import pytest
 
 from mini_vllm.clock import CostModel, StepLoad
 from vllm_lab.cost_model import fit
+from vllm_lab.cost_model.measurements import Run, TimedStep
+from vllm_lab.measure.repeats import Disturbance
 
 MODEL = CostModel(0.014, 3.2e-4, 8e-4, 2.5e-7)
 
@@ -44,14 +44,14 @@ def test_no_coefficient_is_negative(loads):
 
 def test_the_median_of_repetitions_forgets_what_happened_in_one():
     calm, disturbed = run_of([0.02, 0.03]), run_of([0.2, 0.03])
-    _, seconds = fit.median_steps([calm, disturbed, calm])
+    _, seconds = fit.median_steps([calm, disturbed, calm], {"a": 3})
     assert seconds.tolist() == [0.02, 0.03]
     assert fit.step_noise([calm, disturbed, calm])["median"] == 0
 
 
 def test_a_row_holds_the_load_that_the_clock_sees():
     scheduled, computed = {"a": 4, "b": 1}, {"b": 9, "a": 10}
-    row = fit.step_row(scheduled, computed, {"a": 10, "b": 4})
+    row = fit.step_row(TimedStep(0.0, 0.1, scheduled, computed), {"a": 10, "b": 4})
     load = StepLoad.of([4, 1], [10, 9], [10, 4])
     assert load.context_tokens == (7 + 8 + 9 + 10) + 9
     assert {name: row[name] for name in load._fields} == load._asdict()
@@ -61,10 +61,9 @@ def test_a_row_holds_the_load_that_the_clock_sees():
     assert fit.cost_model(chosen).step_seconds([4, 1], [10, 9], [10, 4]) == pytest.approx(seconds)
 
 
-def test_residuals_are_told_for_every_kind_of_step():
-    rows = [fit.step_row({"a": new}, {"a": 9}, {"a": 8}) for new in (1, 8)] + [
-        fit.step_row({"a": 1, "b": 5}, {"a": 3, "b": 5}, {"a": 2, "b": 5})
-    ]
+def test_residuals_are_given_for_every_kind_of_step():
+    steps = [({"a": 1}, {"a": 9}), ({"a": 8}, {"a": 9}), ({"a": 1, "b": 5}, {"a": 9, "b": 5})]
+    rows = [fit.step_row(TimedStep(0.0, 0.1, *step), {"a": 8, "b": 5}) for step in steps]
     found = fit.residuals(rows, np.array([1.0, 2.0, 4.0]), np.array([1.1, 2.0, 4.0]))
     assert found["decode"]["relative"]["median"] == pytest.approx(0.1)
     assert found["prefill"]["steps"] == found["mixed"]["steps"] == 1
@@ -72,12 +71,7 @@ def test_residuals_are_told_for_every_kind_of_step():
     assert 0.99 < found["r2"] < 1
 
 
-def run_of(seconds: list[float]) -> SimpleNamespace:
+def run_of(seconds: list[float]) -> Run:
     """A run of one group whose steps, one decode each, took so long."""
-    steps = [
-        SimpleNamespace(
-            step=SimpleNamespace(scheduled={"a": 1}), computed={"a": 5 + number}, seconds=duration
-        )
-        for number, duration in enumerate(seconds)
-    ]
-    return SimpleNamespace(measured=[SimpleNamespace(steps=steps, prompts={"a": 3})])
+    steps = [TimedStep(0.0, duration, {"a": 1}, {"a": 5 + n}) for n, duration in enumerate(seconds)]
+    return Run([steps], [], Disturbance(0.0, 0.0, 0.0, 0.0))

@@ -53,7 +53,7 @@ def example(root: Path, *, host: str = "testhost", started: str = "2026-01-02T03
     )
     compared = project.job("reference", {"results/sharing/reference.json": reference()}, inputs=tokens)
     calibrated = project.job(
-        "calibrate", {"results/cost_model/calibration.json": calibration()}, inputs=model, kind="measured"
+        "cost_model_fit", {"results/cost_model/fit.json": calibration()}, inputs=model, kind="measured"
     )
     served = project.job(
         "server_replay",

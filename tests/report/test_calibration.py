@@ -9,7 +9,7 @@ from tests.report.project import Project
 def test_a_calibration_that_was_not_run_tells_its_reason_and_no_number(tmp_path):
     account = {"status": "not_run", "reason": "vLLM is not installed"}
     files = Project(tmp_path).job(
-        "calibrate", {"results/cost_model/calibration.json": account}, kind="measured"
+        "cost_model_fit", {"results/cost_model/fit.json": account}, kind="measured"
     )
     folder = write_report(tmp_path, files)
     summary = json.loads((folder / "summary.json").read_text())

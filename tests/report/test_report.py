@@ -25,7 +25,7 @@ SECTIONS = {
     "sharing/mooncake_conversation_stats.json": "Other people's traces",
     "replay/comparison.json": "Four schedulers against vLLM's own",
     "experiments/exp001.verdict.json": "Experiments",
-    "cost_model/calibration.json": "Cost model",
+    "cost_model/fit.json": "Cost model",
     "load/server_replay.json": "Server replay",
     "plan/code_quality.json": "Benchmarks",
     "bundles/h200/plan/cuda/prefix_cache.json": "On other hardware",

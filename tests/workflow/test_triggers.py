@@ -15,7 +15,7 @@ pytestmark = pytest.mark.pipeline
 VLLM_LOCK = "envs/cuda.lock" if shutil.which("nvidia-smi") else "envs/cpu.lock"
 EVERY_RULE = {
     "data_sharegpt", "data_conversations", "data_model", "traces_tokens", "traces_make", "sharing_analysis", "sharing_sweep", "replay_mini", "oracle_replay", "replay_compare",
-    "replay_figures", "experiments_run", "experiments_real", "experiments_verdict", "cost_model_measure",
+    "replay_figures", "experiments_run", "experiments_real", "experiments_verdict", "cost_model_measure", "cost_model_fit",
     "load_replay", "load_figures", "report_render", "traces_exports", "replay_mini_imported",
     "plan_code_quality", "plan_basics", "plan_prefix_cache", "plan_figures",
     "nsight_capture", "nsight_metrics", "nsight_figures",
@@ -68,7 +68,7 @@ def append(path: Path) -> None:
         ("src/vllm_lab/report/html.py", {"report_render"}, {"sharing_analysis", "sharing_sweep", "sharing_figures", "traces_tokens"}),
         ("workflow/schemas/sweep.schema.yaml", {"sharing_sweep", "sharing_sweep_table"}, {"sharing_analysis", "traces_make"}),
         ("envs/core.lock", EVERY_RULE, set()),
-        ("src/mini_vllm/v2_lru/scheduler.py", {"replay_mini", "plan_code_quality"}, {"oracle_replay", "sharing_sweep", "traces_make"}),
+        ("src/mini_vllm/v2_lru/scheduler.py", {"replay_mini", "plan_code_quality", "cost_model_fit"}, {"oracle_replay", "sharing_sweep", "traces_make", "cost_model_measure"}),
         ("src/vllm_lab/replay/compared.py", {"replay_compare"}, {"replay_mini", "oracle_replay"}),
         ("src/vllm_lab/nsight/figures.py", {"nsight_figures"}, {"nsight_capture", "nsight_metrics"}),
         ("src/vllm_lab/tracing/kernels.yaml", {"tracing_kernels"}, {"plan_basics", "cost_model_measure"}),

@@ -8,7 +8,7 @@ SHARING_FIGURES = [
     "working_set",
 ]
 SWEEP_FIGURES = ["hit_rate_curves", "hit_rate_heatmap"]
-CALIBRATION_FIGURES = ["calibration_steps", "calibration_requests"]
+COST_MODEL_FIGURES = ["cost_model_steps", "cost_model_requests"]
 SERVING_FIGURES = ["latency_over_rate"]
 NSIGHT_FIGURES = ["step_timeline", "kernel_shares", "cpu_and_gpu_time"] if CAPTURED_RUNS else []
 SCHEDULING_FIGURES = ["latency_histograms", "running_waiting_blocks", "hit_rate_over_time", "divergence"]
@@ -22,7 +22,7 @@ def report_inputs():
     figures = [f"results/sharing/figures/{name}" for name in SHARING_FIGURES]
     figures += [f"results/sharing/sweeps/figures/{name}" for name in SWEEP_FIGURES]
     figures += [f"results/replay/figures/{name}" for name in SCHEDULING_FIGURES]
-    figures += [f"results/cost_model/figures/{name}" for name in CALIBRATION_FIGURES]
+    figures += [f"results/cost_model/figures/{name}" for name in COST_MODEL_FIGURES]
     figures += [f"results/load/figures/{name}" for name in SERVING_FIGURES]
     figures += [f"results/plan/figures/{test}" for test in BENCH_TESTS]
     figures += [f"results/nsight/figures/{name}" for name in NSIGHT_FIGURES]
@@ -40,7 +40,7 @@ def report_inputs():
         *run_files("json"),
         *expand("results/replay/v4_prefix.{trace}.{memory}.json", trace=IMPORTED, memory=MEMORY),
         "results/replay/comparison.json",
-        "results/cost_model/calibration.json",
+        "results/cost_model/fit.json",
         "results/load/server_replay.json",
         *bench_files(),
         *[f"results/nsight/{run}.json" for run in CAPTURED_RUNS],

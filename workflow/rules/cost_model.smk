@@ -1,25 +1,15 @@
-# What a step of real vLLM costs on this machine.
+# What a step of real vLLM costs on this machine: measured, then fitted.
 
 
 rule cost_model_measure:
     input:
         TOKENIZER,
-        **needs(
-            "cost_model_measure",
-            "cost_model",
-            "calibration",
-            "calibration_steps",
-            "calibration_heldout",
-            vllm=True,
-        ),
+        **needs("cost_model_measure", "cost_model_measure", vllm=True),
         trace="results/traces/multi_turn_trace.parquet",
         model=rules.data_model.output.config,
         weights=rules.data_model.output.weights,
     output:
-        cost_model="results/cost_model/cost_model.json",
-        calibration="results/cost_model/calibration.json",
-        steps="results/cost_model/steps.csv",
-        heldout="results/cost_model/heldout.csv",
+        measurements="results/cost_model/measurements.json",
         prov="results/cost_model/cost_model_measure.prov.json",
     log:
         "results/logs/cost_model_measure.log",
@@ -36,12 +26,41 @@ rule cost_model_measure:
         device=DEVICE,
         flags=flags(config["cost_model"]),
     message:
-        "Fitting the cost model of a step to vLLM ({params.device})"
+        "Measuring the steps of vLLM ({params.device})"
     shell:
         traced(
             "cost_model_measure",
-            "--trace {input.trace:q} --model-dir results/data/model --device {params.device}"
-            " {params.flags:q} --cost-model {output.cost_model:q} --output {output.calibration:q}"
+            "--trace {input.trace:q} --model-dir results/data/model --device {params.device} {params.flags:q}"
+            " --output {output.measurements:q}",
+            kind="measured",
+        )
+
+
+rule cost_model_fit:
+    input:
+        **needs(
+            "cost_model_fit", "cost_model", "cost_model_fit", "cost_model_steps", "cost_model_heldout"
+        ),
+        measurements="results/cost_model/measurements.json",
+    output:
+        cost_model="results/cost_model/cost_model.json",
+        fit="results/cost_model/fit.json",
+        steps="results/cost_model/steps.csv",
+        heldout="results/cost_model/heldout.csv",
+        prov="results/cost_model/cost_model_fit.prov.json",
+    log:
+        "results/logs/cost_model_fit.log",
+    benchmark:
+        "results/timings/cost_model_fit.tsv"
+    localrule: True
+    conda:
+        ENVIRONMENT
+    message:
+        "Fitting the cost model of a step"
+    shell:
+        traced(
+            "cost_model_fit",
+            "--measurements {input.measurements:q} --cost-model {output.cost_model:q} --output {output.fit:q}"
             " --steps {output.steps:q} --heldout {output.heldout:q}",
             kind="measured",
         )
@@ -50,13 +69,13 @@ rule cost_model_measure:
 rule cost_model_figures:
     input:
         **needs("cost_model_figures"),
-        calibration="results/cost_model/calibration.json",
+        fit="results/cost_model/fit.json",
         steps="results/cost_model/steps.csv",
         heldout="results/cost_model/heldout.csv",
     output:
         *drawn(
             "results/cost_model/figures",
-            CALIBRATION_FIGURES,
+            COST_MODEL_FIGURES,
             caption="cost_model_figures",
             category="Cost model",
         ),
@@ -73,7 +92,7 @@ rule cost_model_figures:
     shell:
         traced(
             "cost_model_figures",
-            "--calibration {input.calibration:q} --steps {input.steps:q}"
-            " --heldout {input.heldout:q} --outdir results/cost_model/figures",
+            "--fit {input.fit:q} --steps {input.steps:q} --heldout {input.heldout:q}"
+            " --outdir results/cost_model/figures",
             kind="measured",
         )

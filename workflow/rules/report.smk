@@ -28,6 +28,7 @@ rule report_render:
             rules.replay_compare.output.prov,
             rules.replay_figures.output.prov,
             rules.cost_model_measure.output.prov,
+            rules.cost_model_fit.output.prov,
             rules.cost_model_figures.output.prov,
             rules.plan_code_quality.output.prov,
             *bench_documents(),

@@ -53,6 +53,13 @@ def figure(
         _write(canvas, stem, "svg", {"Date": None, "Creator": None})
 
 
+def message(stem: Path, words: str) -> None:
+    """Write a figure that only shows `words`, where there is nothing to draw."""
+    with figure(stem, 1.0) as (axes,):
+        axes.set_axis_off()
+        axes.text(0.5, 0.5, words, ha="center", va="center")
+
+
 def legend_below(axes: Axes, columns: int) -> None:
     """One legend for the whole figure under it, from the lines of `axes`."""
     handles, labels = axes.get_legend_handles_labels()

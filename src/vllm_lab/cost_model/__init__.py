@@ -1,9 +1,8 @@
-"""The cost model of a step, fitted to real vLLM on this machine and tried on requests it has not seen.
+"""What a step costs on this machine: measured on real vLLM, fitted, and tested on requests not in the fit.
 
-workload   which requests are replayed: those to fit to, and those held out
-measure    the real runs
-fit        coefficients by least squares, and what they leave over
-heldout    the same requests in virtual time, and how far that is from what was measured
-result     the tables and documents that tell of all this
-figures    predicted against measured
+measurements  the raw measurements: every step and every held-out request of every run
+measure       the requests to replay, and the real runs
+fit           the coefficients by least squares, and their residuals
+result        the held-out requests predicted in virtual time; the result document and its tables
+figures       predicted against measured
 """

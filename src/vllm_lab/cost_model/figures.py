@@ -17,8 +17,8 @@ METRICS = ("ttft", "tpot", "e2e")
 
 
 def steps_figure(rows: Sequence[Row], stem: Path) -> None:
-    """Each step's duration, a panel for the steps fitted to and one for the held-out ones."""
-    panels = (("calibration", "steps fitted to"), ("heldout", "steps of held-out requests"))
+    """Draw each step's duration: one panel for the steps used in the fit, one for held-out requests."""
+    panels = (("fitted", "steps used in the fit"), ("heldout", "steps of held-out requests"))
     with figures.figure(stem, 3.6, 1, 2) as all_axes:
         for (name, title), axes in zip(panels, all_axes, strict=True):
             mine = [row for row in rows if row["set"] == name]
@@ -34,19 +34,12 @@ def steps_figure(rows: Sequence[Row], stem: Path) -> None:
 
 
 def requests_figure(rows: Sequence[Row], stem: Path) -> None:
-    """TTFT, TPOT and E2E of every held-out request, a panel each."""
+    """Draw TTFT, TPOT and E2E of every held-out request: one panel for each."""
     with figures.figure(stem, 2.8, 1, len(METRICS)) as all_axes:
         for metric, axes, colour in zip(METRICS, all_axes, figures.PALETTE, strict=False):
             points = [(float(row[metric]), float(row[f"predicted_{metric}"])) for row in rows if row[metric]]
             _scatter(axes, points, metric, "o", colour)
             _diagonal(axes, metric.upper(), metric.upper())
-
-
-def not_run(stem: Path) -> None:
-    """A figure that says there is none."""
-    with figures.figure(stem, 1.0) as (axes,):
-        axes.set_axis_off()
-        axes.text(0.5, 0.5, "not run: calibration.json says why", ha="center", va="center")
 
 
 def _kind(row: Row) -> str:
@@ -61,7 +54,7 @@ def _scatter(axes: Axes, points: Sequence[tuple[float, float]], label: str, mark
 
 
 def _diagonal(axes: Axes, noun: str, title: str) -> None:
-    """The line on which prediction and measurement are equal, over what has been drawn so far."""
+    """Draw the line on which prediction and measurement are equal, as long as the points reach."""
     data = axes.dataLim
     ends = (min(data.x0, data.y0), max(data.x1, data.y1))
     axes.plot(ends, ends, color="#555555", linewidth=0.8)

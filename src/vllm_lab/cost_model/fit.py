@@ -1,4 +1,4 @@
-"""The coefficients of a step's duration by least squares, and what they leave over."""
+"""The coefficients of a step's duration by least squares, and their residuals."""
 
 from __future__ import annotations
 
@@ -9,34 +9,29 @@ from typing import Any
 import numpy as np
 
 from mini_vllm.clock import CostModel, StepLoad, is_decode, kind_of_step
-from vllm_lab.cost_model.measure import Run
+from vllm_lab.cost_model.measurements import Measurements, Run, TimedStep, used
 
-HUBER = 1.345  # residuals beyond so many standard deviations count less (Huber 1964: 95 % efficiency)
-ROUNDS = 50  # of reweighting; the weights settle in about ten
+HUBER = 1.345  # residuals of more standard deviations than this count less (Huber 1964: 95 % efficiency)
+ROUNDS = 50  # of reweighting; the weights converge in about ten
 CHOSEN = "context"
 COLUMNS = {
     CHOSEN: ("base", "prefill_tokens", "decode_tokens", "context_tokens"),
     "context once": ("base", "prefill_tokens", "decode_tokens", "context_once"),
     "context of either": ("base", "prefill_tokens", "decode_tokens", "decode_context", "prefill_context"),
 }
-"""Three linear models of a step. The first is CostModel's: context counts for each token that looks at it.
-The second counts a request's context once a step. The third has a coefficient each for the context of decodes
-(bound by memory) and of prefills (bound by arithmetic)."""
+"""Three linear models of a step. The first is CostModel's: context counts once for each token that attends to
+it. The second counts a request's context once per step. The third has one coefficient for the context of
+decodes, which memory bounds, and one for the context of prefills, which arithmetic bounds."""
 
 
-def step_row(
-    scheduled: Mapping[str, int], computed: Mapping[str, int], prompts: Mapping[str, int]
-) -> dict[str, float]:
-    """What a step works on: every quantity that a column of COLUMNS names.
-
-    For each request id: its `scheduled` tokens, its `computed` tokens after the step, its `prompts` tokens.
-    """
-    after = [computed[name] for name in scheduled]
-    load = StepLoad.of(scheduled.values(), after, [prompts[name] for name in scheduled])
+def step_row(step: TimedStep, prompts: Mapping[str, int]) -> dict[str, float]:
+    """The load of a step: a value for every column that COLUMNS names. `prompts`: request id -> tokens."""
+    after = [step.computed[name] for name in step.scheduled]
+    load = StepLoad.of(step.scheduled.values(), after, [prompts[name] for name in step.scheduled])
     decode_context = sum(
-        computed[name]
-        for name, new in scheduled.items()
-        if is_decode(new, computed[name] - new, prompts[name])
+        step.computed[name]
+        for name, new in step.scheduled.items()
+        if is_decode(new, step.computed[name] - new, prompts[name])
     )
     return {
         "base": 1,
@@ -47,22 +42,20 @@ def step_row(
     }
 
 
-def median_steps(runs: Sequence[Run]) -> tuple[list[dict[str, float]], np.ndarray]:
+def median_steps(
+    runs: Sequence[Run], prompts: Mapping[str, int]
+) -> tuple[list[dict[str, float]], np.ndarray]:
     """Each step's load, and the median of its durations (s) over the repetitions [steps].
 
-    The median, because another job on the machine lengthens some steps of some repetitions tenfold.
+    It is the median because another job on the machine makes some steps of some repetitions ten times longer.
     """
-    rows = [
-        step_row(step.step.scheduled, step.computed, part.prompts)
-        for part in runs[0].measured
-        for step in part.steps
-    ]
+    rows = [step_row(step, prompts) for group in runs[0].steps for step in group]
     return rows, np.median(durations(runs), axis=0)
 
 
 def durations(runs: Sequence[Run]) -> np.ndarray:
     """Seconds of each step of each repetition [runs, steps]."""
-    return np.array([[step.seconds for part in run.measured for step in part.steps] for run in runs])
+    return np.array([[step.seconds for group in run.steps for step in group] for run in runs])
 
 
 def matrix(rows: Iterable[dict[str, float]], columns: Sequence[str]) -> np.ndarray:
@@ -73,9 +66,9 @@ def matrix(rows: Iterable[dict[str, float]], columns: Sequence[str]) -> np.ndarr
 def least_squares(loads: np.ndarray, seconds: np.ndarray) -> np.ndarray:
     """Coefficients >= 0 [columns] for `loads` [steps, columns] and `seconds` [steps].
 
-    Relative errors are minimised: what is judged later are relative errors of requests, to which a decode of
-    15 ms matters as much as a prefill of 200 ms, and disturbances stretch a step by a factor. Steps that stay
-    far off count less, in proportion (Huber's weights), for the same reason as in median_steps.
+    The fit minimises relative errors, for two reasons. The model is judged by relative errors of requests, to
+    which a decode of 15 ms matters as much as a prefill of 200 ms. And a disturbance multiplies a step's
+    duration. Steps with large errors get smaller weights (Huber's), for the same reason as in median_steps.
     """
     relative = loads / seconds[:, None]
     weights = np.ones(len(seconds))
@@ -83,13 +76,13 @@ def least_squares(loads: np.ndarray, seconds: np.ndarray) -> np.ndarray:
         root = np.sqrt(weights)
         coefficients = _non_negative(relative * root[:, None], root)
         residuals = np.abs(relative @ coefficients - 1)
-        deviation = 1.4826 * np.median(residuals)  # the standard deviation, were they Gaussian
+        deviation = 1.4826 * np.median(residuals)  # the standard deviation of a Gaussian
         weights = np.minimum(1.0, HUBER * deviation / np.maximum(residuals, 1e-12))
     return coefficients
 
 
 def _non_negative(loads: np.ndarray, target: np.ndarray) -> np.ndarray:
-    """Exact: the best of all subsets of columns whose plain least squares has no negative coefficient."""
+    """The exact solution: the best subset of columns whose least squares has no negative coefficient."""
     columns = loads.shape[1]
     best, least = np.zeros(columns), np.inf
     for size in range(1, columns + 1):
@@ -102,13 +95,27 @@ def _non_negative(loads: np.ndarray, target: np.ndarray) -> np.ndarray:
     return best
 
 
+def fits(measurements: Measurements) -> dict[str, Any]:
+    """Coefficients (s) and residuals of every model in COLUMNS."""
+    rows, seconds = median_steps(used(measurements.fitted), measurements.prompts)
+    found = {}
+    for name, columns in COLUMNS.items():
+        loads = matrix(rows, columns)
+        coefficients = least_squares(loads, seconds)
+        found[name] = {
+            "coefficients": dict(zip(columns, coefficients.tolist(), strict=True)),
+            "residuals": residuals(rows, seconds, loads @ coefficients),
+        }
+    return found
+
+
 def cost_model(coefficients: dict[str, float]) -> CostModel:
     """The CostModel of the coefficients that COLUMNS[CHOSEN] names (s)."""
     return CostModel(*(coefficients[name] for name in COLUMNS[CHOSEN]))
 
 
 def residuals(rows: Sequence[dict[str, float]], seconds: np.ndarray, predicted: np.ndarray) -> dict[str, Any]:
-    """R² and the sizes of the residuals: of all steps, and of each kind there is."""
+    """R², and the sizes of the residuals of all steps and of each kind of step that occurs."""
     kinds = np.array([kind_of_step(row["prefill_tokens"], row["decode_tokens"]) for row in rows])
     return {
         "r2": float(1 - np.sum((predicted - seconds) ** 2) / np.sum((seconds - seconds.mean()) ** 2)),
@@ -121,7 +128,7 @@ def residuals(rows: Sequence[dict[str, float]], seconds: np.ndarray, predicted: 
 
 
 def step_noise(runs: Sequence[Run]) -> dict[str, float]:
-    """How far a step's durations are from their median, relative: what no model of the step can foresee."""
+    """Relative distances of a step's durations from their median: no model of the step can predict these."""
     seconds = durations(runs)
     middle = np.median(seconds, axis=0)
     return quantiles(np.abs(seconds - middle) / middle)

@@ -1,90 +1,141 @@
-"""The tables and documents that tell of a calibration, or of why there was none."""
+"""The result of a fit: held-out requests predicted in virtual time, the document and the tables."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict
-from datetime import UTC, datetime
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, replace
+from itertools import permutations
 from typing import Any
 
 import numpy as np
 
 from mini_vllm.clock import CostModel, StepLoad
-from vllm_lab.common.host import hardware
+from mini_vllm.limits import Limits
 from vllm_lab.common.statistics import verification
-from vllm_lab.cost_model import fit, heldout
-from vllm_lab.cost_model.measure import Measurements, Run, used
+from vllm_lab.cost_model import fit
+from vllm_lab.cost_model.fit import quantiles
+from vllm_lab.cost_model.measurements import Measurements, Run, used
+from vllm_lab.replay import mini
 from vllm_lab.replay.records import Outcome
 from vllm_lab.replay.requests import TracedRequest
 
-LOAD_COLUMNS = (
-    "prefill_tokens",
-    "decode_tokens",
-    "context_tokens",
-    "context_once",
-    "decode_context",
-    "prefill_context",
+TIMES = ("ttft", "tpot", "e2e")
+# Columns of the tables, with their types. Times are in s.
+LOAD_COLUMNS = dict.fromkeys(
+    (
+        "prefill_tokens",
+        "decode_tokens",
+        "context_tokens",
+        "context_once",
+        "decode_context",
+        "prefill_context",
+    ),
+    "int",
 )
-STEP_COLUMNS = (
-    "set",
-    "run",
-    "used",
-    "group",
-    "step",
-    "start",
-    "seconds",
-    "predicted_seconds",
-    "requests",
-    *LOAD_COLUMNS,
-)
-REQUEST_COLUMNS = (
-    "run",
-    "used",
-    "request_id",
-    "arrival",
-    "prompt_tokens",
-    "output_tokens",
-    "cached_tokens",
-    "ttft",
-    "tpot",
-    "e2e",
-    "predicted_cached_tokens",
-    "predicted_ttft",
-    "predicted_tpot",
-    "predicted_e2e",
-)
+STEP_COLUMNS = {
+    "set": "string",
+    "run": "int",
+    "used": "int",
+    "group": "int",
+    "step": "int",
+    "start": "float",
+    "seconds": "float",
+    "predicted_seconds": "float",
+    "requests": "int",
+    **LOAD_COLUMNS,
+}
+TIME_COLUMNS = {"ttft": "float", "tpot": "float?", "e2e": "float"}
+REQUEST_COLUMNS = {
+    "run": "int",
+    "used": "int",
+    "request_id": "string",
+    "arrival": "float",
+    "prompt_tokens": "int",
+    "output_tokens": "int",
+    "cached_tokens": "int",
+    **TIME_COLUMNS,
+    "predicted_cached_tokens": "int",
+    **{f"predicted_{name}": kind for name, kind in TIME_COLUMNS.items()},
+}
+Runs = Sequence[Sequence[Outcome]]  # [runs][requests]
+
+
+def predict(requests: Sequence[TracedRequest], limits: Limits, model: CostModel) -> list[Outcome]:
+    """Replay the requests in virtual time through mini_vllm's v4_prefix, which decides as vLLM does."""
+    return mini.run("v4_prefix", requests, replace(limits, clock=model)).requests
+
+
+def output_throughput(outcomes: Sequence[Outcome]) -> float:
+    """Output tokens per second, from the first arrival to the last token of all requests."""
+    start = min(row.arrival for row in outcomes)
+    end = max(row.arrival + row.e2e for row in outcomes)
+    return sum(row.output_tokens for row in outcomes) / (end - start)
+
+
+def medians(measured: Runs) -> list[Outcome]:
+    """Each request's median TTFT, TPOT and E2E over the runs."""
+    return [
+        replace(rows[0], **{name: _median([getattr(row, name) for row in rows]) for name in TIMES})
+        for rows in zip(*measured, strict=True)
+    ]
+
+
+def _median(values: Sequence[float | None]) -> float | None:
+    return None if values[0] is None else float(np.median(values))
+
+
+def prediction_errors(predicted: Sequence[Outcome], measured: Runs) -> dict[str, dict[str, float]]:
+    """For each metric: the relative errors of the prediction against every measured run, pooled."""
+    return _errors((predicted, run) for run in measured)
+
+
+def repetition_errors(measured: Runs) -> dict[str, dict[str, float]]:
+    """The same with each measured run as the prediction of every other: the error of a mere repetition."""
+    return _errors(permutations(measured, 2))
+
+
+def _errors(pairs: Iterable[tuple[Sequence[Outcome], Sequence[Outcome]]]) -> dict[str, dict[str, float]]:
+    pooled: dict[str, list[float]] = {name: [] for name in (*TIMES, "throughput")}
+    for predicted, measured in pairs:
+        for name in TIMES:
+            for prediction, measurement in zip(predicted, measured, strict=True):
+                truth = getattr(measurement, name)
+                if truth is not None:  # a single output token has no TPOT
+                    pooled[name].append(getattr(prediction, name) / truth - 1)
+        pooled["throughput"].append(output_throughput(predicted) / output_throughput(measured) - 1)
+    return {
+        name: {**quantiles(np.abs(values)), "bias": float(np.median(values))}
+        for name, values in pooled.items()
+    }
 
 
 def step_table(measurements: Measurements, model: CostModel) -> Iterator[list[Any]]:
-    """A row of STEP_COLUMNS for every step that was measured. Times in s."""
-    for name, runs in _sets(measurements):
+    """A row of STEP_COLUMNS for every measured step. Times in s."""
+    for name, runs in measurements.sets.items():
         counting = used(runs)
         for number, run in enumerate(runs):
-            for group, measured in enumerate(run.measured):
-                for step in measured.steps:
-                    scheduled = step.step.scheduled
-                    load = fit.step_row(scheduled, step.computed, measured.prompts)
+            for group, steps in enumerate(run.steps):
+                for index, step in enumerate(steps):
+                    load = fit.step_row(step, measurements.prompts)
                     predicted = model.seconds(StepLoad(*(load[name] for name in StepLoad._fields)))
-                    yield [name, number, int(run in counting), group, step.step.step, step.step.time,
-                           step.seconds, predicted, len(scheduled),
+                    yield [name, number, int(run in counting), group, index, step.start, step.seconds,
+                           predicted, len(step.scheduled),
                            *(load[column] for column in LOAD_COLUMNS)]  # fmt: skip
 
 
-def request_table(
-    requests: Sequence[TracedRequest], predicted: Sequence[Outcome], runs: Sequence[Run]
-) -> Iterator[list[Any]]:
+def request_table(measurements: Measurements, predicted: Sequence[Outcome]) -> Iterator[list[Any]]:
     """A row of REQUEST_COLUMNS for every held-out request and run. Times in s."""
-    prompts = {row.request_id: len(row.prompt) for row in requests}
-    counting = used(runs)
-    for number, run in enumerate(runs):
-        for truth, ours in zip(run.measured[0].requests, predicted, strict=True):
-            yield [number, int(run in counting), truth.request_id, truth.arrival, prompts[truth.request_id],
-                   truth.output_tokens, truth.cached_tokens, truth.ttft, truth.tpot, truth.e2e,
-                   ours.cached_tokens, ours.ttft, ours.tpot, ours.e2e]  # fmt: skip
+    counting = used(measurements.heldout)
+    for number, run in enumerate(measurements.heldout):
+        for measured, expected in zip(run.requests, predicted, strict=True):
+            yield [number, int(run in counting), measured.request_id, measured.arrival,
+                   measurements.prompts[measured.request_id], measured.output_tokens,
+                   measured.cached_tokens, measured.ttft, measured.tpot, measured.e2e,
+                   expected.cached_tokens, expected.ttft, expected.tpot, expected.e2e]  # fmt: skip
 
 
-def cost_model_document(model: CostModel, document: dict[str, Any]) -> dict[str, Any]:
-    """What --cost-model reads (s), and what it was fitted on."""
+def cost_model_document(model: CostModel, document: Mapping[str, Any]) -> dict[str, Any]:
+    """The content of cost_model.json: the coefficients (s) and what they were fitted on."""
     return {
         **model._asdict(),
         "status": "measured",
@@ -92,35 +143,34 @@ def cost_model_document(model: CostModel, document: dict[str, Any]) -> dict[str,
     }
 
 
-def not_run(parameters: dict[str, Any], device: str, reason: str) -> dict[str, Any]:
-    """The document of a calibration that could not be."""
-    return _document(parameters, device, "not_run") | {"reason": reason}
+def not_run(raw: Mapping[str, Any]) -> dict[str, Any]:
+    """The document of a fit without measurements; `raw` is the content of measurements.json."""
+    return _document(raw) | {"reason": raw["reason"]}
 
 
 def measured(
-    parameters: dict[str, Any], measurements: Measurements, predicted: Sequence[Outcome]
+    raw: Mapping[str, Any], measurements: Measurements, fits: Mapping[str, Any], predicted: Sequence[Outcome]
 ) -> dict[str, Any]:
-    """The document of a calibration: runs, fits, and the errors on the held-out requests."""
-    environment = measurements.environment
-    truth = [run.measured[0].requests for run in used(measurements.heldout)]
-    prediction = heldout.prediction_errors(predicted, [heldout.medians(truth)])
-    throughputs = [heldout.output_throughput(outcomes) for outcomes in truth]
-    return _document(parameters, environment["device"], "measured") | {
-        "environment": environment,
+    """The document of a fit: the runs, the fitted models, and the errors on the held-out requests."""
+    truth = [run.requests for run in used(measurements.heldout)]
+    prediction = prediction_errors(predicted, [medians(truth)])
+    throughputs = [output_throughput(outcomes) for outcomes in truth]
+    return _document(raw) | {
+        "environment": measurements.environment,
         "runs": [
             _run(name, number, run, run in used(runs))
-            for name, runs in _sets(measurements)
+            for name, runs in measurements.sets.items()
             for number, run in enumerate(runs)
         ],
-        "fit": {"chosen": fit.CHOSEN, "models": fits(measurements)},
+        "fit": {"chosen": fit.CHOSEN, "models": fits},
         "step_noise": fit.step_noise(used(measurements.fitted)),
         "heldout": {
             "requests": len(predicted),
             "prediction": prediction,
-            "prediction_of_one_run": heldout.prediction_errors(predicted, truth),
-            "repetition": heldout.repetition_errors(truth),
+            "prediction_of_one_run": prediction_errors(predicted, truth),
+            "repetition": repetition_errors(truth),
             "output_throughput": {
-                "predicted": heldout.output_throughput(predicted),
+                "predicted": output_throughput(predicted),
                 "measured": float(np.median(throughputs)),
             },
         },
@@ -133,32 +183,14 @@ def measured(
     }
 
 
-def fits(measurements: Measurements) -> dict[str, Any]:
-    """Coefficients (s) and residuals of every model in fit.COLUMNS."""
-    rows, seconds = fit.median_steps(used(measurements.fitted))
-    found = {}
-    for name, columns in fit.COLUMNS.items():
-        loads = fit.matrix(rows, columns)
-        coefficients = fit.least_squares(loads, seconds)
-        found[name] = {
-            "coefficients": dict(zip(columns, coefficients.tolist(), strict=True)),
-            "residuals": fit.residuals(rows, seconds, loads @ coefficients),
-        }
-    return found
-
-
-def _document(parameters: dict[str, Any], device: str, status: str) -> dict[str, Any]:
+def _document(raw: Mapping[str, Any]) -> dict[str, Any]:
     return {
-        "test_id": "calibration",
+        "test_id": "cost_model",
         "test_name": "Cost model of a step, fitted to real vLLM",
-        "test_date": datetime.now(UTC).isoformat(timespec="seconds"),
-        "hardware": hardware(),
-        "device": device,
         "method": "vLLM in one process, every step timed; coefficients by robust relative least squares; "
         "held-out requests replayed really and in virtual time (mini_vllm v4_prefix)",
         "how_obtained": "time.perf_counter around LLMEngine.step, on CUDA after torch.cuda.synchronize",
-        "parameters": parameters,
-        "status": status,
+        **{name: raw[name] for name in ("test_date", "hardware", "device", "parameters", "status")},
         "reason": None,
         "environment": None,
         "runs": [],
@@ -170,16 +202,11 @@ def _document(parameters: dict[str, Any], device: str, status: str) -> dict[str,
     }
 
 
-def _sets(measurements: Measurements) -> Iterator[tuple[str, list[Run]]]:
-    yield "calibration", measurements.fitted
-    yield "heldout", measurements.heldout
-
-
 def _run(name: str, number: int, run: Run, counts: bool) -> dict[str, Any]:
     return {
         "set": name,
         "run": number,
-        "steps": run.steps,
+        "steps": run.num_steps,
         "seconds": run.seconds,
         **asdict(run.disturbance),
         "used": counts,

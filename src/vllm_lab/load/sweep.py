@@ -11,7 +11,7 @@ from typing import Any
 import httpx
 
 from vllm_lab.common import console
-from vllm_lab.cost_model.workload import at_rate
+from vllm_lab.cost_model.measure import at_rate
 from vllm_lab.load.client import Answer, replay
 from vllm_lab.load.counters import difference, read_counters
 from vllm_lab.load.server import MODEL, ServerFailedError, VllmServer

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from vllm_lab.common.errors import LabError
-from vllm_lab.cost_model.workload import shuffled
+from vllm_lab.cost_model.measure import shuffled
 from vllm_lab.replay.requests import TracedRequest
 from vllm_lab.traces.trace import Trace
 

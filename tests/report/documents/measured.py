@@ -18,7 +18,7 @@ def calibration() -> dict[str, Any]:
         "status": "measured",
         "reason": None,
         "environment": {"vllm": "0.32.0", "device_name": "Test CPU", "threads": 2},
-        "runs": [{**run, "set": "calibration", "used": True}, {**run, "set": "heldout", "used": False}],
+        "runs": [{**run, "set": "fitted", "used": True}, {**run, "set": "heldout", "used": False}],
         "fit": {
             "chosen": "context",
             "models": {

@@ -1,4 +1,4 @@
-"""The cost model of a step and how well it foretells real vLLM: from calibration/calibration.json."""
+"""The cost model of a step and how well it foretells real vLLM: from cost_model/fit.json."""
 
 from vllm_lab.report.blocks import (
     Answer,
@@ -15,10 +15,10 @@ from vllm_lab.report.blocks import (
 )
 from vllm_lab.report.results import JsonResult, Results
 
-_FILE = "cost_model/calibration.json"
+_FILE = "cost_model/fit.json"
 _FIGURES = {
-    "calibration_steps": "Duration of each step, predicted against measured; on the line they are equal.",
-    "calibration_requests": "Times of each held-out request, predicted against measured.",
+    "cost_model_steps": "Duration of each step, predicted against measured; on the line they are equal.",
+    "cost_model_requests": "Times of each held-out request, predicted against measured.",
 }
 _COEFFICIENTS = {
     "base": ("Every step", "s", "calling the model at all: reading the weights, launching the kernels"),
@@ -52,11 +52,11 @@ def build(results: Results) -> Section | None:
         _coefficient_table(found),
         Heading("What the fit leaves over"),
         _residual_table(found),
-        *_figure(results, "calibration_steps"),
+        *_figure(results, "cost_model_steps"),
         Heading("Requests it has not seen"),
         _error_table(found),
         Note(_limits(found)),
-        *_figure(results, "calibration_requests"),
+        *_figure(results, "cost_model_requests"),
         _run_table(found),
     )
     answer = Answer("How well does the simulation foretell real vLLM here?", (_answer(found),))
@@ -231,7 +231,7 @@ def _limits(found: JsonResult) -> Text:
 def _run_table(found: JsonResult) -> Table:
     rows = tuple(
         (
-            {"calibration": "fitted to", "heldout": "held out"}[run["set"]],
+            {"fitted": "fitted to", "heldout": "held out"}[run["set"]],
             f"{run['steps']:,}",
             f"{run['seconds']:.1f} s",
             f"{run['other_cores']:.2f}",

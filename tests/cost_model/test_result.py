@@ -9,8 +9,8 @@ from mini_vllm.clock import CostModel
 from mini_vllm.limits import Limits
 from tests.cost_model.traces import trace_of
 from vllm_lab.common.errors import LabError
-from vllm_lab.cost_model import heldout
-from vllm_lab.cost_model.workload import choose
+from vllm_lab.cost_model import result
+from vllm_lab.cost_model.measure import choose
 from vllm_lab.replay.records import Outcome
 
 MEASURED = [Outcome.finished(f"r{n}", 1.0 * n, 0, 0, n + 0.5, n + 1.5, 11) for n in range(4)]
@@ -18,13 +18,13 @@ SIZES = {"rate": 2.0, "max_prompt_tokens": 200, "max_output_tokens": 5, "seed": 
 
 
 def test_a_prediction_that_is_right_has_no_error():
-    errors = heldout.prediction_errors(MEASURED, [MEASURED, MEASURED])
+    errors = result.prediction_errors(MEASURED, [MEASURED, MEASURED])
     assert {value for metric in errors.values() for value in metric.values()} == {0}
 
 
 def test_errors_are_relative_and_their_bias_has_a_sign():
     late = [replace(row, ttft=1.2 * row.ttft, e2e=0.9 * row.e2e) for row in MEASURED]
-    errors = heldout.prediction_errors(late, [MEASURED])
+    errors = result.prediction_errors(late, [MEASURED])
     assert errors["ttft"] == pytest.approx({"median": 0.2, "p95": 0.2, "bias": 0.2})
     assert errors["e2e"]["bias"] == pytest.approx(-0.1)
     assert errors["tpot"]["median"] == 0
@@ -32,22 +32,22 @@ def test_errors_are_relative_and_their_bias_has_a_sign():
 
 def test_medians_are_taken_request_by_request_over_the_runs():
     runs = [[replace(row, ttft=factor * row.ttft) for row in MEASURED] for factor in (9, 1, 2)]
-    assert [row.ttft for row in heldout.medians(runs)] == [2 * row.ttft for row in MEASURED]
-    assert heldout.medians([[Outcome.finished("one", 0.0, 0, 0, 1.0, 1.0, 1)]])[0].tpot is None
+    assert [row.ttft for row in result.medians(runs)] == [2 * row.ttft for row in MEASURED]
+    assert result.medians([[Outcome.finished("one", 0.0, 0, 0, 1.0, 1.0, 1)]])[0].tpot is None
 
 
-def test_repetitions_are_held_against_each_other_both_ways():
+def test_repetitions_are_compared_with_each_other_both_ways():
     double = [replace(row, ttft=2 * row.ttft) for row in MEASURED]
-    assert heldout.repetition_errors([MEASURED, double])["ttft"]["median"] == pytest.approx((1 + 0.5) / 2)
+    assert result.repetition_errors([MEASURED, double])["ttft"]["median"] == pytest.approx((1 + 0.5) / 2)
 
 
 def test_a_request_of_one_output_token_has_no_tpot_to_be_off():
     single = [Outcome.finished("one", 0.0, 0, 0, 1.0, 1.0, 1), *MEASURED]
-    assert heldout.prediction_errors(single, [single])["tpot"]["median"] == 0
+    assert result.prediction_errors(single, [single])["tpot"]["median"] == 0
 
 
 def test_throughput_counts_output_tokens_from_the_first_arrival_to_the_last_token():
-    assert heldout.output_throughput(MEASURED) == 44 / 4.5
+    assert result.output_throughput(MEASURED) == 44 / 4.5
 
 
 def test_the_sets_share_no_conversation_and_are_the_same_for_the_same_seed():
@@ -71,12 +71,12 @@ def test_held_out_requests_come_at_the_rate_asked_for():
     assert np.mean(np.diff(arrivals)) == pytest.approx(1 / 2.0)
 
 
-def test_a_trace_with_too_few_requests_is_told_of():
-    with pytest.raises(LabError, match="lower these"):
+def test_a_trace_with_too_few_requests_is_an_error():
+    with pytest.raises(LabError, match="Lower cost_model"):
         choose(trace_of(3, 1), requests=5, heldout_requests=5, **SIZES)
 
 
 def test_the_simulation_lasts_as_long_as_the_model_says():
     workload = choose(trace_of(20, 1), requests=5, heldout_requests=5, **SIZES)
-    rows = heldout.simulate(workload.heldout, Limits(200, 32, 8, 512), CostModel(0.001, 0.0, 0.0, 0.0))
+    rows = result.predict(workload.heldout, Limits(200, 32, 8, 512), CostModel(0.001, 0.0, 0.0, 0.0))
     assert [row.tpot for row in rows] == pytest.approx([0.001] * 5)

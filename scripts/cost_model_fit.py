@@ -1,0 +1,68 @@
+"""Fit the cost model of a step to measurements, and test it on requests that were not used in the fit.
+
+In: the raw measurements (JSON).
+Out: the cost model (for --cost-model), the result document, and two tables (CSV) of every step and every
+held-out request, measured and predicted. If nothing was measured, the JSON files have the status not_run and
+the reason, and the tables are empty.
+"""
+
+from collections.abc import Mapping, Sequence
+
+from mini_vllm.clock import CostModel
+from mini_vllm.limits import Limits
+from vllm_lab.common import console, flags
+from vllm_lab.common.files import read_json, write_csv, write_json
+from vllm_lab.cost_model import result
+from vllm_lab.cost_model.fit import CHOSEN, cost_model, fits
+from vllm_lab.cost_model.measurements import measurements_of
+
+LIMITS = ("num_blocks", "block_size", "max_num_seqs", "max_num_batched_tokens")
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    parser = flags.parser_of(__doc__)
+    flags.add_paths(
+        parser,
+        measurements="measurements.json",
+        cost_model="JSON to write",
+        output="JSON to write",
+        steps="CSV to write",
+        heldout="CSV to write",
+    )
+    args = parser.parse_args(argv)
+    raw = read_json(args.measurements)
+    if raw["status"] == "not_run":
+        document, steps, requests = result.not_run(raw), (), ()
+        model_document = {"status": "not_run", "reason": raw["reason"]}
+    else:
+        measurements = measurements_of(raw)
+        fitted = fits(measurements)
+        model = cost_model(fitted[CHOSEN]["coefficients"])
+        limits = Limits(**{name: raw["parameters"][name] for name in LIMITS})
+        predicted = result.predict(measurements.requests, limits, model)
+        document = result.measured(raw, measurements, fitted, predicted)
+        model_document = result.cost_model_document(model, document)
+        steps = result.step_table(measurements, model)
+        requests = result.request_table(measurements, predicted)
+        log(model, document)
+    write_json(args.output, document)
+    write_json(args.cost_model, model_document)
+    write_csv(args.steps, result.STEP_COLUMNS, steps)
+    write_csv(args.heldout, result.REQUEST_COLUMNS, requests)
+
+
+def log(model: CostModel, document: Mapping) -> None:
+    """Log the coefficients and the errors."""
+    console.log(
+        f"cost model (s): {', '.join(f'{name} {value:.3g}' for name, value in model._asdict().items())}"
+    )
+    for name, errors in document["heldout"]["prediction"].items():
+        repeated = document["heldout"]["repetition"][name]
+        console.log(
+            f"{name}: the prediction's error is {errors['median']:.1%} (median), {errors['p95']:.1%} (95th "
+            f"percentile); a repetition's is {repeated['median']:.1%}, {repeated['p95']:.1%}"
+        )
+
+
+if __name__ == "__main__":
+    console.run(main)
