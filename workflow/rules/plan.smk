@@ -3,7 +3,7 @@
 
 rule plan_code_quality:
     input:
-        **needs("plan_code_quality", "result"),
+        **needs("plan_code_quality", "result", "document"),
         measured=python_files(),
     output:
         result="results/plan/code_quality.json",
@@ -28,7 +28,7 @@ rule plan_code_quality:
 
 rule plan_basics:
     input:
-        **needs("plan_basics", "result", vllm=True),
+        **needs("plan_basics", "result", "document", vllm=True),
         model=bench_model(),
         trace=bench_trace,
     output:
@@ -66,7 +66,7 @@ rule plan_basics:
 
 rule plan_prefix_cache:
     input:
-        **needs("plan_prefix_cache", "result", vllm=True),
+        **needs("plan_prefix_cache", "result", "document", vllm=True),
         model=bench_model(),
         trace=bench_trace,
     output:
@@ -101,7 +101,7 @@ rule plan_prefix_cache:
 
 rule plan_pair:
     input:
-        **needs("plan_pair", "result", vllm=True),
+        **needs("plan_pair", "result", "document", vllm=True),
         model=bench_model(),
         trace=bench_trace,
     output:
@@ -138,7 +138,7 @@ rule plan_pair:
 
 rule plan_scaling:
     input:
-        **needs("plan_scaling", "result", vllm=True),
+        **needs("plan_scaling", "result", "document", vllm=True),
         model=bench_model(),
         trace=bench_trace,
     output:

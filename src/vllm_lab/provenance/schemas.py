@@ -9,6 +9,7 @@ of Parquet are Arrow's.
 import csv
 import json
 from collections.abc import Callable, Iterable
+from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -16,6 +17,8 @@ import fastjsonschema
 import orjson
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import best_match
+from referencing import Registry
+from referencing.jsonschema import DRAFT202012
 
 from vllm_lab.common.errors import LabError
 from vllm_lab.common.files import read_json
@@ -79,7 +82,7 @@ def _fits(path: str, patterns: Iterable[str]) -> bool:
 def check(file: Path, schema_file: Path) -> None:
     """Raise LabError, naming the file and the place in it, when it does not fit its schema."""
     checks: dict[str, Callable[[Path, dict[str, Any]], str | None]] = {
-        ".json": _json,
+        ".json": partial(_json, folder=schema_file.parent),
         ".jsonl": _json_lines,
         ".csv": _csv,
         ".parquet": _parquet,
@@ -89,8 +92,10 @@ def check(file: Path, schema_file: Path) -> None:
         raise LabError(f"{file}: does not fit {schema_file}: {problem}")
 
 
-def _json(file: Path, schema: dict[str, Any]) -> str | None:
-    return _first_error(Draft202012Validator(schema), read_json(file))
+def _json(file: Path, schema: dict[str, Any], folder: Path) -> str | None:
+    """A `$ref` to another schema is a file name in `folder`, with # and the place in it."""
+    registry = Registry(retrieve=lambda name: DRAFT202012.create_resource(load(folder / name)))
+    return _first_error(Draft202012Validator(schema, registry=registry), read_json(file))
 
 
 def _json_lines(file: Path, schema: dict[str, Any]) -> str | None:
