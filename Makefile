@@ -30,6 +30,7 @@ $(VENV)/installed: envs/$(ENVIRONMENT).lock pyproject.toml
 env: $(VENV)/installed  ## make the locked environment in .venv
 
 report: env  ## run the whole pipeline: results/report/index.html; bars in a terminal, plain lines elsewhere
+	$(BIN)/python -m vllm_lab.provenance adopt
 	$(BIN)/snakemake --cores $(CORES) report $$([ -t 2 ] && echo --logger rich)
 	@echo "Open results/report/index.html"
 

@@ -123,8 +123,8 @@ def test_a_missing_result_is_named(project):
     assert kinds(project) == {"results/b.txt": "missing"}
 
 
-def test_a_file_without_a_document_is_named_but_not_logs_benchmarks_or_the_readme(project):
-    for name in ("stray.csv", "deep/er.csv", "logs/x.log", "benchmarks/x.tsv", "README.md"):
+def test_a_file_without_a_document_is_named_but_not_logs_timings_or_the_readme(project):
+    for name in ("stray.csv", "deep/er.csv", "logs/x.log", "timings/x.tsv", "README.md"):
         (project / "results" / name).parent.mkdir(parents=True, exist_ok=True)
         (project / "results" / name).write_text("x")
     assert kinds(project) == {"results/stray.csv": "uncovered", "results/deep/er.csv": "uncovered"}

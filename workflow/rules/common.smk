@@ -14,7 +14,6 @@ from vllm_lab.common import config as configuration
 from vllm_lab.common.errors import LabError
 from vllm_lab.experiments.spec import Experiment
 from vllm_lab.traces.exports.formats import FORMATS
-from vllm_lab.provenance.adopt import adopt
 from vllm_lab.provenance.sources import code_of
 
 # Jobs run this environment's python and this checkout's modules, whatever else is on the path. What they say goes to
@@ -30,10 +29,6 @@ try:
     EXPERIMENTS = {path.stem: Experiment.read(path) for path in sorted(Path("experiments").glob("*.yaml"))}
 except LabError as error:
     raise SystemExit(str(error)) from None
-
-# Snakemake's memory is gone, or was never here.
-if not any(Path(".snakemake/metadata").glob("*")):
-    adopt(Path())
 
 # The lock that all rules depend on. Rules with vLLM have the device's beside it, and its environment.
 LOCK = "envs/core.lock"

@@ -1,4 +1,7 @@
-"""`python -m vllm_lab.provenance run|verify|show|pack|merge`. `verify` and `show` need nothing but Python."""
+"""Run jobs with their documents, and check, trace, adopt, pack and merge results.
+
+`verify`, `show` and `adopt` need nothing but Python.
+"""
 
 import argparse
 from collections.abc import Sequence
@@ -7,6 +10,7 @@ from pathlib import Path
 from vllm_lab.common import console
 from vllm_lab.common.errors import LabError
 from vllm_lab.provenance import archive
+from vllm_lab.provenance.adopt import adopt
 from vllm_lab.provenance.documents import KINDS, SUFFIX
 from vllm_lab.provenance.sources import code_of
 from vllm_lab.provenance.upstream import describe
@@ -45,6 +49,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     show = commands.add_parser("show", help="print the chain from a file back to the raw data")
     show.add_argument("file")
 
+    commands.add_parser("adopt", help="in a fresh clone: keep copied results that fit their documents")
+
     packing = commands.add_parser("pack", help="where it was measured: write results into one file, a bundle")
     packing.add_argument("files", nargs="+", metavar="FILE", help="measured results, below results/")
     packing.add_argument("--output", type=Path, required=True, metavar="ZIP")
@@ -63,6 +69,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     elif given.action == "show":
         root, name = _rooted(Path(given.file))
         print(describe(root, name))
+    elif given.action == "adopt":
+        if touched := adopt(Path()):
+            print(f"{len(touched)} files fit their documents and are current now")
     else:
         {"pack": _pack, "merge": _merge}[given.action](given)
 
@@ -70,7 +79,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 def _run(given: argparse.Namespace) -> int:
     """Sort the inputs and run the job. The code must be among them, or the rule would miss its changes.
 
-    Documents that a job reads (the report does) are no inputs of its identity: they tell of single runs.
+    Documents that a job reads (the report does) are no inputs of its identity: they describe single runs.
     """
     from vllm_lab.provenance import record, schemas
 

@@ -1,8 +1,9 @@
-"""Make kept results current again beside a fresh clone.
+"""Make kept results current again in a fresh clone.
 
-Snakemake remembers the contents of inputs in .snakemake. Where that folder is lost (results copied beside a
-new clone), it only has file times, and a clone's files are all new. The documents know the contents: outputs
-that still fit their documents are given the present time, so that nothing is made twice.
+Snakemake remembers the contents of a job's inputs in .snakemake. Where that folder is lost (results were copied
+into a new clone), Snakemake knows only the files' times, and every file of a clone is new. The provenance
+documents know the contents. So the outputs that still fit their documents get the present time, and Snakemake
+makes nothing twice.
 """
 
 import os
@@ -15,10 +16,13 @@ from vllm_lab.provenance.verify import Hashes, load
 
 
 def adopt(root: Path, results: str = "results") -> list[str]:
-    """Touch what every job made whose sources and outputs all fit; the touched paths, sorted.
+    """Give the present time to the files of every job whose sources and outputs all fit its document.
 
-    Nothing is hashed or touched unless some source is newer than a file made from it.
+    Returns the touched paths, sorted. Does nothing where Snakemake has its own memory, and where no source is
+    newer than a file made from it.
     """
+    if any((root / ".snakemake/metadata").glob("*")):
+        return []
     loaded, _ = load(root, results)
     found = [document for document in loaded if not document.bundle]
     if not any(_outdated(root, document, results) for document in found):
@@ -33,8 +37,8 @@ def adopt(root: Path, results: str = "results") -> list[str]:
 
 
 def _made(root: Path, document: Document, results: str) -> list[str]:
-    """What the job wrote: its outputs, its document and its timing, whose time Snakemake looks at too."""
-    timing = f"{results}/benchmarks/{Path(document.path).name.removesuffix(documents.SUFFIX)}.tsv"
+    """What the job wrote: its outputs, its document and its timing. Snakemake looks at the times of all."""
+    timing = f"{results}/timings/{Path(document.path).name.removesuffix(documents.SUFFIX)}.tsv"
     return [path for path in (*document.outputs, document.path, timing) if (root / path).exists()]
 
 

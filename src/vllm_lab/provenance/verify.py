@@ -12,7 +12,7 @@ from vllm_lab.provenance.upstream import upstream
 
 # Logs and timings record a run; they are not results. The README is the map of results/. Hidden files are
 # downloads that were broken off and will be resumed.
-UNCOVERED = ("logs", "benchmarks", "README.md")
+UNCOVERED = ("logs", "timings", "README.md")
 
 MEANING = {
     "missing": "a document names it, but the file is not there",

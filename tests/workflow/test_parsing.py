@@ -1,0 +1,62 @@
+"""Looking at the workflow changes nothing on the disk."""
+
+import json
+import os
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.workflow.conftest import Project, copy_sources
+from vllm_lab.common.files import sha256_file
+from vllm_lab.provenance.adopt import adopt
+from vllm_lab.provenance.documents import Document, identity_digest
+
+KEPT = "results/data/rejects.json"
+DOCUMENT = "results/data/data_conversations.prov.json"
+
+
+@pytest.fixture
+def clone(tmp_path) -> Project:
+    """A fresh clone with one kept result that still fits its document, older than its source."""
+    project = copy_sources(tmp_path)
+    kept = project.root / KEPT
+    kept.parent.mkdir(parents=True, exist_ok=True)
+    kept.write_text(json.dumps({"kept": True}))
+    identity = {
+        "rule": "data_conversations", "wildcards": {}, "command": ["python"], "params": {}, "seed": None,
+        "kind": "deterministic", "inputs": {"pyproject.toml": sha256_file(project.root / "pyproject.toml")},
+        "code": {}, "environment": {}, "outputs": {KEPT: sha256_file(kept)},
+    }  # fmt: skip
+    Document(DOCUMENT, identity, identity_digest(identity), {}).write(project.root)
+    before = time.time() - 3600
+    for path in (KEPT, DOCUMENT):
+        os.utime(project.root / path, (before, before))
+    return project
+
+
+def tree(root: Path) -> dict[str, tuple[int, str]]:
+    """Path -> time (ns) and sha256 of every file, but for those that Snakemake and the test keep themselves."""
+    files = [path.relative_to(root) for path in root.rglob("*") if path.is_file()]
+    return {
+        file.as_posix(): ((root / file).stat().st_mtime_ns, sha256_file(root / file))
+        for file in files
+        if file.parts[0] not in (".snakemake", "settings.yaml")
+    }
+
+
+def test_listing_the_rules_and_a_dry_run_write_nothing(clone):
+    before = tree(clone.root)
+    quiet = {"PYTHONDONTWRITEBYTECODE": "1"}
+    assert "report_render" in clone.snakemake("--list", **quiet).stdout
+    clone.snakemake("report", "--dry-run", **quiet)
+    assert tree(clone.root) == before
+
+
+def test_adopting_is_a_command_of_its_own_and_leaves_results_alone_that_snakemake_remembers(clone):
+    (clone.root / ".snakemake/metadata").mkdir(parents=True)
+    (clone.root / ".snakemake/metadata/x").write_text("{}")
+    assert adopt(clone.root) == []
+    (clone.root / ".snakemake/metadata/x").unlink()
+    assert adopt(clone.root) == [DOCUMENT, KEPT]
+    assert adopt(clone.root) == []
