@@ -32,8 +32,8 @@ from vllm_lab.common import console
 from vllm_lab.common.errors import LabError
 from vllm_lab.common.files import write_json
 from vllm_lab.sharing.analysis import Sharing
-from vllm_lab.sharing.metrics import trace_stats
-from vllm_lab.sharing.stream_order import StreamOrder
+from vllm_lab.sharing.stats import trace_stats
+from vllm_lab.traces.prefix_tree import StreamOrder
 from vllm_lab.traces.trace import Trace
 
 WINDOWS = (60.0, 600.0)

@@ -1,57 +1,53 @@
 """Measure the prefix sharing of a trace.
 
-In: a trace (Parquet or JSON Lines) and, for figures in bytes, the model's KV size.
+In: a trace (Parquet or JSON Lines) and, for figures in bytes, the summary of the model.
 Out: statistics (JSON), and tables (CSV) of requests, distinct blocks, reuse gaps and the working set.
 """
 
-import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from vllm_lab.common import console
+from vllm_lab.common import console, flags
 from vllm_lab.common.files import write_csv, write_json
-from vllm_lab.sharing import kv_size, tables
-from vllm_lab.sharing.metrics import trace_stats
+from vllm_lab.sharing import stats, tables
 from vllm_lab.traces.trace import Trace
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    parser = flags.parser_of(__doc__)
+    flags.add_paths(parser, trace="NAME_trace.parquet or .jsonl; NAME goes into the statistics")
+    parser.add_argument(
+        "--block-size", type=int, required=True, help="tokens, of the tables; a trace of blocks has its own"
     )
     parser.add_argument(
-        "--trace", required=True, help="NAME_trace.parquet or .jsonl; NAME goes into the statistics"
+        "--block-sizes", type=int, nargs="+", default=[], help="tokens, of further statistics"
     )
-    parser.add_argument(
-        "--block-size", type=int, required=True, help="tokens; of the tables (a trace of blocks has its own)"
+    parser.add_argument("--windows", type=float, nargs="+", required=True, help="seconds, of the working set")
+    parser.add_argument("--model-summary", type=Path, help="summary.json with kv_bytes_per_token")
+    flags.add_paths(
+        parser,
+        stats="statistics, .json",
+        requests="table of the requests, .csv",
+        blocks="table of the distinct blocks, .csv",
+        reuse_gaps="table of the reuse gaps, .csv",
+        working_set="table of the working set, .csv",
     )
-    parser.add_argument("--block-sizes", type=int, nargs="+", default=[], help="tokens; further statistics")
-    parser.add_argument(
-        "--windows", type=float, nargs="+", required=True, help="working-set windows, seconds"
-    )
-    kv_size.add_flags(parser)
-    parser.add_argument("--stats", required=True, metavar="JSON")
-    for table in ("requests", "blocks", "reuse-gaps", "working-set"):
-        parser.add_argument(f"--{table}", required=True, metavar="CSV")
     args = parser.parse_args(argv)
 
-    kv_bytes = kv_size.from_flags(args)
-    name = Path(args.trace).stem.removesuffix("_trace")
+    kv_bytes = stats.kv_bytes_of(args.model_summary)
+    name = args.trace.stem.removesuffix("_trace")
     trace = Trace.read(args.trace)
-    stats, sharing, tokens = trace_stats(
+    found, sharing, tokens = stats.trace_stats(
         trace, name, args.block_size, args.block_sizes, args.windows, kv_bytes
     )
-    write_json(args.stats, stats)
-    for path, table in (
-        (args.requests, tables.request_table(sharing, tokens)),
-        (args.blocks, tables.block_table(sharing)),
-        (args.reuse_gaps, tables.gap_table(sharing)),
-        (args.working_set, tables.working_set_table(sharing, args.windows, kv_bytes)),
-    ):
-        write_csv(path, table.header, table.rows)
+    write_json(args.stats, found)
+    write_csv(args.requests, tables.REQUESTS, stats.request_rows(sharing, tokens))
+    write_csv(args.blocks, tables.BLOCKS, stats.block_rows(sharing))
+    write_csv(args.reuse_gaps, tables.REUSE_GAPS, stats.gap_rows(sharing))
+    write_csv(args.working_set, tables.WORKING_SET, stats.working_set_rows(sharing, args.windows, kv_bytes))
     console.log(
-        f"{name}: {stats['requests']} requests, {stats['prompt_tokens']} prompt tokens, "
-        f"{stats['metrics']['saved_prefill_fraction']:.2%} of them in blocks that an earlier prompt has"
+        f"{name}: {found['requests']} requests, {found['prompt_tokens']} prompt tokens, "
+        f"{found['metrics']['saved_prefill_fraction']:.2%} of them in blocks that an earlier prompt also has"
     )
 
 

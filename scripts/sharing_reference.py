@@ -1,51 +1,41 @@
-"""Set the published reference run beside ours, under each definition that it leaves open.
+"""Compare the published reference run with this project, under each definition that it leaves open.
 
-In: the token streams and their summary (which names the template's default system prompt).
+In: the token streams and their summary, which has the default system prompt of the template.
 Out: JSON (settings, notes, rows) and the rows as CSV.
 """
 
-import argparse
 from collections.abc import Sequence
-from pathlib import Path
 
-from vllm_lab.common import console
+from vllm_lab.common import console, flags
 from vllm_lab.common.errors import LabError
 from vllm_lab.common.files import read_json, write_csv, write_json
-from vllm_lab.sharing.reference import COLUMNS, NOTES, Reference, closest_definition, conversations_used
+from vllm_lab.sharing.reference import COLUMNS, Reference, closest_definition, conversations_used, notes
 from vllm_lab.traces.stream_table import StreamTable
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--streams", type=Path, required=True, help="streams.parquet")
-    parser.add_argument("--tokens-summary", type=Path, required=True)
-    parser.add_argument("--count", type=int, default=1000, help="conversations")
-    parser.add_argument("--rate", type=float, default=2.0, help="conversations a second")
-    parser.add_argument("--block-size", type=int, default=16, help="tokens")
+    parser = flags.parser_of(__doc__)
+    flags.add_paths(parser, streams="streams.parquet", tokens_summary="summary of the streams, .json")
     parser.add_argument("--samples", type=int, default=20, help="random samples for the bands")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--output", required=True, metavar="JSON")
-    parser.add_argument("--csv", required=True)
+    flags.add_paths(parser, output="comparison, .json", csv="its rows, .csv")
     args = parser.parse_args(argv)
 
-    if min(args.count, args.samples, args.block_size) < 1 or args.seed < 0 or args.rate <= 0:
-        raise LabError("--count, --samples, --block-size and --rate must be above 0, --seed 0 or more")
-    streams = StreamTable.read(args.streams)
+    if args.samples < 1 or args.seed < 0:
+        raise LabError("--samples must be above 0, --seed 0 or more")
     prompt = read_json(args.tokens_summary)["default_system_prompt"]
-    reference = Reference(streams, prompt, args.count, args.rate, args.block_size)
+    reference = Reference(StreamTable.read(args.streams), prompt)
     rows = reference.compare(args.samples, args.seed)
     document = {
         "conversations": conversations_used(reference),
-        "block_size": args.block_size,
-        "rate": args.rate,
+        "block_size": reference.block_size,
+        "rate": reference.rate,
         "think_time_s": 0.0,
         "seed": args.seed,
         "samples": args.samples,
         "default_system_prompt": prompt["text"],
-        "closest": closest_definition(rows, args.block_size),
-        "notes": NOTES,
+        "closest": closest_definition(rows, reference.block_size),
+        "notes": notes(rows, reference.rate),
         "rows": rows,
     }
     write_json(args.output, document)

@@ -1,25 +1,22 @@
-"""Put the sweeps of all traces into one table.
+"""Join the sweeps of all traces into one table.
 
-In: the CSV of each sweep. Out: hit_rates.csv, their rows in the order given.
+In: the CSV of each sweep. Out: hit_rates.csv, with their rows in the order given.
 """
 
-import argparse
 from collections.abc import Sequence
+from pathlib import Path
 
-from vllm_lab.common import console
+from vllm_lab.common import console, flags
 from vllm_lab.common.files import write_csv
-from vllm_lab.sharing.sweep import COLUMNS
-from vllm_lab.sharing.sweep_table import read_sweep
+from vllm_lab.sharing.tables import SWEEP, read_sweep
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--sweep", required=True, nargs="+", metavar="CSV")
-    parser.add_argument("--output", required=True, metavar="CSV")
+    parser = flags.parser_of(__doc__)
+    parser.add_argument("--sweep", type=Path, required=True, nargs="+", metavar="CSV")
+    flags.add_paths(parser, output="hit_rates.csv")
     args = parser.parse_args(argv)
-    write_csv(args.output, COLUMNS, (row.values() for path in args.sweep for row in read_sweep(path)))
+    write_csv(args.output, SWEEP, (row.values() for path in args.sweep for row in read_sweep(path)))
 
 
 if __name__ == "__main__":

@@ -19,10 +19,10 @@ from tests.sharing.small_traces import (
 )
 from vllm_lab.common.errors import LabError
 from vllm_lab.common.statistics import Distribution
-from vllm_lab.sharing import metrics, tables
-from vllm_lab.sharing.analysis import Sharing, shared_prefix_tokens
-from vllm_lab.sharing.stream_order import StreamOrder
-from vllm_lab.sharing.working_set import WorkingSet
+from vllm_lab.sharing import stats
+from vllm_lab.sharing.analysis import Sharing, WorkingSet, shared_prefix_tokens
+from vllm_lab.sharing.metrics import METRICS, WORKING_SET
+from vllm_lab.traces.prefix_tree import StreamOrder
 
 block_sizes = st.integers(1, 5)
 
@@ -67,7 +67,7 @@ def test_metrics_equal_those_counted_block_by_block(trace, block_size):
     shared = shared_blocks(paths, paths)
     gaps = [later - sooner for at in times.values() for sooner, later in itertools.pairwise(at)]
     accesses = sum(len(path) for path in paths)
-    found = metrics.sharing_metrics(analyse(trace, block_size), None, [1.0], 10)
+    found = stats.sharing_metrics(analyse(trace, block_size), None, [1.0], 10)
 
     assert found["block_accesses"] == accesses
     assert found["distinct_blocks"] == len(times)
@@ -123,7 +123,7 @@ def test_the_block_table_lists_every_block_once_in_order_of_first_access(trace, 
         (number, len(block) // block_size - 1, len(at), at[0], at[-1])
         for number, (block, at) in enumerate(times.items())
     ]
-    rows = list(tables.block_table(analyse(trace, block_size)).rows)
+    rows = list(stats.block_rows(analyse(trace, block_size)))
     assert [row[:5] for row in rows] == expected
     for row, at in zip(rows, times.values(), strict=True):
         assert row[5] == (pytest.approx((at[-1] - at[0]) / (len(at) - 1)) if len(at) > 1 else None)
@@ -131,16 +131,23 @@ def test_the_block_table_lists_every_block_once_in_order_of_first_access(trace, 
 
 @given(token_traces(), block_sizes)
 def test_the_tables_add_up_to_the_statistics(trace, block_size):
-    stats, sharing, tokens = metrics.trace_stats(trace, "t", block_size, [1, 2], [60.0], 3)
-    found = stats["metrics"]
-    requests = list(tables.request_table(sharing, tokens).rows)
+    document, sharing, tokens = stats.trace_stats(trace, "t", block_size, [1, 2], [60.0], 3)
+    found = document["metrics"]
+    requests = list(stats.request_rows(sharing, tokens))
     assert sum(row[5] for row in requests) * block_size == found["saved_prefill_tokens"]
-    assert sum(row[2] for row in tables.block_table(sharing).rows) == found["block_accesses"]
-    assert sum(row[1] for row in tables.gap_table(sharing).rows) == found["reuse_gap_s"]["count"]
-    whole = [row for row in tables.working_set_table(sharing, [60.0], 3).rows if row[1] == "inf"]
+    assert sum(row[2] for row in stats.block_rows(sharing)) == found["block_accesses"]
+    assert sum(row[1] for row in stats.gap_rows(sharing)) == found["reuse_gap_s"]["count"]
+    whole = [row for row in stats.working_set_rows(sharing, [60.0], 3) if row[1] == "inf"]
     assert whole[-1][2:] == (found["distinct_blocks"], found["distinct_kv_bytes"])
-    assert set(stats["by_block_size"]) == {"1", "2", str(block_size)}
-    json.dumps(stats, allow_nan=False)
+    assert set(document["by_block_size"]) == {"1", "2", str(block_size)}
+    json.dumps(document, allow_nan=False)
+
+
+@given(token_traces(), block_sizes)
+def test_the_statistics_hold_the_metrics_of_the_table_and_no_others(trace, block_size):
+    found = stats.sharing_metrics(analyse(trace, block_size), None, [1.0], None)
+    assert list(found) == list(METRICS)
+    assert list(found["working_set"]["inf"]) == list(WORKING_SET)
 
 
 @given(block_traces())
@@ -156,16 +163,16 @@ def test_a_trace_of_blocks_counts_partial_blocks_or_leaves_them_out(trace):
             sharing.shared_tokens.tolist()
             == np.minimum(np.array(expected) * size, trace.prompt_tokens).tolist()
         )
-    stats, _, tokens = metrics.trace_stats(trace, "t", 16, [8, 32], [60.0], None)
-    assert (stats["block_size"], list(stats["by_block_size"]), tokens) == (size, [str(size)], None)
-    assert stats["metrics"]["block_accesses"] == sum(len(path) for path in counted)
-    assert stats["metrics_full_blocks"]["block_accesses"] == sum(len(path) for path in full)
-    assert stats["metrics"]["saved_prefill_fraction_with_generated"] is None
+    document, _, tokens = stats.trace_stats(trace, "t", 16, [8, 32], [60.0], None)
+    assert (document["block_size"], list(document["by_block_size"]), tokens) == (size, [str(size)], None)
+    assert document["metrics"]["block_accesses"] == sum(len(path) for path in counted)
+    assert document["metrics_full_blocks"]["block_accesses"] == sum(len(path) for path in full)
+    assert document["metrics"]["saved_prefill_fraction_with_generated"] is None
 
 
 def test_identical_prompts_at_one_moment_share_all_but_the_first():
     trace = make_trace([[1, 2, 3, 4, 5]], [(0, 4, 1, 3.0)] * 3)
-    found = metrics.sharing_metrics(analyse(trace, 2), None, [60.0], None)
+    found = stats.sharing_metrics(analyse(trace, 2), None, [60.0], None)
     assert analyse(trace, 2).shared_blocks.tolist() == [0, 2, 2]
     assert found["block_hits"]["mean"] == 3
     assert found["reuse_gap_s"] == {"count": 4, "mean": 0, "median": 0, "p90": 0, "p99": 0, "max": 0}
@@ -173,7 +180,7 @@ def test_identical_prompts_at_one_moment_share_all_but_the_first():
 
 def test_prompts_shorter_than_a_block_have_no_blocks_and_no_rates():
     trace = make_trace([[1, 2, 3]], [(0, 2, 1, 0.0), (0, 2, 1, 1.0)])
-    found = metrics.sharing_metrics(analyse(trace, 16), None, [60.0], 1)
+    found = stats.sharing_metrics(analyse(trace, 16), None, [60.0], 1)
     assert (found["block_accesses"], found["distinct_blocks"], found["block_reuse_rate"]) == (0, 0, None)
     assert found["sharing_fraction"]["max"] == 0
     assert found["working_set"]["inf"] == {"mean_blocks": 0, "peak_blocks": 0, "peak_kv_bytes": 0}

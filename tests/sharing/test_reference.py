@@ -5,8 +5,14 @@ import pytest
 
 from tests.sharing.small_traces import make_trace
 from vllm_lab.common.errors import LabError
-from vllm_lab.sharing.openings import openings
-from vllm_lab.sharing.reference import COLUMNS, Reference, closest_definition, conversations_used
+from vllm_lab.sharing.reference import (
+    COLUMNS,
+    Reference,
+    closest_definition,
+    conversations_used,
+    notes,
+    openings,
+)
 from vllm_lab.traces.stream_table import StreamTable
 
 SYSTEM = [7, 8, 9]
@@ -77,7 +83,7 @@ def stream_table(count):
 def test_one_definition_of_each_metric_fits_and_it_is_the_nearest():
     reference = Reference(stream_table(12), {"policy": "drop", "token_ids": SYSTEM}, 8, 2.0, 4)
     rows = reference.compare(samples=3, seed=0)
-    assert all(tuple(row) == COLUMNS for row in rows)
+    assert all(list(row) == list(COLUMNS) for row in rows)
     groups = {(row["mode"], row["metric"]) for row in rows}
     assert len(groups) == 12
     for group in groups:
@@ -112,3 +118,12 @@ def test_the_definition_nearest_to_all_published_figures_is_the_closest():
     ]
     assert closest_definition(rows, 16)["level"] == "block"
     assert closest_definition(rows, 16)["mean_relative_difference"] == pytest.approx(0.2)
+
+
+def test_the_note_on_reuse_gaps_names_the_gaps_that_were_found():
+    def gap(ours):
+        return {"mode": "single_turn", "metric": "reuse_gap_mean_s", "ours": ours, "published": 0.01}
+
+    note = notes([gap(31.26), gap(87.0)], 2.0)[-1]
+    assert "2 arrivals/s" in note and "at least 31.3 s" in note and "0.01 s" in note
+    assert len(notes([gap(0.005)], 2.0)) == len(notes([], 2.0)) == 2

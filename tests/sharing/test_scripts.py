@@ -5,7 +5,7 @@ import json
 import pytest
 import sharing_analysis as sharing
 import sharing_figures
-import sharing_published as mooncake_published
+import sharing_published
 import sharing_reference as reference
 import sharing_sweep as sweep
 import sharing_sweep_figures as sweep_figures
@@ -14,7 +14,8 @@ import sharing_sweep_table as sweep_table
 from tests.sharing.small_traces import make_trace
 from vllm_lab.common.errors import LabError
 from vllm_lab.common.files import read_json
-from vllm_lab.sharing.sweep_table import read_sweep
+from vllm_lab.sharing.published import mooncake_comparison
+from vllm_lab.sharing.tables import read_sweep
 
 TABLES = ("stats", "requests", "blocks", "reuse-gaps", "working-set")
 FIGURES = ("sharing_fraction_cdf", "block_hit_distribution", "reuse_gap_cdf", "comparison", "working_set")
@@ -103,16 +104,30 @@ def test_figures_have_the_same_bytes_again(token_trace, block_trace, tmp_path):
             assert one.read_bytes() == two.read_bytes()
 
 
-def test_mooncakes_table_stands_beside_ours_where_the_capacity_was_swept(block_trace, tmp_path):
+def test_mooncakes_table_is_compared_where_the_capacity_was_swept(block_trace, tmp_path):
     swept = sweep_to(tmp_path / "a.csv", block_trace, "--capacities-blocks", "1000")
     stats, output = run_sharing(block_trace, tmp_path)["stats"], tmp_path / "published.json"
-    mooncake_published.main(["--sweep", str(swept), "--stats", str(stats), "--output", str(output)])
+    sharing_published.main(["--sweep", str(swept), "--stats", str(stats), "--output", str(output)])
     found = json.loads(output.read_text())
     ours = {(row["policy"], row["capacity_blocks"]): row["ours"] for row in found["table_1"]["rows"]}
     assert ours["lru", "1000"] == ours["lru", "inf"] == pytest.approx(5 / 9)
     assert ours["lfu", "50000"] is None
     readings = {row["reading"]: row["ours"] for row in found["cache_ratio"]["readings"]}
     assert readings["block hits / block accesses, full blocks only"] == pytest.approx(4 / 6)
+
+
+def test_the_note_on_mooncakes_table_computes_its_numbers_from_the_trace(block_trace, tmp_path):
+    swept = sweep_to(
+        tmp_path / "a.csv", block_trace, "--capacities-blocks", "3", "4", "1000", "--policies", "lru"
+    )
+    stats = read_json(run_sharing(block_trace, tmp_path)["stats"])
+    note = mooncake_comparison(read_sweep(swept), stats)["table_1"]["note"]
+    assert "23,608 requests; the trace used here has 3." in note
+    assert "0.51 of the block accesses there and at most 0.67 here" in note
+    assert "A cache of 1,000 blocks hits 30% there and 56% here." in note
+    assert "the most popular block makes 33.3% of the accesses" in note
+    assert "two accesses of a block is 5 s" in note
+    assert "90% of the hits of an unbounded cache need at most 4 blocks" in note
 
 
 def test_reference_refuses_settings_that_cannot_be(tmp_path):

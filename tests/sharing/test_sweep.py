@@ -12,11 +12,13 @@ from hypothesis import strategies as st
 from tests.sharing.small_traces import block_traces, leading_run, make_trace, paths_of, token_traces
 from vllm_lab.common.errors import LabError
 from vllm_lab.sharing.analysis import Sharing
-from vllm_lab.sharing.library_policies import LEAST_BLOCKS, LIBRARY, replay
-from vllm_lab.sharing.paths import BlockPaths
-from vllm_lab.sharing.policies import simulate
-from vllm_lab.sharing.stream_order import StreamOrder
-from vllm_lab.sharing.sweep import COLUMNS, POLICIES, Workload, sweep_rows
+from vllm_lab.sharing.caches import hits_of, library_hits, simulate
+from vllm_lab.sharing.policies import POLICIES
+from vllm_lab.sharing.sweep import Workload, sweep_rows
+from vllm_lab.sharing.sweep_figures import _styles
+from vllm_lab.sharing.tables import SWEEP
+from vllm_lab.traces.block_paths import BlockPaths
+from vllm_lab.traces.prefix_tree import StreamOrder
 
 capacities = st.integers(1, 30)
 
@@ -85,7 +87,7 @@ def test_lru_token_hits_weigh_a_partial_block_by_its_tokens(trace, capacity):
 def test_belady_bounds_every_policy(trace, capacity):
     workload = workload_of(trace)
     bound, _ = workload.hits("belady", capacity)
-    able = [policy for policy in POLICIES if capacity >= LEAST_BLOCKS.get(policy, 1)]
+    able = [name for name, policy in POLICIES.items() if capacity >= policy.least_blocks]
     assert all(workload.hits(policy, capacity)[0] <= bound for policy in able)
 
 
@@ -106,11 +108,10 @@ def test_belady_is_the_best_of_all_choices(trace, capacity):
     assert simulate(workload_of(trace).blocks, "belady", capacity).sum() == max(best.values())
 
 
-@given(token_traces(), st.sampled_from(POLICIES))
+@given(token_traces(), st.sampled_from(list(POLICIES)))
 def test_a_cache_that_holds_everything_hits_what_is_shared(trace, policy):
     workload = workload_of(trace)
-    run = replay if policy in LIBRARY else simulate
-    found = run(workload.blocks, policy, max(20, workload.paths.distinct))
+    found = hits_of(workload.blocks, policy, max(20, workload.paths.distinct))
     assert found.tolist() == workload.sharing.shared_blocks.tolist()
 
 
@@ -123,21 +124,15 @@ def test_lru_never_hits_less_in_a_larger_cache(trace, capacity):
 @given(token_traces(), capacities)
 def test_the_library_replay_of_lru_equals_ours(trace, capacity):
     paths = workload_of(trace).blocks
-    LIBRARY["library_lru"] = libcachesim.LRU
-    try:
-        assert replay(paths, "library_lru", capacity).tolist() == simulate(paths, "lru", capacity).tolist()
-    finally:
-        del LIBRARY["library_lru"]
+    found = library_hits(paths, libcachesim.LRU(cache_size=capacity), capacity)
+    assert found.tolist() == simulate(paths, "lru", capacity).tolist()
 
 
 @given(st.lists(st.integers(0, 9), min_size=1, max_size=60), st.integers(1, 8))
 def test_fifo_of_single_blocks_equals_the_librarys(blocks, capacity):
     paths = BlockPaths(np.array(blocks), np.arange(len(blocks) + 1), 10)
-    LIBRARY["library_fifo"] = libcachesim.FIFO
-    try:
-        assert replay(paths, "library_fifo", capacity).tolist() == simulate(paths, "fifo", capacity).tolist()
-    finally:
-        del LIBRARY["library_fifo"]
+    found = library_hits(paths, libcachesim.FIFO(cache_size=capacity), capacity)
+    assert found.tolist() == simulate(paths, "fifo", capacity).tolist()
 
 
 def test_an_evicted_parent_makes_its_children_unreachable():
@@ -152,7 +147,7 @@ def test_an_evicted_parent_makes_its_children_unreachable():
 
 def test_a_prompt_longer_than_the_cache_leaves_its_leading_blocks():
     trace = make_trace([[1, 2, 3, 4, 5, 0]], [(0, 5, 1, 0.0), (0, 5, 1, 1.0)])
-    for policy in sorted({*POLICIES} - {*LEAST_BLOCKS}):
+    for policy in (name for name, about in POLICIES.items() if about.least_blocks <= 2):
         assert workload_of(trace).hits(policy, 2)[0] == 2, policy
 
 
@@ -165,7 +160,7 @@ def test_a_library_policy_is_refused_a_cache_that_it_would_abort_on():
 def test_rows_are_tidy_and_capacities_alike_for_every_block_size():
     trace = make_trace([[1, 2, 3, 4, 5, 0]], [(0, 5, 1, 0.0), (0, 5, 1, 1.0)])
     rows = [
-        dict(zip(COLUMNS, row, strict=True))
+        dict(zip(SWEEP, row, strict=True))
         for row in sweep_rows(trace, "t", [2, 1], [2, 4], ["lru", "belady"], kv_bytes=2**29)
     ]
     assert [row["capacity_blocks"] for row in rows] == [2, 4, math.inf] * 2 + [1, 2, math.inf] * 2
@@ -178,3 +173,9 @@ def test_a_capacity_below_a_block_is_refused():
     trace = make_trace([[1, 2]], [(0, 1, 1, 0.0)])
     with pytest.raises(LabError, match="must hold a block"):
         list(sweep_rows(trace, "t", [16], [8], ["lru"], None))
+
+
+def test_a_policy_that_the_table_lacks_gets_a_style_of_its_own():
+    styles = _styles([{"policy": name} for name in ("random", "lru", "clock")])
+    assert styles["lru"] == ("#0072B2", "-") and styles["arc"] == ("#7A3E8E", ":")
+    assert len(set(styles.values())) == len(styles) == len(POLICIES) + 2

@@ -6,8 +6,8 @@ import pytest
 
 from vllm_lab.common.errors import LabError
 from vllm_lab.sharing.analysis import Sharing
-from vllm_lab.sharing.stream_order import StreamOrder
 from vllm_lab.traces.bailian import read_bailian
+from vllm_lab.traces.prefix_tree import StreamOrder
 from vllm_lab.traces.trace import Trace
 
 

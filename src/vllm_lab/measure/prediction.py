@@ -12,7 +12,7 @@ from vllm_lab.oracle import engine
 from vllm_lab.replay.records import Outcome
 from vllm_lab.replay.requests import TracedRequest
 from vllm_lab.sharing.analysis import Sharing
-from vllm_lab.sharing.stream_order import StreamOrder
+from vllm_lab.traces.prefix_tree import StreamOrder
 from vllm_lab.traces.trace import Trace
 
 

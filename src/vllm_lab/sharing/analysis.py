@@ -1,15 +1,13 @@
-"""The sharing of one trace at one block size: the tree, its accesses, and how much each request finds."""
+"""What the prompts of a trace share at one block size, and which blocks are in use as time goes on."""
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
 
-from vllm_lab.common.errors import LabError
-from vllm_lab.sharing.accesses import Accesses
-from vllm_lab.sharing.stream_order import StreamOrder
-from vllm_lab.sharing.tree import PrefixTree
+from vllm_lab.traces.prefix_tree import Accesses, PrefixTree, StreamOrder, prompt_blocks
 from vllm_lab.traces.trace import Trace
 
 
@@ -32,28 +30,23 @@ class Sharing:
 
     @classmethod
     def of(cls, trace: Trace, order: StreamOrder, block_size: int, *, partial: bool = True) -> Sharing:
-        """Analyse `trace` in blocks of `block_size` tokens.
+        """Analyse `trace` in blocks of `block_size` tokens, counted as `prompt_blocks` counts them.
 
-        A trace of tokens has full blocks only. In a trace of blocks, `block_size` must be its own, and
-        `partial` says whether a prompt's last block counts although it is not full (it has an id there).
-        Generated blocks enter the cache as vLLM's do: those that are full without the last output token,
-        which is never computed; unknown (None) in a trace of blocks.
+        Generated blocks enter the cache as they do in vLLM: those that are full without the last output
+        token, which is never computed. They are unknown (None) in a trace of blocks.
         """
-        _check(trace, block_size)
-        if trace.unit == "block":
-            prompt_blocks = trace.prompt_units if partial else trace.prompt_tokens // np.int64(block_size)
-            extents = [prompt_blocks]
-        else:
-            prompt_blocks = trace.prompt_tokens // np.int64(block_size)
+        blocks = prompt_blocks(trace, block_size, partial=partial)
+        extents = [blocks]
+        if trace.unit == "token":
             computed = trace.prompt_tokens.astype(np.int64) + trace.output_tokens - 1
-            extents = [prompt_blocks, computed // block_size]
+            extents.append(computed // block_size)
         tree, leaves = PrefixTree.grow(order, block_size // trace.block_tokens, trace.stream, extents)
         accesses = Accesses.of(tree, leaves[0])
         shared = _found(tree, accesses, accesses, len(trace))
         generated = (
             _found(tree, accesses, Accesses.of(tree, leaves[1]), len(trace)) if len(leaves) > 1 else None
         )
-        return cls(trace, block_size, tree, accesses, prompt_blocks, shared, generated)
+        return cls(trace, block_size, tree, accesses, blocks, shared, generated)
 
 
 def shared_prefix_tokens(trace: Trace, order: StreamOrder) -> np.ndarray | None:
@@ -68,6 +61,54 @@ def shared_prefix_tokens(trace: Trace, order: StreamOrder) -> np.ndarray | None:
     return _found(tree, accesses, accesses, len(trace))
 
 
+@dataclass(frozen=True, eq=False)
+class WorkingSet:
+    """W(t) = distinct blocks accessed in (t - window, t], from the trace's first arrival to its last.
+
+    (P. J. Denning, The working set model for program behavior, CACM 11(5), 1968.) A block is in it from an
+    access until `window` seconds after the last access of an unbroken run.
+    """
+
+    window: float  # seconds; inf: every block seen so far
+    begins: np.ndarray  # float64 [n] ascending: blocks enter …
+    entered: np.ndarray  # int64 [n]: … this many so far
+    ends: np.ndarray  # float64 [m] ascending: blocks leave …
+    gone: np.ndarray  # int64 [m]: … this many so far
+    span: tuple[float, float]  # first and last arrival, seconds
+
+    @classmethod
+    def of(cls, sharing: Sharing, window: float) -> WorkingSet:
+        """Working set of the prompts' blocks for one window (s)."""
+        accesses, arrival = sharing.accesses, sharing.trace.arrival_time
+        time, weight = arrival[accesses.request], sharing.tree.blocks[accesses.segment]
+        pause = np.append(np.diff(time), 0.0)[: len(time)]  # until the next access; last() overrules
+        run_ends = accesses.last() | (pause > window)
+        run_begins = accesses.first.copy()
+        run_begins[1:] |= run_ends[:-1]
+        begins, entered = _running_total(time[run_begins], weight[run_begins])
+        leaving = run_ends if math.isfinite(window) else np.zeros_like(run_ends)
+        ends, gone = _running_total(time[leaving] + window, weight[leaving])
+        return cls(window, begins, entered, ends, gone, (float(arrival[0]), float(arrival[-1])))
+
+    def at(self, time: np.ndarray) -> np.ndarray:
+        """int64: blocks in the working set at each time (s)."""
+        return _reached(self.begins, self.entered, time) - _reached(self.ends, self.gone, time)
+
+    def peak(self) -> int:
+        """The most blocks at any time of the trace; reached when blocks enter."""
+        return int(self.at(self.begins).max(initial=0))
+
+    def mean(self) -> float:
+        """Blocks on average over the trace's time; those at its one moment if it has no duration."""
+        first, last = self.span
+        if last == first:
+            return float(self.at(np.array([last]))[0])
+        entered = np.diff(self.entered, prepend=0) * (last - self.begins)
+        inside = self.ends < last
+        gone = np.diff(self.gone, prepend=0)[inside] * (last - self.ends[inside])
+        return (math.fsum(entered.tolist()) - math.fsum(gone.tolist())) / (last - first)
+
+
 def _found(tree: PrefixTree, wanted: Accesses, stored: Accesses, requests: int) -> np.ndarray:
     """int64 [R]: blocks that a request wants and an earlier one stored. They lead its path, for whoever
     stored a block stored all before it."""
@@ -76,13 +117,12 @@ def _found(tree: PrefixTree, wanted: Accesses, stored: Accesses, requests: int) 
     return np.bincount(wanted.request, weights=blocks, minlength=requests).astype(np.int64)
 
 
-def _check(trace: Trace, block_size: int) -> None:
-    if not len(trace):
-        raise LabError("the trace has no requests: nothing can be shared; check the selection that made it")
-    if block_size < 1:
-        raise LabError(f"block size {block_size}: must be at least 1 token")
-    if trace.unit == "block" and block_size != trace.block_tokens:
-        raise LabError(
-            f"block size {block_size}: this trace holds hashes of blocks of {trace.block_tokens} tokens, "
-            "which is the only block size it can be analysed at"
-        )
+def _running_total(time: np.ndarray, weight: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    order = np.argsort(time, kind="stable")
+    return time[order], np.cumsum(weight[order])
+
+
+def _reached(times: np.ndarray, totals: np.ndarray, time: np.ndarray) -> np.ndarray:
+    """The running total after everything up to and at `time`."""
+    passed = np.searchsorted(times, time, side="right")
+    return np.append(0, totals)[passed]

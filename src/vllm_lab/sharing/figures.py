@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,20 +16,22 @@ import pandas as pd
 from vllm_lab.common import figures
 from vllm_lab.common.errors import LabError
 from vllm_lab.common.files import read_json
+from vllm_lab.sharing.metrics import METRICS
 
 SHARES = {
-    "sharing fraction,\nmean of requests": lambda metrics: metrics["sharing_fraction"]["mean"],
-    "… at token level": lambda metrics: (metrics["token_sharing_fraction"] or {}).get("mean"),
-    "requests with a hit": lambda metrics: metrics["requests_with_hit_fraction"],
-    "block reuse rate": lambda metrics: metrics["block_reuse_rate"],
-    "prefill tokens saved": lambda metrics: metrics["saved_prefill_fraction"],
-    "… with generated\nblocks cached too": lambda metrics: metrics["saved_prefill_fraction_with_generated"],
+    "sharing_fraction": "mean",
+    "token_sharing_fraction": "mean",
+    "requests_with_hit_fraction": "",
+    "block_reuse_rate": "",
+    "saved_prefill_fraction": "",
+    "saved_prefill_fraction_with_generated": "",
 }
+"""The bars of the comparison: each metric, and the statistic that is shown of a distribution."""
 
 
 @dataclass(frozen=True, eq=False)
 class TraceTables:
-    """One trace's statistics and tables, as read from its files."""
+    """The statistics and tables of one trace, as read from its files."""
 
     name: str
     stats: dict[str, Any]
@@ -67,7 +70,7 @@ def draw_all(traces: Sequence[TraceTables], outdir: Path) -> None:
 
 
 def sharing_fraction_cdf(traces: Sequence[TraceTables], stem: Path) -> None:
-    """Requests by the share of their prompt that an earlier prompt has: whole blocks, and tokens."""
+    """Requests by the share of their prompt that an earlier prompt also has, in blocks and in tokens."""
     with figures.figure(stem, 3.6) as (axes,):
         for trace, colour in zip(traces, figures.PALETTE, strict=False):
             size = trace.stats["block_size"]
@@ -108,7 +111,7 @@ def block_hit_distribution(traces: Sequence[TraceTables], stem: Path) -> None:
 
 
 def reuse_gap_cdf(traces: Sequence[TraceTables], stem: Path) -> None:
-    """Reuses by the time since the block's last access; those at the same moment begin the curve."""
+    """Reuses by the time since the last access of the block; reuses at the same moment begin the curve."""
     with figures.figure(stem, 3.6) as (axes,):
         positive = [trace.gaps["gap_s"][trace.gaps["gap_s"] > 0] for trace in traces]
         shortest = min((gaps.min() for gaps in positive if len(gaps)), default=1.0)
@@ -131,16 +134,17 @@ def reuse_gap_cdf(traces: Sequence[TraceTables], stem: Path) -> None:
 
 
 def comparison(traces: Sequence[TraceTables], stem: Path) -> None:
-    """The main shares side by side, a bar for each trace of tokens."""
+    """The main shares, with a bar for each trace of tokens."""
     chosen = [trace for trace in traces if trace.stats["unit"] == "token"]
     with figures.figure(stem, 0.9 + 0.28 * len(SHARES) * max(1, len(chosen))) as (axes,):
         height = 0.8 / max(1, len(chosen))
         for number, (trace, colour) in enumerate(zip(chosen, figures.PALETTE, strict=False)):
-            shares = [share(trace.stats["metrics"]) or 0.0 for share in SHARES.values()]
+            shares = [_share(trace.stats["metrics"], *bar) for bar in SHARES.items()]
             at = np.arange(len(SHARES)) - 0.4 + height * (number + 0.5)
             bars = axes.barh(at, shares, height, color=colour, label=trace.label)
             axes.bar_label(bars, [f"{share:.1%}" for share in shares], padding=3, fontsize=8)
-        axes.set_yticks(range(len(SHARES)), list(SHARES))
+        titles = [", ".join(filter(None, (METRICS[name].title, point))) for name, point in SHARES.items()]
+        axes.set_yticks(range(len(SHARES)), [textwrap.fill(title, 24) for title in titles])
         axes.invert_yaxis()
         axes.set(xlim=(0, 1.08), xticks=np.linspace(0, 1, 6))
         axes.grid(visible=False, axis="y")
@@ -169,10 +173,16 @@ def working_set(traces: Sequence[TraceTables], stem: Path) -> None:
         figures.legend_below(panels[0], 4)
 
 
+def _share(metrics: dict[str, Any], name: str, point: str) -> float:
+    """A metric of the statistics as a bar's length; 0 where it is unknown."""
+    value = metrics[name]
+    return (value[point] if point and value else value) or 0.0
+
+
 def _read(path: str | os.PathLike, columns: Sequence[str]) -> pd.DataFrame:
     try:
         return pd.read_csv(path, usecols=list(columns))
     except FileNotFoundError as error:
-        raise LabError(f"{path}: no such file; run the rule sharing") from error
+        raise LabError(f"{path}: no such file; run the rule sharing_analysis") from error
     except ValueError as error:
-        raise LabError(f"{path}: {error}; run the rule sharing again") from error
+        raise LabError(f"{path}: {error}; run the rule sharing_analysis again") from error

@@ -1,103 +1,42 @@
-"""Eviction policies on a cache of prefix blocks, by direct simulation.
+"""The eviction policies that a sweep knows, in one table.
 
-One request at a time:
-1. Look up: its hits are the leading run of its path that is cached. A cached block behind a missing one
-   cannot be reached, but takes room until it is evicted or its prefix returns.
-2. Insert: all blocks of the path are in the cache afterwards; of a path longer than the cache the leading
-   ones only. None of the request's own blocks is evicted while it is served.
-3. Evict others until the rest fits, in the policy's order; of blocks that are equal in it the deeper one goes
-   first, as in vLLM, which frees a request's blocks in reverse.
-
-    lru           longest since its last access
-    fifo          longest since its insertion
-    lfu           fewest accesses since its insertion (reachable or not), then lru
-    length_aware  deepest in its path, then lru (Mooncake's LengthAwareCache)
-    belady        farthest next access; a block may be refused entry, which makes it the bound of every
-                  policy: a prefix is accessed whenever what follows it is, so what it keeps is reachable
+The figures, the report, the configuration's schema and docs/sharing.md read this table; the position of a
+policy in it decides its colour and line in the figures. A new policy of libCacheSim needs a row here and a
+test; a new simulated one also needs its order of eviction in `caches`.
 """
 
-from __future__ import annotations
-
-import heapq
-
-import numpy as np
-from numba import njit
-
-from vllm_lab.sharing.paths import BlockPaths
-
-SIMULATED = ("lru", "fifo", "lfu", "length_aware", "belady")
-LRU, FIFO, LFU, LENGTH_AWARE, BELADY = range(len(SIMULATED))
+from typing import NamedTuple
 
 
-def simulate(paths: BlockPaths, policy: str, capacity: int) -> np.ndarray:
-    """Hits int64 [R] (blocks) of each request in a cache of `capacity` >= 1 blocks, empty at first."""
-    code = SIMULATED.index(policy)
-    later = _next_request(paths.block, paths.offsets, paths.distinct) if code == BELADY else paths.block
-    return _simulate(paths.block, paths.offsets, later, paths.distinct, code, capacity)
+class Policy(NamedTuple):
+    """One eviction policy. `library` is its class in libCacheSim; it is empty for a policy that is simulated
+    here. `least_blocks` is the smallest cache that it works in."""
+
+    evicts: str  # which block goes first
+    library: str = ""
+    least_blocks: int = 1
 
 
-@njit(cache=True)
-def _simulate(block, offsets, later, distinct, policy, capacity):  # pragma: no cover (compiled)
-    requests = len(offsets) - 1
-    longest = np.diff(offsets).max() + 1 if requests else 1
-    cached = np.zeros(distinct, np.bool_)
-    key = np.full(distinct, -1)  # eviction order, smallest first; a heap entry with another key is outdated
-    count = np.zeros(distinct, np.int64)
-    inserted = np.zeros(distinct, np.int64)
-    hits = np.zeros(requests, np.int64)
-    heap = [(np.int64(0), np.int64(0)) for _ in range(0)]
-    used = 0
-    for r in range(requests):
-        begin, length = offsets[r], offsets[r + 1] - offsets[r]
-        while hits[r] < length and cached[block[begin + hits[r]]]:
-            hits[r] += 1
-        kept = length if policy == BELADY else min(length, capacity)
-        for at in range(begin, begin + kept):
-            b = block[at]
-            key[b] = -1  # pinned: no heap entry of it is valid
-            if not cached[b]:
-                cached[b], count[b], inserted[b] = True, 0, r
-                used += 1
-        if policy != BELADY:
-            used -= _evict(heap, cached, key, used - capacity)
-        for at in range(begin, begin + kept):
-            b, shallow = block[at], longest - (at - begin)
-            count[b] += 1
-            if policy == LRU:
-                key[b] = r * longest + shallow
-            elif policy == FIFO:
-                key[b] = inserted[b] * longest + shallow
-            elif policy == LFU:
-                key[b] = (count[b] * requests + r) * longest + shallow
-            elif policy == LENGTH_AWARE:
-                key[b] = shallow * requests + r
-            else:
-                key[b] = (requests - later[at]) * longest + shallow
-            heapq.heappush(heap, (key[b], b))
-        if policy == BELADY:
-            used -= _evict(heap, cached, key, used - capacity)
-    return hits
+POLICIES = {
+    "lru": Policy("the block whose last access is the longest ago"),
+    "fifo": Policy("the block that was inserted the longest ago"),
+    "lfu": Policy(
+        "the block with the fewest accesses since its insertion, reachable or not; among equals as lru"
+    ),
+    "length_aware": Policy(
+        "the block deepest in its prompt; among equals as lru (LengthAwareCache of Mooncake)"
+    ),
+    "belady": Policy(
+        "the block whose next access is the farthest away; it may also refuse to insert a block"
+    ),
+    # The small queue of S3-FIFO, a tenth of the cache, takes nothing when it is below two blocks.
+    "s3fifo": Policy("as S3-FIFO in libCacheSim", "S3FIFO", least_blocks=20),
+    "sieve": Policy("as SIEVE in libCacheSim", "Sieve"),
+    "arc": Policy("as ARC in libCacheSim", "ARC"),
+}
+BOUND = "belady"  # knows the future: no policy for real use, but the bound of all others
 
 
-@njit(cache=True)
-def _evict(heap, cached, key, excess):  # pragma: no cover (compiled)
-    evicted = 0
-    while evicted < excess:
-        order, b = heapq.heappop(heap)
-        if cached[b] and key[b] == order:
-            cached[b] = False
-            evicted += 1
-    return evicted
-
-
-@njit(cache=True)
-def _next_request(block, offsets, distinct):  # pragma: no cover (compiled)
-    """int64 [A]: the next request that accesses the same block; R where none does."""
-    requests = len(offsets) - 1
-    soonest = np.full(distinct, requests)
-    later = np.empty(len(block), np.int64)
-    for r in range(requests - 1, -1, -1):
-        for at in range(offsets[r], offsets[r + 1]):
-            later[at] = soonest[block[at]]
-            soonest[block[at]] = r
-    return later
+def policy_title(name: str) -> str:
+    """The title of a policy in figures and tables, of one that the table lacks too."""
+    return name.replace("_", " ")

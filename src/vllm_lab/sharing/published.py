@@ -1,6 +1,14 @@
-"""Numbers published elsewhere, which the report sets beside ours."""
+"""Figures that others published, with their sources, and Mooncake's compared with those of this project."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from vllm_lab.sharing.tables import Row
+
+REFERENCE_SETTINGS = {"count": 1000, "rate": 2.0, "block_size": 16}
+"""The reference run: ShareGPT conversations, arrivals per second, tokens of a block; the think time is 0."""
 
 REFERENCE_RUN = {
     "single_turn": {
@@ -20,15 +28,105 @@ REFERENCE_RUN = {
         "reuse_gap_mean_s": 0.00,
     },
 }
-"""The reference run: 1,000 ShareGPT conversations, blocks of 16 tokens, 2 arrivals/s, think time 0."""
+"""The figures of the reference run, by mode and by the names in metrics.REFERENCE."""
 
 MOONCAKE_TABLE_1 = {
     "lru": {"inf": 0.51, "100000": 0.51, "50000": 0.50, "30000": 0.48, "10000": 0.40, "1000": 0.30},
     "lfu": {"inf": 0.51, "100000": 0.51, "50000": 0.49, "30000": 0.43, "10000": 0.35, "1000": 0.30},
     "length_aware": {"inf": 0.51, "100000": 0.50, "50000": 0.48, "30000": 0.42, "10000": 0.35, "1000": 0.30},
 }
-"""Hit rates by policy and capacity in blocks of 512 tokens: Mooncake, arXiv 2407.00079v4, table 1, on the
-arXiv trace of 23,608 requests."""
+"""Hit rates by policy and capacity in blocks of 512 tokens."""
+MOONCAKE_TABLE_1_SOURCE = "arXiv 2407.00079v4, table 1"
+MOONCAKE_TABLE_1_REQUESTS = 23_608  # of the trace in the arXiv paper
 
 MOONCAKE_CONVERSATION_RATIO = 0.40
-"""The most that any cache can hit of the conversation trace: Mooncake, FAST'25, table 2 ("cache ratio")."""
+MOONCAKE_RATIO_SOURCE = "FAST'25, table 2, conversation: the most that any cache can hit"
+
+NEARLY_ALL = 0.9  # of the hits of an unbounded cache, in the note on table 1
+
+
+def mooncake_comparison(sweep: Sequence[Row], stats: dict[str, Any]) -> dict[str, Any]:
+    """Table 1 of the arXiv paper and the cache ratio of FAST'25, each with the figures found here.
+
+    sweep: the rows of the conversation trace's sweep, block hit rates with the partial last block counted.
+    For a capacity that was not swept the figure found here is null. stats: the sharing statistics of the same
+    trace.
+    """
+    found = _hit_rates(sweep)
+    rows = []
+    for policy, rates in MOONCAKE_TABLE_1.items():
+        for capacity, published in rates.items():
+            here = found.get((policy, capacity))
+            rows.append(
+                {
+                    "policy": policy,
+                    "capacity_blocks": capacity,
+                    "published": published,
+                    "ours": here,
+                    "difference": None if here is None else here - published,
+                }
+            )
+    readings = [
+        {"reading": name, "ours": value, "difference": value - MOONCAKE_CONVERSATION_RATIO}
+        for name, value in _readings(stats).items()
+    ]
+    closest = min(readings, key=lambda reading: abs(reading["difference"]))
+    return {
+        "table_1": {"source": MOONCAKE_TABLE_1_SOURCE, "note": _note(found, stats), "rows": rows},
+        "cache_ratio": {
+            "source": MOONCAKE_RATIO_SOURCE,
+            "published": MOONCAKE_CONVERSATION_RATIO,
+            "readings": readings,
+            "closest": closest["reading"],
+            "note": "The paper does not say which two numbers it divides.",
+        },
+    }
+
+
+def _hit_rates(sweep: Sequence[Row]) -> dict[tuple[str, str], float]:
+    """(policy, capacity in blocks) -> block hit rate."""
+    return {(row["policy"], row["capacity_blocks"]): float(row["hit_rate"]) for row in sweep}
+
+
+def _readings(stats: dict[str, Any]) -> dict[str, float]:
+    """What the published ratio may mean, and its value here."""
+    counted, full = stats["metrics"], stats["metrics_full_blocks"]
+    return {
+        "block hits / block accesses, the partial last block counted": counted["block_reuse_rate"],
+        "block hits / block accesses, full blocks only": full["block_reuse_rate"],
+        "prompt tokens in hit blocks / prompt tokens": counted["saved_prefill_fraction"],
+        "mean over requests of the shared fraction of the prompt": counted["sharing_fraction"]["mean"],
+    }
+
+
+def _note(found: dict[tuple[str, str], float], stats: dict[str, Any]) -> str:
+    """Why the levels of table 1 differ; every figure is published or computed from the analysed trace."""
+    published, metrics = MOONCAKE_TABLE_1["lru"], stats["metrics"]
+    smallest = min(published, key=float)
+    most = max(_readings(stats).values())
+    small_cache = found.get(("lru", smallest))
+    popular = metrics["block_hits"]["max"] / metrics["block_accesses"]
+    small_here = "" if small_cache is None else f" and {small_cache:.0%} here"
+    sentences = [
+        f"Table 1 was measured on another trace, which has {MOONCAKE_TABLE_1_REQUESTS:,} requests; "
+        f"the trace used here has {stats['requests']:,}.",
+        f"An unbounded cache hits {published['inf']:.2f} of the block accesses there and at most {most:.2f} "
+        "here by any reading.",
+        f"A cache of {int(smallest):,} blocks hits {published[smallest]:.0%} there{small_here}.",
+        f"Here the most popular block makes {popular:.1%} of the accesses, and the median time between two "
+        f"accesses of a block is {metrics['reuse_gap_s']['median']:.0f} s.",
+        _needed(found),
+        "The order of the policies can be compared, but not the levels.",
+    ]
+    return " ".join(filter(None, sentences))
+
+
+def _needed(found: dict[tuple[str, str], float]) -> str:
+    """How many blocks lru needs here for nearly all hits; empty where no swept capacity is enough."""
+    lru = {float(capacity): rate for (policy, capacity), rate in found.items() if policy == "lru"}
+    wanted = NEARLY_ALL * lru.get(float("inf"), 0.0)
+    enough = [capacity for capacity, rate in lru.items() if rate >= wanted and capacity < float("inf")]
+    if not wanted or not enough:
+        return ""
+    share = f"{NEARLY_ALL:.0%} of the hits of an unbounded cache"
+    return f"With lru, {share} need at most {min(enough):,.0f} blocks."

@@ -1,9 +1,9 @@
-"""The published reference run beside ours, under each definition that its description leaves open.
+"""The published reference run compared with this project, under each definition that it leaves open.
 
-What it leaves open: whether sharing is counted in whole blocks or in tokens, what stands before the first
-message's text (`openings`), and whether prompts shorter than a block count in the sharing fractions. Nothing
-is tuned: each combination is computed on the first conversations of the file and on random samples of as
-many, and the nearest to each published figure is marked.
+Its description leaves open whether sharing is counted in whole blocks or in tokens, what comes before the
+text of the first message (`openings`), and whether prompts shorter than a block count in the sharing
+fractions. Nothing is tuned: each combination is computed on the first conversations of the file and on random
+samples of the same size, and the nearest to each published figure is marked.
 """
 
 from __future__ import annotations
@@ -17,40 +17,26 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from vllm_lab.common import console
+from vllm_lab.common.errors import LabError
 from vllm_lab.common.statistics import Distribution
 from vllm_lab.sharing.analysis import Sharing
-from vllm_lab.sharing.metrics import block_hits, reuse_gaps
-from vllm_lab.sharing.openings import openings
-from vllm_lab.sharing.published import REFERENCE_RUN
-from vllm_lab.sharing.stream_order import StreamOrder
+from vllm_lab.sharing.metrics import REFERENCE
+from vllm_lab.sharing.published import REFERENCE_RUN, REFERENCE_SETTINGS
+from vllm_lab.sharing.stats import block_hits, reuse_gaps
+from vllm_lab.sharing.tables import REFERENCE as COLUMNS
 from vllm_lab.traces.arrivals import Arrivals
+from vllm_lab.traces.prefix_tree import StreamOrder
 from vllm_lab.traces.selection import Selection
 from vllm_lab.traces.stream_table import StreamTable
 from vllm_lab.traces.trace import Trace
 from vllm_lab.traces.workload import Workload
 
-COLUMNS = (
-    *("mode", "metric", "unit", "level", "opening", "short_prompts", "definition", "published"),
-    *(
-        "ours",
-        "difference",
-        "band_min",
-        "band_p10",
-        "band_median",
-        "band_p90",
-        "band_max",
-        "within_band",
-        "fits",
-    ),
-)
-UNITS = {
-    "sharing_mean": "fraction",
-    "sharing_median": "fraction",
-    "block_reuse_rate": "fraction",
-    "block_hits_mean": "accesses",
-    "block_hits_max": "accesses",
-    "reuse_gap_mean_s": "s",
+OPENINGS = {
+    "default_system_prompt": "prompts begin with the default system prompt of the template",
+    "role_marker": "prompts begin with the role marker of the template",
+    "bare": "prompts begin with the text of the user",
 }
+"""What each opening puts before the text of the first message."""
 
 
 class Definition(NamedTuple):
@@ -63,39 +49,30 @@ class Definition(NamedTuple):
     def describe(self, block_size: int) -> str:
         """In words."""
         level = f"blocks of {block_size} tokens" if self.level == "block" else "token level"
-        opening = {
-            "default_system_prompt": "prompts begin with the template's default system prompt",
-            "role_marker": "prompts begin with the template's role marker",
-            "bare": "prompts begin with the user's text",
-        }[self.opening]
         short = {"excluded": f", those below {block_size} tokens left out"}.get(self.short_prompts, "")
-        return f"{level}; {opening}{short}"
+        return f"{level}; {OPENINGS[self.opening]}{short}"
 
 
 @dataclass(frozen=True)
 class Reference:
-    """The reference run's settings, on given token streams."""
+    """The settings of the reference run, applied to given token streams."""
 
     streams: StreamTable
-    default_system_prompt: dict[str, Any]  # of the tokens' summary: policy, token_ids
-    count: int  # conversations
-    rate: float  # conversations a second
-    block_size: int  # tokens
+    default_system_prompt: dict[str, Any]  # from the summary of the streams: policy, token_ids
+    count: int = REFERENCE_SETTINGS["count"]  # conversations
+    rate: float = REFERENCE_SETTINGS["rate"]  # conversations per second
+    block_size: int = REFERENCE_SETTINGS["block_size"]  # tokens
 
     def compare(self, samples: int, seed: int) -> list[dict[str, Any]]:
         """A row for each mode, metric and definition, as COLUMNS; bands over `samples` random samples.
 
-        seed draws the arrivals of the first conversations; seed + 1, seed + 2, … draw the samples and theirs.
+        seed draws the arrivals of the first conversations; seed + 1, seed + 2, … draw the samples and their
+        arrivals.
         """
         point = self._figures("first", seed)
         seeds = console.progress(range(seed + 1, seed + 1 + samples), desc="samples", total=samples)
         sampled = [self._figures("random", number) for number in seeds]
-        rows = [
-            self._row(
-                mode, metric, definition, value, [figures[mode, metric, definition] for figures in sampled]
-            )
-            for (mode, metric, definition), value in point.items()
-        ]
+        rows = [self._row(*key, value, [figures[key] for figures in sampled]) for key, value in point.items()]
         for _, group in itertools.groupby(rows, key=lambda row: (row["mode"], row["metric"])):
             min(group, key=lambda row: abs(row["difference"]))["fits"] = True
         return rows
@@ -117,7 +94,7 @@ class Reference:
                 for level, metric, short, value in _measure(variant, self.block_size):
                     found[mode, metric, Definition(level, policy, short)] = value
         # Definitions of one metric together, for grouping.
-        return dict(sorted(found.items(), key=lambda item: (item[0][0], list(UNITS).index(item[0][1]))))
+        return dict(sorted(found.items(), key=lambda item: (item[0][0], list(REFERENCE).index(item[0][1]))))
 
     def _row(
         self, mode: str, metric: str, definition: Definition, value: float, sampled: Sequence[float]
@@ -125,17 +102,11 @@ class Reference:
         published = REFERENCE_RUN[mode][metric]
         band = Distribution.of(np.array(sampled))
         low, high = band.percentile(0), band.percentile(100)
+        words = definition.describe(self.block_size)
         values = (
-            *(mode, metric, UNITS[metric], *definition, definition.describe(self.block_size), published),
-            *(
-                value,
-                value - published,
-                low,
-                band.percentile(10),
-                band.percentile(50),
-                band.percentile(90),
-                high,
-            ),
+            *(mode, metric, REFERENCE[metric].unit, *definition, words, published),
+            *(value, value - published),
+            *(low, band.percentile(10), band.percentile(50), band.percentile(90), high),
             *(low <= published <= high if sampled else None, False),
         )
         return dict(zip(COLUMNS, values, strict=True))
@@ -160,9 +131,9 @@ def _measure(trace: Trace, block_size: int) -> Iterator[tuple[str, str, str, flo
 
 
 def closest_definition(rows: Sequence[dict[str, Any]], block_size: int) -> dict[str, Any]:
-    """The one reading that comes closest to both modes' sharing, reuse rate and mean hits together.
+    """The definition that is closest to sharing, reuse rate and mean hits of both modes together.
 
-    That is the one with the least mean of |difference| / published over those eight figures.
+    It has the smallest mean of |difference| / published over those eight figures.
     """
     compared = ("sharing_mean", "sharing_median", "block_reuse_rate", "block_hits_mean")
     distances: dict[Definition, list[float]] = {}
@@ -186,7 +157,7 @@ def closest_definition(rows: Sequence[dict[str, Any]], block_size: int) -> dict[
 
 
 def conversations_used(reference: Reference) -> dict[str, Any]:
-    """How many conversations there were to compare with, in words and numbers."""
+    """How many conversations the comparison has, in words and numbers."""
     eligible = int((reference.streams.first_role == "user").sum())
     used = min(reference.count, eligible)
     statement = f"the first {used} of {eligible} conversations that begin with a user message"
@@ -195,9 +166,67 @@ def conversations_used(reference: Reference) -> dict[str, Any]:
     return {"asked": reference.count, "eligible": eligible, "used": used, "statement": statement}
 
 
-NOTES = (
-    "Prompts longer than a model's context are kept, as no model runs.",
-    "A band is the least, 10th percentile, median, 90th percentile and greatest of the random samples.",
-    "The published reuse gaps cannot be on the trace's clock: at 2 arrivals/s the blocks that two "
-    "conversations share lie seconds to minutes apart, so a mean of 0.01 s was not taken from arrival times.",
-)
+def notes(rows: Sequence[dict[str, Any]], rate: float) -> list[str]:
+    """What a reader of the rows must know. rate: conversations per second."""
+    found = [
+        "Prompts longer than the context of the model are kept, because no model runs.",
+        "A band is the minimum, 10th percentile, median, 90th percentile and maximum of the random samples.",
+    ]
+    gaps = [row for row in rows if (row["mode"], row["metric"]) == ("single_turn", "reuse_gap_mean_s")]
+    shortest = min((row["ours"] for row in gaps), default=0.0)
+    if gaps and shortest > gaps[0]["published"]:
+        found.append(
+            "The published reuse gaps cannot be on the clock of the trace: with first turns only and "
+            f"{rate:g} arrivals/s, the mean gap is at least {shortest:.1f} s under every definition, so a "
+            f"mean of {gaps[0]['published']} s was not taken from arrival times."
+        )
+    return found
+
+
+def openings(trace: Trace, default_system_prompt: dict[str, Any]) -> Iterator[tuple[str, Trace]]:
+    """(opening, trace) for each of OPENINGS; the first is absent without a default system prompt.
+
+    default_system_prompt is that of the summary of the streams (policy keep or drop, token_ids). Every
+    conversation must begin with a user message. LabError where a stream does not begin with the prompt.
+    """
+    ids = default_system_prompt["token_ids"]
+    if ids and default_system_prompt["policy"] == "drop":
+        yield "default_system_prompt", _prepended(trace, ids)
+    elif ids:
+        yield "default_system_prompt", trace
+        trace = _cut(trace, ids)
+    yield "role_marker", trace
+    yield "bare", _cut(trace, _common_opening(trace))
+
+
+def _prepended(trace: Trace, ids: Sequence[int]) -> Trace:
+    """The trace with `ids` before every stream."""
+    streams = np.insert(
+        trace.stream_ids, np.repeat(trace.stream_offsets[:-1], len(ids)), ids * trace.num_streams
+    )
+    return _with_streams(trace, streams, len(ids))
+
+
+def _common_opening(trace: Trace) -> list[int]:
+    """The ids that all streams begin with (of which every prompt keeps one)."""
+    shared = int(StreamOrder.of(trace).shared[1:].min(initial=trace.prompt_tokens.min() - 1))
+    return trace.stream_of(0)[:shared].tolist()
+
+
+def _cut(trace: Trace, ids: Sequence[int]) -> Trace:
+    """The trace without `ids`, with which every stream must begin."""
+    at = trace.stream_offsets[:-1, None] + np.arange(len(ids))
+    if (np.diff(trace.stream_offsets) <= len(ids)).any() or (trace.stream_ids[at] != ids).any():
+        raise LabError(
+            "a stream does not begin with the default system prompt that the summary of the streams names; "
+            "run the rule traces_tokens again, so that the two come from one run"
+        )
+    return _with_streams(trace, np.delete(trace.stream_ids, at.ravel()), -len(ids))
+
+
+def _with_streams(trace: Trace, stream_ids: np.ndarray, longer: int) -> Trace:
+    columns = {name: getattr(trace, name) for name in Trace.__dataclass_fields__}
+    columns["stream_ids"] = stream_ids
+    columns["stream_offsets"] = trace.stream_offsets + longer * np.arange(trace.num_streams + 1)
+    columns["prompt_tokens"] = trace.prompt_tokens + longer
+    return Trace(**columns)

@@ -1,4 +1,4 @@
-"""Hit rates of prefix caches by block size, capacity and eviction policy."""
+"""A sweep: hit rates of prefix caches by block size, capacity and eviction policy."""
 
 from __future__ import annotations
 
@@ -13,27 +13,10 @@ import numpy as np
 from vllm_lab.common import console
 from vllm_lab.common.errors import LabError
 from vllm_lab.sharing.analysis import Sharing
-from vllm_lab.sharing.library_policies import LIBRARY, replay
-from vllm_lab.sharing.paths import BlockPaths, SegmentPaths
-from vllm_lab.sharing.policies import SIMULATED, simulate
-from vllm_lab.sharing.stack_distance import LruCurve
-from vllm_lab.sharing.stream_order import StreamOrder
+from vllm_lab.sharing.caches import LruCurve, hits_of
+from vllm_lab.traces.block_paths import BlockPaths, SegmentPaths
+from vllm_lab.traces.prefix_tree import StreamOrder
 from vllm_lab.traces.trace import Trace
-
-POLICIES = (*SIMULATED, *LIBRARY)
-COLUMNS = (
-    "trace",
-    "block_size",
-    "policy",
-    "capacity_tokens",
-    "capacity_blocks",
-    "capacity_gib",
-    "requests",
-    "block_accesses",
-    "block_hits",
-    "hit_rate",
-    "token_hit_rate",
-)
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,7 +27,7 @@ class Workload:
 
     @cached_property
     def paths(self) -> SegmentPaths:
-        return SegmentPaths.of(self.sharing)
+        return SegmentPaths.of(self.sharing.tree, self.sharing.accesses, len(self.sharing.trace))
 
     @cached_property
     def blocks(self) -> BlockPaths:
@@ -60,8 +43,7 @@ class Workload:
             return self._totals(self.sharing.shared_blocks)
         if policy == "lru":
             return self._lru_totals(capacity)
-        run = replay if policy in LIBRARY else simulate
-        return self._totals(run(self.blocks, policy, capacity))
+        return self._totals(hits_of(self.blocks, policy, capacity))
 
     def _totals(self, hits: np.ndarray) -> tuple[int, int]:
         tokens = np.minimum(hits * self.sharing.block_tokens, self.sharing.trace.prompt_tokens)
@@ -84,10 +66,11 @@ def sweep_rows(
     policies: Sequence[str],
     kv_bytes: int | None,
 ) -> Iterator[list[Any]]:
-    """The sweep's rows, as COLUMNS: for each block size and policy the capacities, then unbounded ("inf").
+    """Rows of SWEEP: for each block size and policy the capacities, then an unbounded cache ("inf").
 
-    capacities: tokens, of which whole blocks are used; so that block sizes can be compared. A trace of blocks
-    has its own block size, whatever block_sizes says. kv_bytes: of one token; None leaves capacity_gib empty.
+    capacities are in tokens, so that block sizes can be compared; a cache uses the whole blocks in them. A
+    trace of blocks has its own block size and ignores block_sizes. kv_bytes are the bytes of one token's KV
+    cache; None leaves capacity_gib empty.
     """
     order = StreamOrder.of(trace)
     sizes = [trace.block_tokens] if trace.unit == "block" else sorted(set(block_sizes))

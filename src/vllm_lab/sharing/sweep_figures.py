@@ -11,30 +11,24 @@ from matplotlib.axes import Axes
 
 from vllm_lab.common import figures
 from vllm_lab.common.errors import LabError
+from vllm_lab.sharing.policies import BOUND, POLICIES, policy_title
+from vllm_lab.sharing.tables import Row
 
-Row = dict[str, str]  # a row of the sweep, as text
-STYLES = {
-    "belady": ("#000000", "-"),
-    "lru": ("#0072B2", "-"),
-    "fifo": ("#56B4E9", "--"),
-    "lfu": ("#D55E00", "-."),
-    "length_aware": ("#E69F00", "--"),
-    "s3fifo": ("#009E73", "-"),
-    "sieve": ("#CC79A7", "-."),
-    "arc": ("#7A3E8E", ":"),
-}
-"""Colour and line of each policy: the seven of Okabe and Ito that show on white, and a dark purple."""
+COLOURS = ("#0072B2", "#56B4E9", "#D55E00", "#E69F00", "#000000", "#009E73", "#CC79A7", "#7A3E8E")
+LINES = ("-", "--", "-.", "--", "-", "-", "-.", ":")
+"""Seven of Okabe and Ito's colours that are visible on white, and a dark purple, each with its line."""
 
 
 def hit_rate_curves(rows: Sequence[Row], stem: Path) -> None:
     """Hit rate against capacity, a line for each policy, a panel for each trace and block size."""
     panels = _grouped(rows, "trace", "block_size")
+    styles = _styles(rows)
     columns = min(3, len(panels))
     lines = -(-len(panels) // columns)
     with figures.figure(stem, 0.7 + 2.1 * lines, lines, columns) as all_axes:
         for ((trace, size), part), axes in zip(panels.items(), all_axes, strict=False):
             for (policy,), curve in _grouped(part, "policy").items():
-                _draw_curve(axes, policy, curve)
+                _draw_curve(axes, policy, styles[policy], curve)
             axes.set_title(f"{trace.replace('_', ' ')}, blocks of {size}", loc="left")
             axes.set(xscale="log", ylim=(0, None))
             axes.set(xlabel="capacity (tokens)", ylabel="block hit rate")
@@ -66,17 +60,24 @@ def hit_rate_heatmap(rows: Sequence[Row], block_size: int, stem: Path) -> None:
         all_axes[-1].set_xlabel("capacity (tokens)")
 
 
-def _draw_curve(axes: Axes, policy: str, curve: Sequence[Row]) -> None:
+def _styles(rows: Sequence[Row]) -> dict[str, tuple[str, str]]:
+    """Policy -> colour and line, by its position in POLICIES; policies that are not there come after them."""
+    names = dict.fromkeys((*POLICIES, *(row["policy"] for row in rows)))
+    size = len(COLOURS)
+    return {name: (COLOURS[at % size], LINES[(at + at // size) % size]) for at, name in enumerate(names)}
+
+
+def _draw_curve(axes: Axes, policy: str, style: tuple[str, str], curve: Sequence[Row]) -> None:
     bounded = [row for row in curve if math.isfinite(float(row["capacity_tokens"]))]
-    colour, line = STYLES[policy]
+    colour, line = style
     axes.plot(
         [float(row["capacity_tokens"]) for row in bounded],
         [float(row["hit_rate"] or 0) for row in bounded],
         color=colour,
         linestyle=line,
-        label=policy.replace("_", " "),
+        label=policy_title(policy),
     )
-    if policy == "belady":
+    if policy == BOUND:
         unbounded = float(curve[-1]["hit_rate"] or 0)
         axes.axhline(unbounded, color="#888888", linestyle=(0, (1, 2)), linewidth=1.2, label="unbounded")
 
@@ -103,7 +104,7 @@ def _draw_heatmap(axes: Axes, rows: Sequence[Row]) -> None:
         range(len(capacities)),
         ["∞" if math.isinf(value) else figures.short_count(value) for value in capacities],
     )
-    axes.set_yticks(range(len(curves)), [policy.replace("_", " ") for policy in curves])
+    axes.set_yticks(range(len(curves)), [policy_title(policy) for policy in curves])
     axes.tick_params(length=0)
     axes.grid(visible=False)
     axes.spines[:].set_visible(False)

@@ -1,88 +1,79 @@
-"""The sharing tables: rows for each request, block, reuse gap and point of the working set."""
+"""The columns of the sharing tables, and how their files are read back.
+
+A column's type is int, float or string, with a "?" where a value may be empty. The writers, the readers and
+the schemas of the files use these mappings.
+"""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from typing import Any
+import csv
+import os
+from collections.abc import Mapping
+from pathlib import Path
 
-import numpy as np
+from vllm_lab.common.errors import LabError
 
-from vllm_lab.sharing.analysis import Sharing
-from vllm_lab.sharing.metrics import reuse_gaps, window_name
-from vllm_lab.sharing.working_set import WorkingSet
+Row = dict[str, str]  # a row of a CSV file, as text by column
 
-POINTS = 201
-
-
-@dataclass(frozen=True)
-class Table:
-    """A CSV in the making: column names, and rows that are made when asked for."""
-
-    header: Sequence[str]
-    rows: Iterator[Sequence[Any]]
-
-
-def request_table(sharing: Sharing, shared_tokens: np.ndarray | None) -> Table:
-    """One row a request, in the trace's order. `shared_tokens` is token level: unknown (empty) for blocks."""
-    trace = sharing.trace
-    unknown = [None] * len(trace)
-    columns = {
-        "request_id": trace.request_id,
-        "conversation_id": trace.conversation_id,
-        "turn": trace.turn.tolist(),
-        "arrival_time": trace.arrival_time.tolist(),
-        "prompt_tokens": trace.prompt_tokens.tolist(),
-        "shared_blocks": sharing.shared_blocks.tolist(),
-        "sharing_fraction": (sharing.shared_tokens / trace.prompt_tokens).tolist(),
-        "token_sharing_fraction": unknown
-        if shared_tokens is None
-        else (shared_tokens / trace.prompt_tokens).tolist(),
-        "shared_tokens": unknown if shared_tokens is None else shared_tokens.tolist(),
-    }
-    return Table(list(columns), zip(*columns.values(), strict=True))
-
-
-def block_table(sharing: Sharing) -> Table:
-    """One row a distinct block, numbered in order of first access (of the prompts, then by depth).
-
-    hits counts every access, the first too; times in seconds; mean_gap is empty for a block accessed once.
-    """
-    accesses, tree = sharing.accesses, sharing.tree
-    first, last = np.flatnonzero(accesses.first), np.flatnonzero(accesses.last())
-    segment = accesses.segment[first]
-    order = np.lexsort((tree.start[segment], accesses.request[first]))
-    first, last, segment = first[order], last[order], segment[order]
-    blocks = tree.blocks[segment]
-    hits = last - first + 1
-    begin, end = (sharing.trace.arrival_time[accesses.request[at]] for at in (first, last))
-    gap = (end - begin) / np.maximum(hits - 1, 1)
-    row = np.repeat(np.arange(len(blocks)), blocks)
-    depth = tree.start[segment][row] + np.arange(len(row)) - (np.cumsum(blocks) - blocks)[row]
-    gaps = [value if count > 1 else None for value, count in zip(gap.tolist(), hits.tolist(), strict=True)]
-    columns = [range(len(row)), depth.tolist(), hits[row].tolist(), begin[row].tolist(), end[row].tolist()]
-    columns.append([gaps[at] for at in row.tolist()])
-    return Table(
-        ["block", "depth", "hits", "first_access", "last_access", "mean_gap"], zip(*columns, strict=True)
-    )
+REQUESTS = {
+    "request_id": "string",
+    "conversation_id": "string",
+    "turn": "int",
+    "arrival_time": "float",
+    "prompt_tokens": "int",
+    "shared_blocks": "int",
+    "sharing_fraction": "float",
+    "token_sharing_fraction": "float?",
+    "shared_tokens": "int?",
+}
+BLOCKS = {
+    "block": "int",
+    "depth": "int",
+    "hits": "int",
+    "first_access": "float",
+    "last_access": "float",
+    "mean_gap": "float?",
+}
+REUSE_GAPS = {"gap_s": "float", "count": "int"}
+WORKING_SET = {"time_s": "float", "window_s": "float", "blocks": "int", "kv_bytes": "int?"}
+SWEEP = {
+    "trace": "string",
+    "block_size": "int",
+    "policy": "string",
+    "capacity_tokens": "float",
+    "capacity_blocks": "float",
+    "capacity_gib": "float?",
+    "requests": "int",
+    "block_accesses": "int",
+    "block_hits": "int",
+    "hit_rate": "float",
+    "token_hit_rate": "float",
+}
+_POINTS = ("ours", "difference", "band_min", "band_p10", "band_median", "band_p90", "band_max")
+REFERENCE = {
+    **dict.fromkeys(("mode", "metric", "unit", "level", "opening", "short_prompts", "definition"), "string"),
+    "published": "float",
+    **dict.fromkeys(_POINTS, "float?"),
+    "within_band": "string",
+    "fits": "string",
+}
 
 
-def gap_table(sharing: Sharing) -> Table:
-    """The distribution of reuse gaps: each distinct gap (s) and how many pairs of block accesses have it."""
-    gaps = reuse_gaps(sharing)
-    return Table(["gap_s", "count"], zip(gaps.values.tolist(), gaps.counts.tolist(), strict=True))
+def read_table(path: str | os.PathLike, columns: Mapping[str, str], rule: str) -> list[Row]:
+    """The rows of a table. LabError for a file that is missing or has other columns; `rule` makes it."""
+    try:
+        with Path(path).open(encoding="utf-8", newline="") as file:
+            reader = csv.DictReader(file)
+            rows = list(reader)
+    except FileNotFoundError as error:
+        raise LabError(f"{path}: no such file; run the rule {rule}") from error
+    if list(reader.fieldnames or ()) != list(columns):
+        raise LabError(
+            f"{path}: columns are {reader.fieldnames}, must be {list(columns)}; run the rule {rule} again"
+        )
+    return rows
 
 
-def working_set_table(sharing: Sharing, windows: Sequence[float], kv_bytes: int | None) -> Table:
-    """The working set at POINTS evenly spaced times from 0 to the last arrival, for each window and inf."""
-    times = np.linspace(0.0, float(sharing.trace.arrival_time[-1]), POINTS)
-
-    def rows() -> Iterator[Sequence[Any]]:
-        for window in (*windows, math.inf):
-            name = window_name(window)
-            blocks = WorkingSet.of(sharing, window).at(times)
-            for time, count in zip(times.tolist(), blocks.tolist(), strict=True):
-                yield time, name, count, None if kv_bytes is None else count * sharing.block_tokens * kv_bytes
-
-    return Table(["time_s", "window_s", "blocks", "kv_bytes"], rows())
+def read_sweep(path: str | os.PathLike) -> list[Row]:
+    """The rows of a sweep; LabError as of `read_table`."""
+    return read_table(path, SWEEP, "sharing_sweep")

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from tests.traces.exports.conftest import export
 from vllm_lab.provenance.schemas import check
-from vllm_lab.traces.exports.block_ids import hash_ids
+from vllm_lab.traces.block_paths import hash_ids
 from vllm_lab.traces.exports.formats import FORMATS
 from vllm_lab.traces.trace import Trace
 

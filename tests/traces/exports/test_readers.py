@@ -15,8 +15,8 @@ from tests.load.conftest import mini_server
 from tests.traces.exports.conftest import BLOCKS, HASHED
 from vllm_lab.data.reader import Reader
 from vllm_lab.sharing.analysis import Sharing
-from vllm_lab.sharing.stream_order import StreamOrder
 from vllm_lab.traces.mooncake import read_mooncake
+from vllm_lab.traces.prefix_tree import StreamOrder
 from vllm_lab.traces.trace import Trace
 
 ROOT = Path(__file__).parents[3]

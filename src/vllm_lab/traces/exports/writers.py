@@ -13,8 +13,8 @@ import numpy as np
 import orjson
 
 from vllm_lab.common.files import atomic_path, write_csv
-from vllm_lab.sharing.paths import BlockPaths
-from vllm_lab.traces.exports import block_ids
+from vllm_lab.traces.block_paths import BlockPaths, cached_blocks, hash_ids
+from vllm_lab.traces.prefix_tree import StreamOrder
 from vllm_lab.traces.prompts import Prompts
 from vllm_lab.traces.trace import Trace
 
@@ -49,7 +49,7 @@ def write(path: Path, format: str, source: Source) -> int:
 
 
 def _mooncake(path: Path, source: Source) -> int:
-    trace, paths = source.trace, block_ids.hash_ids(source.trace, source.block_size)
+    trace, paths = source.trace, hash_ids(source.trace, source.block_size)
     return _lines(
         path,
         (
@@ -131,7 +131,7 @@ def _llmservingsim(path: Path, source: Source) -> int:
 
 
 def _libcachesim(path: Path, source: Source) -> int:
-    paths = block_ids.cached_blocks(source.trace, source.block_size)
+    paths = cached_blocks(source.trace, StreamOrder.of(source.trace), source.block_size)
     seconds = source.trace.arrival_time.astype(np.int64).tolist()
     rows = (
         (seconds[row], block, 1) for row, blocks in enumerate(_split(paths)) for block in reversed(blocks)

@@ -1,0 +1,220 @@
+"""Caches of prefix blocks that replay a trace: simulated, by libCacheSim, and LRU at every capacity at once.
+
+All serve one request at a time:
+1. Look up. The hits of a request are the leading run of its path that is cached. A cached block behind a
+   missing one cannot be reached, but it takes room until it is evicted or its prefix returns.
+2. Insert. All blocks of the path are in the cache afterwards; of a path longer than the cache only the
+   leading ones. The blocks of a request are not evicted while it is served.
+3. Evict other blocks until the rest fits, in the order of the policy (`policies`). Of blocks that are equal
+in
+   it the deeper one goes first, as in vLLM, which frees the blocks of a request in reverse.
+
+Belady's choice is the bound of every policy. A prefix is accessed whenever a block behind it is, so what
+belady keeps is always reachable.
+
+libCacheSim cannot pin blocks: a policy of its own may evict a block of the request that is served. A request
+looks up its leading blocks without an access (find); then it accesses every block of its path, the deepest
+first, so that the roots are the younger ones in the queues. docs/sharing.md says which policies can join.
+"""
+
+from __future__ import annotations
+
+import heapq
+from dataclasses import dataclass
+
+import libcachesim
+import numpy as np
+from numba import njit
+
+from vllm_lab.common.errors import LabError
+from vllm_lab.sharing.policies import POLICIES
+from vllm_lab.traces.block_paths import BlockPaths, SegmentPaths
+
+SIMULATED = tuple(name for name, policy in POLICIES.items() if not policy.library)
+LRU, FIFO, LFU, LENGTH_AWARE, BELADY = map(SIMULATED.index, ("lru", "fifo", "lfu", "length_aware", "belady"))
+
+
+def hits_of(paths: BlockPaths, policy: str, capacity: int) -> np.ndarray:
+    """Hits int64 [R] (blocks) of each request in a cache of `capacity` >= 1 blocks, empty at first.
+
+    LabError if the policy cannot work in a cache that small.
+    """
+    about = POLICIES[policy]
+    if capacity < about.least_blocks:
+        raise LabError(
+            f"{policy} needs a cache of {about.least_blocks} blocks, got {capacity}; leave out either the "
+            "policy or the capacity"
+        )
+    if not about.library:
+        return simulate(paths, policy, capacity)
+    make = getattr(libcachesim, about.library)
+    return library_hits(paths, make(cache_size=capacity, hashpower=capacity.bit_length() + 1), capacity)
+
+
+def simulate(paths: BlockPaths, policy: str, capacity: int) -> np.ndarray:
+    """The same for a simulated policy."""
+    code = SIMULATED.index(policy)
+    later = _next_request(paths.block, paths.offsets, paths.distinct) if code == BELADY else paths.block
+    return _simulate(paths.block, paths.offsets, later, paths.distinct, code, capacity)
+
+
+def library_hits(paths: BlockPaths, cache: libcachesim.CacheBase, capacity: int) -> np.ndarray:
+    """The same for an empty cache of libCacheSim."""
+    find, get = cache.find, cache.get
+    request = libcachesim.Request()
+    request.obj_size = 1
+    blocks, offsets = paths.block.tolist(), paths.offsets.tolist()
+    hits = np.zeros(len(paths), dtype=np.int64)
+    for row in range(len(paths)):
+        path = blocks[offsets[row] : min(offsets[row + 1], offsets[row] + capacity)]
+        run = 0
+        for block in path:
+            request.obj_id = block
+            if find(request, False) is None:
+                break
+            run += 1
+        hits[row] = run
+        for block in reversed(path):
+            request.obj_id = block
+            get(request)
+    return hits
+
+
+@dataclass(frozen=True, eq=False)
+class LruCurve:
+    """Hits of an LRU cache under the same rules for every capacity, from one pass over a trace.
+
+    (R. L. Mattson et al., Evaluation techniques for storage hierarchies, IBM Systems Journal 9(2), 1970.) An
+    access hits an LRU cache of c blocks if fewer than c distinct blocks are more recent than its own. Blocks
+    that were last accessed by one request form a contiguous tail of its path, because an access to a block is
+    also an access to all blocks before it. Among them the shallower block counts as more recent. So the live
+    blocks of each request are one number in a Fenwick tree over requests, and a run of blocks with the same
+    last request has consecutive distances.
+    """
+
+    hits: np.ndarray  # int64 [distinct + 1]: by capacity in blocks, block hits
+    last_needs: np.ndarray  # int64 [R]: the least capacity at which a request's last block hits; 0 if at none
+
+    @classmethod
+    def of(cls, paths: SegmentPaths) -> LruCurve:
+        """One pass; time O(path segments x log R)."""
+        accesses, last_needs = _needed_capacities(paths.segment, paths.offsets, paths.blocks, paths.distinct)
+        return cls(np.cumsum(np.cumsum(accesses))[: paths.distinct + 1], last_needs)
+
+
+@njit(cache=True)
+def _needed_capacities(segment, offsets, blocks, distinct):  # pragma: no cover (compiled)
+    """Accesses that need a capacity to hit, differences int64 [distinct + 2] over it; and last_needs."""
+    requests = len(offsets) - 1
+    accesses = np.zeros(distinct + 2, np.int64)
+    last_needs = np.zeros(requests, np.int64)
+    last = np.full(len(blocks), -1)  # segment -> the request that accessed it last
+    live = np.zeros(requests + 1, np.int64)  # Fenwick tree: request -> blocks that it accessed last
+    total = 0
+    for r in range(requests):
+        run, need, length = -1, 0, 0
+        for at in range(offsets[r], offsets[r + 1]):
+            s = segment[at]
+            length += blocks[s]
+            if last[s] < 0:
+                need = 0
+                total += blocks[s]
+                continue
+            if last[s] != run:
+                run, need = last[s], total - _sum_to(live, last[s])
+            accesses[need + 1] += 1
+            accesses[need + blocks[s] + 1] -= 1
+            need += blocks[s]
+        last_needs[r] = need
+        for at in range(offsets[r], offsets[r + 1]):
+            s = segment[at]
+            if last[s] >= 0:
+                _add(live, last[s], -blocks[s])
+            last[s] = r
+        _add(live, r, length)
+    return accesses, last_needs
+
+
+@njit(cache=True)
+def _sum_to(tree, index):  # pragma: no cover (compiled)
+    """Sum of the values at 0 … index."""
+    total, at = 0, index + 1
+    while at > 0:
+        total += tree[at]
+        at -= at & -at
+    return total
+
+
+@njit(cache=True)
+def _add(tree, index, value):  # pragma: no cover (compiled)
+    at = index + 1
+    while at < len(tree):
+        tree[at] += value
+        at += at & -at
+
+
+@njit(cache=True)
+def _simulate(block, offsets, later, distinct, policy, capacity):  # pragma: no cover (compiled)
+    requests = len(offsets) - 1
+    longest = np.diff(offsets).max() + 1 if requests else 1
+    cached = np.zeros(distinct, np.bool_)
+    key = np.full(distinct, -1)  # eviction order, smallest first; a heap entry with another key is outdated
+    count = np.zeros(distinct, np.int64)
+    inserted = np.zeros(distinct, np.int64)
+    hits = np.zeros(requests, np.int64)
+    heap = [(np.int64(0), np.int64(0)) for _ in range(0)]
+    used = 0
+    for r in range(requests):
+        begin, length = offsets[r], offsets[r + 1] - offsets[r]
+        while hits[r] < length and cached[block[begin + hits[r]]]:
+            hits[r] += 1
+        kept = length if policy == BELADY else min(length, capacity)
+        for at in range(begin, begin + kept):
+            b = block[at]
+            key[b] = -1  # pinned: no heap entry of it is valid
+            if not cached[b]:
+                cached[b], count[b], inserted[b] = True, 0, r
+                used += 1
+        if policy != BELADY:
+            used -= _evict(heap, cached, key, used - capacity)
+        for at in range(begin, begin + kept):
+            b, shallow = block[at], longest - (at - begin)
+            count[b] += 1
+            if policy == LRU:
+                key[b] = r * longest + shallow
+            elif policy == FIFO:
+                key[b] = inserted[b] * longest + shallow
+            elif policy == LFU:
+                key[b] = (count[b] * requests + r) * longest + shallow
+            elif policy == LENGTH_AWARE:
+                key[b] = shallow * requests + r
+            else:
+                key[b] = (requests - later[at]) * longest + shallow
+            heapq.heappush(heap, (key[b], b))
+        if policy == BELADY:
+            used -= _evict(heap, cached, key, used - capacity)
+    return hits
+
+
+@njit(cache=True)
+def _evict(heap, cached, key, excess):  # pragma: no cover (compiled)
+    evicted = 0
+    while evicted < excess:
+        order, b = heapq.heappop(heap)
+        if cached[b] and key[b] == order:
+            cached[b] = False
+            evicted += 1
+    return evicted
+
+
+@njit(cache=True)
+def _next_request(block, offsets, distinct):  # pragma: no cover (compiled)
+    """int64 [A]: the next request that accesses the same block; R where none does."""
+    requests = len(offsets) - 1
+    soonest = np.full(distinct, requests)
+    later = np.empty(len(block), np.int64)
+    for r in range(requests - 1, -1, -1):
+        for at in range(offsets[r], offsets[r + 1]):
+            later[at] = soonest[block[at]]
+            soonest[block[at]] = r
+    return later
