@@ -26,7 +26,7 @@ METRICS = {
     ),
     "token_sharing_fraction": Metric(
         "fraction",
-        "longest common token prefix with an earlier prompt / P, of each request: the bound of any block size",
+        "longest common token prefix with an earlier prompt / P: the bound of any block size",
         "Token sharing fraction",
     ),
     "requests_with_hit_fraction": Metric(
