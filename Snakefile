@@ -63,11 +63,11 @@ rule crate:
 rule plan:
     """all tests of the benchmark plan; each test also has a target of its own name"""
     input:
-        bench_files(),
+        plan_files(),
     localrule: True
 
 
-for test in BENCH_TESTS:
+for test in PLAN_TESTS:
 
     rule:
         name:

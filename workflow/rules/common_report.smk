@@ -24,7 +24,7 @@ def report_inputs():
     figures += [f"results/replay/figures/{name}" for name in SCHEDULING_FIGURES]
     figures += [f"results/cost_model/figures/{name}" for name in COST_MODEL_FIGURES]
     figures += [f"results/load/figures/{name}" for name in SERVING_FIGURES]
-    figures += [f"results/plan/figures/{test}" for test in BENCH_TESTS]
+    figures += [f"results/plan/figures/{test}" for test in PLAN_TESTS]
     figures += [f"results/nsight/figures/{name}" for name in NSIGHT_FIGURES]
     return [
         "results/data/rejects.json",
@@ -42,7 +42,7 @@ def report_inputs():
         "results/replay/comparison.json",
         "results/cost_model/fit.json",
         "results/load/server_replay.json",
-        *bench_files(),
+        *plan_files(),
         *[f"results/nsight/{run}.json" for run in CAPTURED_RUNS],
         *[f"results/tracing/{DEVICE}/{tool}.json" for tool in ("simple", "detailed", "kernels")],
         *[f"{figure}.{kind}" for figure in figures for kind in ("png", "svg")],

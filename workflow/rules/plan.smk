@@ -29,8 +29,8 @@ rule plan_code_quality:
 rule plan_basics:
     input:
         **needs("plan_basics", "result", "document", vllm=True),
-        model=bench_model(),
-        trace=bench_trace,
+        model=plan_model(),
+        trace=plan_trace,
     output:
         throughput="results/plan/{device}/throughput{prompts}.json",
         latency="results/plan/{device}/latency{prompts}.json",
@@ -51,7 +51,7 @@ rule plan_basics:
     resources:
         **measured(),
     params:
-        flags=bench_flags("basics"),
+        flags=plan_flags("basics"),
     message:
         "Measuring throughput, latency and memory of vLLM ({wildcards.device}{wildcards.prompts})"
     shell:
@@ -67,8 +67,8 @@ rule plan_basics:
 rule plan_prefix_cache:
     input:
         **needs("plan_prefix_cache", "result", "document", vllm=True),
-        model=bench_model(),
-        trace=bench_trace,
+        model=plan_model(),
+        trace=plan_trace,
     output:
         result="results/plan/{device}/prefix_cache{prompts}.json",
         prov="results/plan/plan_prefix_cache.{device}{prompts}.prov.json",
@@ -87,13 +87,13 @@ rule plan_prefix_cache:
     resources:
         **measured(),
     params:
-        flags=bench_flags("prefix_cache"),
+        flags=plan_flags("prefix_cache"),
     message:
         "Measuring vLLM with the prefix cache off and on ({wildcards.device}{wildcards.prompts})"
     shell:
         traced(
             "plan_prefix_cache",
-            "--device {wildcards.device} {params.flags:q}" " --output {output.result:q}",
+            "--device {wildcards.device} {params.flags:q} --output {output.result:q}",
             kind="measured",
             wildcards=["device", "prompts"],
         )
@@ -102,8 +102,8 @@ rule plan_prefix_cache:
 rule plan_pair:
     input:
         **needs("plan_pair", "result", "document", vllm=True),
-        model=bench_model(),
-        trace=bench_trace,
+        model=plan_model(),
+        trace=plan_trace,
     output:
         result="results/plan/{device}/{test}{prompts}.json",
         prov="results/plan/plan_pair.{device}.{test}{prompts}.prov.json",
@@ -113,7 +113,7 @@ rule plan_pair:
         "results/timings/plan_pair.{device}.{test}{prompts}.tsv"
     wildcard_constraints:
         device=DEVICE,
-        test="|".join(BENCH_PAIRS),
+        test="|".join(test.id for test in plan.TESTS.values() if test.kind == "pair"),
         prompts=PROMPTS,
     conda:
         VLLM_ENVIRONMENT
@@ -123,7 +123,7 @@ rule plan_pair:
     resources:
         **measured(),
     params:
-        flags=bench_flags("pairs"),
+        flags=plan_flags("pairs"),
     message:
         "Measuring vLLM with and without: {wildcards.test} ({wildcards.device}{wildcards.prompts})"
     shell:
@@ -139,8 +139,8 @@ rule plan_pair:
 rule plan_scaling:
     input:
         **needs("plan_scaling", "result", "document", vllm=True),
-        model=bench_model(),
-        trace=bench_trace,
+        model=plan_model(),
+        trace=plan_trace,
     output:
         single="results/plan/{device}/single_device{prompts}.json",
         strong="results/plan/{device}/strong_scaling{prompts}.json",
@@ -159,9 +159,9 @@ rule plan_scaling:
         VLLM_CONTAINER
     threads: ALL_CORES
     resources:
-        **measured(gpus=min(max(BENCH[DEVICE]["scaling"]["devices"]), CLUSTER["gpus"])),
+        **measured(gpus=min(max(PLAN[DEVICE]["scaling"]["devices"]), CLUSTER["gpus"])),
     params:
-        flags=bench_flags("scaling"),
+        flags=plan_flags("scaling"),
     message:
         "Measuring vLLM on one and on more devices ({wildcards.device}{wildcards.prompts})"
     shell:
@@ -177,9 +177,9 @@ rule plan_scaling:
 rule plan_figures:
     input:
         **needs("plan_figures"),
-        results=[f"results/plan/{DEVICE}/{test}.json" for test in BENCH_TESTS],
+        results=[f"results/plan/{DEVICE}/{test}.json" for test in PLAN_TESTS],
     output:
-        *drawn("results/plan/figures", BENCH_TESTS, caption="plan_figures", category="Benchmarks"),
+        *drawn("results/plan/figures", PLAN_TESTS, caption="plan_figures", category="Benchmarks"),
         prov="results/plan/plan_figures.prov.json",
     log:
         "results/logs/plan_figures.log",

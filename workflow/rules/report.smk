@@ -31,7 +31,7 @@ rule report_render:
             rules.cost_model_fit.output.prov,
             rules.cost_model_figures.output.prov,
             rules.plan_code_quality.output.prov,
-            *bench_documents(),
+            *plan_documents(),
             rules.plan_figures.output.prov,
             rules.load_replay.output.prov,
             rules.load_figures.output.prov,

@@ -1,1 +1,3 @@
-"""What every measurement shares: the result document, repeats, disturbance, workloads, phases of a step."""
+"""What every measurement shares: the result document, repeats, workloads, engines, one replay."""
+
+GENERATED, SHAREGPT = "generated", "sharegpt"  # where the prompts of a test come from

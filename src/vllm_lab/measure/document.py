@@ -14,9 +14,9 @@ from typing import Any
 from vllm_lab.common.host import hardware
 from vllm_lab.common.metric import Metric, title_of
 from vllm_lab.common.statistics import Summary, verification
+from vllm_lab.measure import GENERATED, SHAREGPT
 from vllm_lab.measure.repeats import Repeats, Run
 
-GENERATED, SHAREGPT = "generated", "sharegpt"
 PROMPTS = {
     GENERATED: "random tokens from a seeded generator",
     SHAREGPT: "short requests of randomly chosen conversations of the multi-turn ShareGPT trace; "
