@@ -11,12 +11,10 @@ from pathlib import Path
 from vllm_lab.common import console, host
 from vllm_lab.common.errors import Unavailable
 from vllm_lab.engines.engine import Engine
-from vllm_lab.engines.measured import Measured
-from vllm_lab.engines.replay import replay
+from vllm_lab.engines.replay import RealRun, measured_record, replay
 from vllm_lab.engines.settings import EngineSettings
-from vllm_lab.replay.flags import add_run, files_of, requests_from
-from vllm_lab.replay.limit_flags import limits_from
-from vllm_lab.replay.run_file import measured_record
+from vllm_lab.replay.flags import add_run, files_of, limits_from, run_requests_from
+from vllm_lab.replay.records import REAL
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -25,30 +23,26 @@ def main(argv: Sequence[str] | None = None) -> None:
     )
     parser.add_argument("--model-dir", type=Path, required=True, help="the checkpoint's folder")
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
-    parser.add_argument("--repeats", type=int, default=3, help="each from an empty cache; the median is told")
+    parser.add_argument("--repeats", type=int, default=3, help="each from an empty cache; the median is kept")
     add_run(parser)
     args = parser.parse_args(argv)
 
-    requests, limits, files = requests_from(args), limits_from(args), files_of(args)
+    requests, limits, files = run_requests_from(args), limits_from(args), files_of(args)
     try:
         with Engine(EngineSettings(args.model_dir, limits, args.device, threads=host.threads())) as engine:
-            repeats = [_told(replay(engine, requests)) for _ in range(args.repeats)]
+            repeats = [_logged(replay(engine, requests)) for _ in range(args.repeats)]
     except Unavailable as error:
         console.log(f"not run: {error}")
-        files.write_not_run("vllm", limits, str(error))
+        files.write_not_run(REAL, limits, str(error))
         return
-    measured, record = measured_record(requests, limits, repeats)
-    files.write(measured.decisions, record)
+    median, record = measured_record(requests, limits, repeats)
+    files.write(median.decisions, record)
 
 
-def _told(measured: Measured) -> Measured:
-    """Say that a repeat is done: one takes half a minute on a small machine."""
-    console.log(
-        f"vLLM {measured.environment['vllm']} on {measured.environment['device_name']}: "
-        f"{len(measured.requests)} requests, {len(measured.steps)} steps, "
-        f"{sum(step.seconds for step in measured.steps):.1f} s in them"
-    )
-    return measured
+def _logged(run: RealRun) -> RealRun:
+    """Log that a repeat is done: one takes half a minute on a small machine."""
+    console.log(run.summary())
+    return run
 
 
 if __name__ == "__main__":

@@ -7,30 +7,35 @@ Where vLLM is asked for and not installed, the record says not_run and why.
 import argparse
 from collections.abc import Sequence
 
+from mini_vllm.tools.versions import VERSIONS
 from vllm_lab.common import console
 from vllm_lab.common.errors import Unavailable
-from vllm_lab.replay.flags import add_run, files_of, requests_from
-from vllm_lab.replay.limit_flags import limits_from
-from vllm_lab.replay.replay import ENGINES, replay
-from vllm_lab.replay.run_file import simulated_record
+from vllm_lab.oracle import engine as oracle
+from vllm_lab.replay import mini
+from vllm_lab.replay.flags import add_run, files_of, limits_from, run_requests_from
+from vllm_lab.replay.records import SCHEDULER, simulated_record
 
 
 def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--engine", required=True, choices=ENGINES)
+    parser.add_argument("--engine", required=True, choices=(*VERSIONS, SCHEDULER))
     add_run(parser)
     args = parser.parse_args(argv)
 
-    requests, limits, files = requests_from(args), limits_from(args), files_of(args)
+    requests, limits, files = run_requests_from(args), limits_from(args), files_of(args)
     try:
-        result = replay(args.engine, requests, limits)
+        if args.engine == SCHEDULER:
+            result = oracle.run(requests, limits)
+            record = oracle.record_of(requests, limits, result)
+        else:
+            result = mini.run(args.engine, requests, limits)
+            record = simulated_record(args.engine, requests, limits, result)
     except Unavailable as error:
         console.log(f"not run: {error}")
         files.write_not_run(args.engine, limits, str(error))
         return
-    record = simulated_record(args.engine, requests, limits, result)
     files.write(result, record)
     found = record["metrics"]
     console.log(

@@ -16,8 +16,7 @@ from vllm_lab.common.errors import LabError, Unavailable
 from vllm_lab.common.files import read_json, write_json, write_text
 from vllm_lab.nsight.nsys import Nsys
 from vllm_lab.nsight.profiled import add_flags
-from vllm_lab.replay.flags import files_of
-from vllm_lab.replay.limit_flags import limits_from
+from vllm_lab.replay.flags import files_of, limits_from
 
 
 def main(argv: Sequence[str] | None = None) -> None:

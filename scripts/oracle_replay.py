@@ -5,45 +5,43 @@ Out: under --outdir, for each memory, without and with prefix caching: vllm_{unc
 .steps.jsonl, .requests.csv, .json (limits and metrics). Where vLLM is not installed they say only that.
 """
 
-import argparse
 from collections.abc import Sequence
-from pathlib import Path
 
 from vllm_lab.common import console
 from vllm_lab.common.errors import Unavailable
+from vllm_lab.common.flags import add_paths, parser_of
 from vllm_lab.oracle import engine
 from vllm_lab.oracle.scheduler import vllm_version
-from vllm_lab.replay import limit_flags as flags
-from vllm_lab.replay.run_file import RunFiles, simulated_record
+from vllm_lab.replay import flags
+from vllm_lab.replay.records import ORACLES, SCHEDULER, RunFiles
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = parser_of(__doc__)
     flags.add_trace(parser)
+    flags.add_batch_limits(parser)
     flags.add_clock(parser)
     parser.add_argument(
         "--memory", nargs=2, action="append", required=True, metavar=("NAME", "NUM_BLOCKS"),
         help="KV blocks, the null block among them",
     )  # fmt: skip
-    parser.add_argument("--outdir", type=Path, required=True)
+    add_paths(parser, outdir="folder for the files")
     args = parser.parse_args(argv)
 
     trace = args.trace.stem.removesuffix("_trace")
     reason = _why_not()
     requests = [] if reason else flags.requests_from(args)
     for memory, num_blocks in args.memory:
-        for caching in (False, True):
-            name = f"vllm_{'cached' if caching else 'uncached'}.{trace}.{memory}"
+        for caching, oracle in ORACLES.items():
+            name = f"{oracle}.{trace}.{memory}"
             limits = flags.limits_from(args, num_blocks=int(num_blocks), prefix_caching=caching)
             files = RunFiles.of(str(args.outdir / name))
             if reason:
-                files.write_not_run(engine.VLLM, limits, reason)
+                files.write_not_run(SCHEDULER, limits, reason)
                 console.log(f"{name}: not run: {reason}")
             else:
                 result = engine.run(requests, limits)
-                files.write(result, simulated_record(engine.VLLM, requests, limits, result))
+                files.write(result, engine.record_of(requests, limits, result))
                 console.log(f"{name}: {len(requests)} requests, {len(result.steps)} steps")
 
 
@@ -52,7 +50,7 @@ def _why_not() -> str:
     try:
         vllm_version()
     except Unavailable as error:
-        return f"{error}; install one, then: snakemake --cores 1 --forcerun oracle report"
+        return f"{error}; install one, then: snakemake --cores 1 --forcerun oracle_replay report"
     return ""
 
 

@@ -1,37 +1,38 @@
 """Replay a trace through one version of mini-vLLM, in virtual time.
 
-In: a trace of tokens (Parquet or JSON Lines).
-Out: the steps (JSON Lines), the requests (CSV), and a record of limits and metrics (JSON). A run that
-v1_naive ends for want of a block is a result like any other.
+In: a trace of tokens, or an imported one of block hashes (Parquet or JSON Lines).
+Out: the requests (CSV), a record of limits and metrics (JSON), and the steps (JSON Lines) if asked for: they
+list every running request, 70 MB for Mooncake's 12,031. A run that v1_naive ends because no block is free is
+a result like any other.
 """
 
-import argparse
 from collections.abc import Sequence
+from pathlib import Path
 
+from mini_vllm.tools.trace import read_trace
 from mini_vllm.tools.versions import VERSIONS
 from vllm_lab.common import console
-from vllm_lab.replay import limit_flags as flags
-from vllm_lab.replay.replay import replay
-from vllm_lab.replay.run_file import RunFiles, simulated_record
+from vllm_lab.common.flags import add_paths, parser_of
+from vllm_lab.replay import flags, mini
+from vllm_lab.replay.records import RunFiles, simulated_record
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = parser_of(__doc__)
     parser.add_argument("--version", choices=VERSIONS, required=True)
     flags.add_trace(parser)
+    flags.add_batch_limits(parser)
+    flags.add_memory(parser)
     flags.add_clock(parser)
-    parser.add_argument("--num-blocks", type=int, required=True, help="KV blocks, the null block among them")
-    flags.add_outputs(parser)
-    parser.add_argument("--record", required=True, metavar="JSON")
+    add_paths(parser, requests="requests as CSV to write", record="record as JSON to write")
+    parser.add_argument("--steps", type=Path, help="steps as JSON Lines to write")
     args = parser.parse_args(argv)
 
-    requests = flags.requests_from(args)
+    requests = read_trace(str(args.trace), args.limit)
     limits = flags.limits_from(args, prefix_caching=VERSIONS[args.version].caches)
-    result = replay(args.version, requests, limits)
+    result = mini.run_rows(args.version, requests, limits)
     record = simulated_record(args.version, requests, limits, result)
-    RunFiles(args.steps, args.requests, args.record).write(result, record)
+    RunFiles(args.requests, args.record, args.steps).write(result, record)
     end = f"ended in step {result.crash.step}: {result.crash.reason}" if result.crash else "went to the end"
     console.log(f"{args.version}: {len(requests)} requests, {len(result.steps)} steps, {end}")
 

@@ -11,7 +11,7 @@ from tests.cost_model.traces import trace_of
 from vllm_lab.common.errors import LabError
 from vllm_lab.cost_model import result
 from vllm_lab.cost_model.measure import choose
-from vllm_lab.replay.records import Outcome
+from vllm_lab.replay.replay import Outcome
 
 MEASURED = [Outcome.finished(f"r{n}", 1.0 * n, 0, 0, n + 0.5, n + 1.5, 11) for n in range(4)]
 SIZES = {"rate": 2.0, "max_prompt_tokens": 200, "max_output_tokens": 5, "seed": 1}

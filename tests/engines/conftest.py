@@ -6,6 +6,7 @@ from pathlib import Path
 import numba  # noqa: F401  (vLLM must start beside it, see engine._hidden)
 import numpy as np
 import pytest
+
 from vllm_lab.replay.requests import TracedRequest
 
 SHAPE = {

@@ -4,17 +4,16 @@ import json
 import sys
 
 import pytest
-from vllm_lab.replay.requests import TracedRequest
 
 from mini_vllm.limits import Limits
 from vllm_lab.common.errors import LabError, Unavailable
 from vllm_lab.engines.__main__ import main
 from vllm_lab.engines.engine import Engine
-from vllm_lab.engines.measured import Measured
-from vllm_lab.engines.replay import replay
+from vllm_lab.engines.replay import RealRun, replay
 from vllm_lab.engines.settings import EngineSettings
 from vllm_lab.oracle import engine as oracle
 from vllm_lab.replay.comparison import STEP_FIELDS
+from vllm_lab.replay.requests import TracedRequest
 
 pytest.importorskip("vllm")
 
@@ -36,7 +35,7 @@ def engine(limits, model_dir):
 
 
 @pytest.fixture(scope="module")
-def measured(engine, crowd) -> Measured:
+def measured(engine, crowd) -> RealRun:
     return replay(engine, crowd)
 
 
@@ -88,8 +87,8 @@ def cached_after(engine, first: TracedRequest, later: TracedRequest) -> int:
 
 
 def test_tokens_appear_at_the_ends_of_steps_and_steps_do_not_overlap(measured):
-    ends = [step.step.time + step.seconds for step in measured.steps]
-    assert all(end <= later.step.time for end, later in zip(ends, measured.steps[1:], strict=False))
+    ends = [step.time + step.seconds for step in measured.steps]
+    assert all(end <= later.time for end, later in zip(ends, measured.steps[1:], strict=False))
     for row in measured.requests:
         assert any(end == pytest.approx(row.arrival + row.ttft, abs=1e-9) for end in ends)
         assert 0 < row.ttft <= row.e2e

@@ -10,7 +10,7 @@ from vllm_lab.experiments import __main__ as command
 from vllm_lab.experiments import pins
 from vllm_lab.experiments.references import Reference, Term
 from vllm_lab.experiments.spec import REAL, SCHEMA, Experiment
-from vllm_lab.replay.replay import ENGINES
+from vllm_lab.replay.comparison import ENGINES
 
 ROOT = Path(__file__).parents[2]
 GIVEN = {

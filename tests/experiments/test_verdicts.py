@@ -4,7 +4,6 @@ import json
 from dataclasses import replace
 
 import pytest
-from vllm_lab.replay.requests import TracedRequest
 
 from mini_vllm.limits import Limits
 from tests.experiments.test_spec import predicted, written
@@ -13,8 +12,9 @@ from vllm_lab.experiments.references import Reference
 from vllm_lab.experiments.result import verdict_document
 from vllm_lab.experiments.spec import Experiment, Prediction
 from vllm_lab.experiments.verdicts import Observations, judge, judge_all
-from vllm_lab.replay.replay import replay
-from vllm_lab.replay.run_file import RunFiles, simulated_record
+from vllm_lab.replay import mini
+from vllm_lab.replay.records import RunFiles, simulated_record
+from vllm_lab.replay.requests import TracedRequest
 
 RUN = {
     "status": "simulated",
@@ -116,7 +116,7 @@ def document(tmp_path):
     ]
     experiment = Experiment.read(written(tmp_path, runs=runs, predictions=entries))
     for name, run in experiment.runs.items():
-        result = replay(run.engine, requests, limits)
+        result = mini.run(run.engine, requests, limits)
         files = RunFiles.of(str(tmp_path / f"exp007.{name}"))
         files.write(result, simulated_record(run.engine, requests, limits, result))
     return verdict_document(replace(experiment, aha="v1 *stops*."), [], tmp_path, tmp_path)

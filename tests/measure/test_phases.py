@@ -1,12 +1,11 @@
 """Prefill and decode apart, on steps made by hand."""
 
-from mini_vllm.tools.records import Step
-from vllm_lab.engines.measured import MeasuredStep
+from vllm_lab.engines.replay import RealStep
 from vllm_lab.measure.phases import Phase, phases
 
 
 def step(seconds, scheduled, computed):
-    return MeasuredStep(Step(0, 0.0, scheduled, [], [], [], 0), seconds, computed)
+    return RealStep(0, 0.0, scheduled, [], [], [], 0, seconds, computed)
 
 
 def test_steps_are_told_apart_by_what_each_request_computed():

@@ -13,8 +13,8 @@ from tests.cost_model.traces import trace_of
 from tests.engines.conftest import SHAPE
 from vllm_lab.common.errors import LabError
 from vllm_lab.provenance.schemas import check
+from vllm_lab.replay.records import StoredRun
 from vllm_lab.replay.requests import requests_of
-from vllm_lab.replay.stored_run import StoredRun
 from vllm_lab.traces.trace import Trace
 
 ROOT = Path(__file__).parents[2]

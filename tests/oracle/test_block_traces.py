@@ -14,6 +14,7 @@ from mini_vllm.tools.trace import read_trace
 from vllm_lab.oracle import engine
 from vllm_lab.replay import mini
 from vllm_lab.replay.comparison import compare
+from vllm_lab.replay.requests import requests_of
 from vllm_lab.traces.mooncake import read_mooncake
 from vllm_lab.traces.trace import Trace
 
@@ -34,7 +35,7 @@ def trace(tmp_path_factory):
 @pytest.mark.parametrize("num_blocks", [260, 2000])
 def test_ids_of_blocks_give_vllms_decisions_and_names_of_evicted_blocks(trace, num_blocks):
     limits = Limits(num_blocks, 512)
-    oracle = engine.run(engine.requests_of(Trace.read(trace)), limits)
+    oracle = engine.run(requests_of(Trace.read(trace)), limits)
     ids = mini.run_rows("v4_prefix", read_trace(str(trace)), limits)
     assert compare(oracle, ids).report().endswith("0 steps differ, 0 requests differ")
     assert any(row.cached_tokens for row in ids.requests)
@@ -47,7 +48,7 @@ def test_the_expanded_tokens_share_a_block_if_and_only_if_the_ids_are_equal(tmp_
         '{"timestamp":0,"input_length":10,"output_length":3,"hash_ids":[7,8,9]}\n'
         '{"timestamp":1,"input_length":9,"output_length":1,"hash_ids":[7,5,9]}\n'
     )
-    one, two = engine.requests_of(read_mooncake(path, 4))
+    one, two = requests_of(read_mooncake(path, 4))
     assert one.prompt == [7] * 4 + [8] * 4 + [-1] * 2 and one.output == [-1] * 3
     assert two.prompt == [7] * 4 + [5] * 4 + [-2]
 

@@ -10,8 +10,7 @@ from mini_vllm.clock import Clock, CostModel
 from mini_vllm.limits import Limits
 from vllm_lab.oracle import __main__ as command
 from vllm_lab.oracle import engine, fuzz
-from vllm_lab.oracle.cases import Ask, Case, random_case
-from vllm_lab.oracle.shrink import shrink
+from vllm_lab.oracle.cases import Ask, Case, random_case, shrink
 from vllm_lab.replay import mini
 from vllm_lab.replay.comparison import compare
 from vllm_lab.traces.trace import Trace

@@ -6,14 +6,13 @@ import pytest
 
 pytest.importorskip("vllm")
 
-from vllm_lab.replay.requests import TracedRequest
-
 from mini_vllm.clock import Clock
 from mini_vllm.errors import MiniError
 from mini_vllm.limits import Limits
 from vllm_lab.common.errors import LabError
 from vllm_lab.oracle import engine
 from vllm_lab.replay import records
+from vllm_lab.replay.requests import TracedRequest
 
 
 def request(name, prompt, output=1, arrival=0.0, priority=0):

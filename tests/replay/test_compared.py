@@ -4,30 +4,28 @@ import json
 from dataclasses import replace
 
 import pytest
-from vllm_lab.replay.requests import TracedRequest
 
 from mini_vllm.clock import Clock
 from mini_vllm.limits import Limits
 from vllm_lab.common.errors import LabError
-from vllm_lab.oracle.engine import VLLM
-from vllm_lab.replay import run_file
-from vllm_lab.replay.compared import compare_all
-from vllm_lab.replay.comparison import compare
-from vllm_lab.replay.records import Refusal
-from vllm_lab.replay.replay import replay
-from vllm_lab.replay.run_file import RunFiles, simulated_record
-from vllm_lab.replay.stored_run import StoredRun, stored_runs
+from vllm_lab.oracle import engine as oracle
+from vllm_lab.replay import mini
+from vllm_lab.replay.comparison import compare, compare_all
+from vllm_lab.replay.records import SCHEDULER, RunFiles, StoredRun, simulated_record, stored_runs
+from vllm_lab.replay.replay import Refusal
+from vllm_lab.replay.requests import TracedRequest
 
 
 @pytest.fixture
-def store(tmp_path, requests, limits, monkeypatch):
+def store(tmp_path, requests, limits):
     """Write a replay's files; its record's path."""
-    monkeypatch.setattr(run_file, "vllm_version", lambda: "0.32.0")
 
     def write(engine_name, result, memory="scarce"):
         name = f"{engine_name}.hand.{memory}"
-        who = VLLM if engine_name.startswith("vllm") else engine_name
-        RunFiles.of(str(tmp_path / name)).write(result, simulated_record(who, requests, limits, result))
+        is_oracle = engine_name.startswith("vllm")
+        who, more = (SCHEDULER, {"vllm_version": "0.32.0"}) if is_oracle else (engine_name, {})
+        record = simulated_record(who, requests, limits, result, **more)
+        RunFiles.of(str(tmp_path / name)).write(result, record)
         return tmp_path / f"{name}.json"
 
     return write
@@ -89,12 +87,14 @@ def test_v1s_crash_is_told_with_what_vllm_does_in_that_step(tmp_path):
     pytest.importorskip("vllm")
     requests = [TracedRequest(name, 0.0, 0, [1] * 4, [2] * 5) for name in "abc"]
     limits = Limits(num_blocks=6, block_size=4, prefix_caching=False, clock=Clock(1.0, 0.0, 0.0))
-    records = []
-    for name, who in (("v1_naive", "v1_naive"), ("vllm_uncached", VLLM)):
-        stem = str(tmp_path / f"{name}.tour.scarce")
-        result = replay(who, requests, limits)
-        RunFiles.of(stem).write(result, simulated_record(who, requests, limits, result))
-        records.append(tmp_path / f"{name}.tour.scarce.json")
+    v1, vllm = mini.run("v1_naive", requests, limits), oracle.run(requests, limits)
+    runs = {
+        "v1_naive": (v1, simulated_record("v1_naive", requests, limits, v1)),
+        "vllm_uncached": (vllm, oracle.record_of(requests, limits, vllm)),
+    }
+    for name, (result, record) in runs.items():
+        RunFiles.of(str(tmp_path / f"{name}.tour.scarce")).write(result, record)
+    records = [tmp_path / f"{name}.tour.scarce.json" for name in runs]
     (found,) = compare_all(stored_runs(records))
     assert (found["crash"]["step"], found["crash"]["finished"], found["equal_steps"]) == (1, 0, 1)
     assert json.loads(found["crash"]["vllm"])["preempted"] == ["c"]

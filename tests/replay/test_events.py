@@ -1,7 +1,8 @@
 """The event log: what changes has a line, what goes on has none."""
 
 from mini_vllm.tools.records import Step
-from vllm_lab.replay.events import events, write_events
+from vllm_lab.replay.records import RunFiles, events
+from vllm_lab.replay.replay import Result
 
 
 def test_starts_resumptions_preemptions_evictions_and_ends_have_lines(tmp_path):
@@ -21,5 +22,7 @@ def test_starts_resumptions_preemptions_evictions_and_ends_have_lines(tmp_path):
         "step 3 finish b",
     ]
     assert list(events(steps)) == expected
-    write_events(tmp_path / "log.txt", steps)
+    RunFiles(tmp_path / "run.csv", tmp_path / "run.json", events=tmp_path / "log.txt").write(
+        Result(steps, [], []), {}
+    )
     assert (tmp_path / "log.txt").read_text().splitlines() == expected

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from vllm_lab.replay.metrics import METRICS, REQUEST_METRICS, metrics, metrics_by_priority
-from vllm_lab.replay.records import Crash, Outcome, Result
+from vllm_lab.replay.replay import Crash, Outcome, Result
 
 EXPECTED = {
     "requests": 5,

@@ -53,7 +53,7 @@ def replay_all(trace, folder, oracle_command):
 
 def without_vllm(arguments):
     """scripts/oracle_replay.py in an interpreter in which vLLM cannot be imported."""
-    code = "import sys; sys.modules['vllm'] = None; import oracle; oracle.main()"
+    code = "import sys; sys.modules['vllm'] = None; import oracle_replay; oracle_replay.main()"
     environment = {"PYTHONPATH": f"{ROOT / 'src'}{os.pathsep}{ROOT / 'scripts'}"}
     subprocess.run([sys.executable, "-c", code, *arguments], check=True, env=environment)
 

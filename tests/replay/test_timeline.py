@@ -4,13 +4,12 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from vllm_lab.replay.requests import TracedRequest
 
 from mini_vllm.clock import Clock
 from mini_vllm.limits import Limits
-from vllm_lab.replay.replay import replay
-from vllm_lab.replay.run_file import RunFiles, simulated_record
-from vllm_lab.replay.stored_run import StoredRun
+from vllm_lab.replay import mini
+from vllm_lab.replay.records import RunFiles, StoredRun, simulated_record
+from vllm_lab.replay.requests import TracedRequest
 from vllm_lab.replay.timeline import HitRates, Timeline
 
 
@@ -63,7 +62,7 @@ def test_a_run_without_a_step_has_an_empty_line(tmp_path, requests, limits, resu
 def test_v1s_last_step_ends_at_its_crash(tmp_path):
     requests = [TracedRequest(name, 0.0, 0, [1] * 4, [2] * 5) for name in "abc"]
     limits = Limits(num_blocks=6, block_size=4, prefix_caching=False, clock=Clock(1.0, 0.0, 0.0))
-    result = replay("v1_naive", requests, limits)
+    result = mini.run("v1_naive", requests, limits)
     RunFiles.of(str(tmp_path / "v1_naive.tour.scarce")).write(
         result, simulated_record("v1_naive", requests, limits, result)
     )

@@ -37,7 +37,7 @@ rule replay_mini:
 
 rule replay_mini_imported:
     input:
-        **needs("replay_mini_imported", "replayed_requests", "replay"),
+        **needs("replay_mini", "replayed_requests", "replay"),
         trace="results/traces/{imported}_trace.parquet",
     output:
         requests="results/replay/{version}.{imported}.{memory}.requests.csv",

@@ -15,7 +15,7 @@ from vllm_lab.engines.replay import replay
 from vllm_lab.engines.settings import EngineSettings
 from vllm_lab.measure.repeats import watched
 from vllm_lab.replay.requests import TracedRequest, requests_of
-from vllm_lab.replay.selection import shortened
+from vllm_lab.replay.requests import shortened
 from vllm_lab.traces.trace import Trace
 
 
@@ -120,7 +120,7 @@ def _run(engine: Engine, groups: Sequence[Sequence[TracedRequest]], keep_request
     if refused:
         raise LabError(f"{refused[0].request_id} {refused[0].reason}; raise cost_model.num_blocks")
     steps = [
-        [TimedStep(step.step.time, step.seconds, step.step.scheduled, step.computed) for step in part.steps]
+        [TimedStep(step.time, step.seconds, step.scheduled, step.computed) for step in part.steps]
         for part in replays
     ]
     return Run(steps, replays[0].requests if keep_requests else [], disturbance)

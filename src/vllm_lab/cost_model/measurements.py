@@ -12,7 +12,7 @@ from vllm_lab.common.files import write_json
 from vllm_lab.common.host import hardware
 from vllm_lab.measure import repeats
 from vllm_lab.measure.repeats import Disturbance
-from vllm_lab.replay.records import Outcome
+from vllm_lab.replay.replay import Outcome
 from vllm_lab.replay.requests import TracedRequest
 
 FITTED, HELDOUT = "fitted", "heldout"  # the two sets of requests

@@ -16,7 +16,7 @@ from vllm_lab.cost_model import fit
 from vllm_lab.cost_model.fit import quantiles
 from vllm_lab.cost_model.measurements import Measurements, Run, used
 from vllm_lab.replay import mini
-from vllm_lab.replay.records import Outcome
+from vllm_lab.replay.replay import Outcome
 from vllm_lab.replay.requests import TracedRequest
 
 TIMES = ("ttft", "tpot", "e2e")

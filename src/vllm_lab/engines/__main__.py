@@ -9,9 +9,8 @@ from pathlib import Path
 from vllm_lab.common import console
 from vllm_lab.engines.replay import run
 from vllm_lab.engines.settings import EngineSettings
-from vllm_lab.replay import limit_flags as flags
-from vllm_lab.replay import records
-from vllm_lab.replay.selection import shortened
+from vllm_lab.replay import flags, records
+from vllm_lab.replay.requests import shortened
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -31,16 +30,12 @@ def _run(arguments: argparse.Namespace) -> None:
         arguments.max_output_tokens,
         arguments.time_scale,
     )
-    measured = run(requests, settings)
-    for refusal in measured.refused:
+    done = run(requests, settings)
+    for refusal in done.refused:
         console.log(f"refused: {refusal.request_id} {refusal.reason}")
-    records.write_steps(arguments.steps, measured.steps)
-    records.write_requests(arguments.requests, measured.requests)
-    console.log(
-        f"vLLM {measured.environment['vllm']} on {measured.environment['device_name']}: "
-        f"{len(measured.requests)} requests ({len(measured.refused)} refused), {len(measured.steps)} steps, "
-        f"{sum(step.seconds for step in measured.steps):.1f} s in them"
-    )
+    records.write_steps(arguments.steps, done.steps)
+    records.write_requests(arguments.requests, done.requests)
+    console.log(done.summary())
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -48,6 +43,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="run")
     command = commands.add_parser("run", help="replay a trace through real vLLM")
     command.set_defaults(command=_run)
+    flags.add_trace(command)
     flags.add_limits(command)
     command.add_argument(
         "--model-dir", type=Path, required=True, help="checkpoint, such as results/data/model"

@@ -8,31 +8,14 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Any
 
 from vllm_lab.common.errors import LabError, Unavailable
 from vllm_lab.common.host import hardware
-from vllm_lab.engines.forced import KEY, forced_tokens_processor
-from vllm_lab.engines.settings import EngineSettings
-from vllm_lab.oracle.scheduler import vllm_hash, vllm_version
-from vllm_lab.oracle.watch import Watch
+from vllm_lab.engines.settings import FORCED_TOKENS, EngineSettings
+from vllm_lab.oracle.scheduler import Watch, vllm_hash, vllm_version
+from vllm_lab.replay.replay import EngineStep
 from vllm_lab.replay.requests import TracedRequest
-
-
-@dataclass(frozen=True)
-class EngineStep:
-    """One step of the engine, as it was watched."""
-
-    start: float  # s, of time.perf_counter
-    seconds: float  # to schedule, to run the model, to sample and to hand out the tokens
-    scheduled: dict[str, int]  # request id -> tokens, in the order in which they were scheduled
-    computed: dict[str, int]  # request id -> tokens in the KV cache once the step ends
-    preempted: list[str]
-    evicted: list[str]
-    cached: dict[str, int]  # request ids that got a token -> prompt tokens found in the cache
-    finished: list[str]
-    tokens: dict[str, int]  # request ids that got a token -> that token
 
 
 class Engine:
@@ -70,6 +53,14 @@ class Engine:
         """Whether a request is queued or running."""
         return self._llm.has_unfinished_requests()
 
+    def now(self) -> float:
+        """The time on the clock of `step`, s."""
+        return time.perf_counter()
+
+    def wait_until(self, moment: float) -> None:
+        """Sleep until `moment` (s, as `now`), unless it is over."""
+        time.sleep(max(0.0, moment - self.now()))
+
     def refusal(self, request: TracedRequest) -> str | None:
         """Why the request could never finish, or None if it can."""
         tokens = len(request.prompt) + len(request.output)
@@ -83,7 +74,7 @@ class Engine:
         self._llm.add_request(
             request.request_id,
             {"prompt_token_ids": request.prompt},
-            _greedy(len(request.output), {KEY: request.output}),
+            _greedy(len(request.output), {FORCED_TOKENS: request.output}),
             arrival_time=request.arrival_time,
             priority=request.priority,
         )
@@ -229,10 +220,12 @@ def _start(settings: EngineSettings) -> Any:
 
     if settings.threads is not None:
         torch.set_num_threads(settings.threads)  # without effect once an engine has run in this process
+    from vllm_lab.engines.forced_plugin import ForcedTokens
+
     try:
         with _hidden("llvmlite.binding.ffi"):
             return llm_engine.from_engine_args(
-                engine_args(**settings.engine_args(), logits_processors=[forced_tokens_processor()])
+                engine_args(**settings.engine_args(), logits_processors=[ForcedTokens])
             )
     except (OSError, RuntimeError, ValueError) as error:
         raise LabError(f"vLLM refuses: {error}") from error

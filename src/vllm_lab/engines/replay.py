@@ -1,117 +1,112 @@
-"""Requests through the engine in real time: each enters once its arrival_time has passed."""
+"""Requests through real vLLM in real time: each enters once its arrival time has passed."""
 
 from __future__ import annotations
 
-import time
-from collections import Counter, deque
-from collections.abc import Iterator, Sequence
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, fields
+from typing import Any
 
+from mini_vllm.limits import Limits
 from mini_vllm.tools.records import Step
-from vllm_lab.common.errors import LabError
-from vllm_lab.engines.engine import Engine, EngineStep
-from vllm_lab.engines.measured import Measured, MeasuredStep
+from vllm_lab.engines.engine import Engine
 from vllm_lab.engines.settings import EngineSettings
-from vllm_lab.replay.records import Outcome, Refusal
+from vllm_lab.replay.records import REAL, limits_record, outcome_record
+from vllm_lab.replay.replay import Outcome, Refusal, Replay, Result
 from vllm_lab.replay.requests import TracedRequest
 
+_FIELDS = [field.name for field in fields(Step)]
 
-def run(requests: Sequence[TracedRequest], settings: EngineSettings) -> Measured:
+
+@dataclass(slots=True)
+class RealStep(Step):
+    """A step in real time: `time` is its start, in s since the replay's."""
+
+    seconds: float  # to schedule, to run the model, to sample and to hand out the tokens
+    computed: dict[str, int]  # request id -> tokens in the KV cache once the step ends
+
+    def line(self) -> str:
+        """One JSON object: the keys of a step in virtual time, then its own."""
+        return json.dumps(asdict(self), ensure_ascii=False, separators=(",", ":"))
+
+
+@dataclass(frozen=True)
+class RealRun:
+    """A whole replay: the steps in order, the requests and the refusals in order of arrival."""
+
+    steps: list[RealStep]
+    requests: list[Outcome]
+    refused: list[Refusal]
+    environment: dict[str, Any]  # see Engine.environment
+    prompts: dict[str, int]  # request id -> prompt tokens
+
+    @property
+    def decisions(self) -> Result:
+        """The run as a replay in virtual time would leave it. The scheduler decided all of it but the times."""
+        steps = [Step(*(getattr(step, name) for name in _FIELDS)) for step in self.steps]
+        return Result(steps, self.requests, self.refused)
+
+    @property
+    def seconds(self) -> float:
+        """Seconds in steps."""
+        return sum(step.seconds for step in self.steps)
+
+    def summary(self) -> str:
+        """One line for a log."""
+        return (
+            f"vLLM {self.environment['vllm']} on {self.environment['device_name']}: "
+            f"{len(self.requests)} requests ({len(self.refused)} refused), {len(self.steps)} steps, "
+            f"{self.seconds:.1f} s in them"
+        )
+
+
+def run(requests: Sequence[TracedRequest], settings: EngineSettings) -> RealRun:
     """Start vLLM, replay `requests` once, stop it."""
     with Engine(settings) as engine:
         return replay(engine, requests)
 
 
-def replay(engine: Engine, requests: Sequence[TracedRequest]) -> Measured:
-    """Replay `requests` (any order; ties of arrival keep theirs), from an empty prefix cache.
+def replay(engine: Engine, requests: Sequence[TracedRequest]) -> RealRun:
+    """Replay `requests` (any order; those that arrive at the same time keep theirs) from an empty prefix cache.
 
-    The decisions at one moment are those of the oracle; which requests have arrived by then is the clock's
-    doing, so only a run whose requests all come at 0 s takes the oracle's steps from first to last.
+    At one moment vLLM decides as the oracle does. Which requests have arrived by then depends on the clock, so
+    only a run whose requests all arrive at 0 s takes the oracle's steps from first to last.
     """
     engine.forget()
-    ordered = sorted(requests, key=lambda request: request.arrival_time)
-    refused = [Refusal(row.request_id, reason) for row in ordered if (reason := engine.refusal(row))]
-    names = {refusal.request_id for refusal in refused}
-    running = _Replay(engine, [row for row in ordered if row.request_id not in names])
-    steps = list(running.steps())
-    outcomes = [
-        Outcome.refused(row.request_id, row.arrival_time) if row.request_id in names else running.outcome(row)
-        for row in ordered
+    running = Replay(engine, requests)
+    taken = list(running.steps())  # to the end, before anything else costs time
+    steps = [
+        RealStep(*(getattr(step, name) for name in _FIELDS), done.seconds, done.computed)
+        for step, done in taken
     ]
-    prompts = {row.request_id: len(row.prompt) for row in ordered}
-    return Measured(steps, outcomes, refused, engine.environment(), prompts)
+    prompts = {row.request_id: len(row.prompt) for row in running.ordered}
+    return RealRun(steps, running.outcomes(), running.refused, engine.environment(), prompts)
 
 
-class _Replay:
-    """One run's state: the clock, the requests still to come, and when each token appeared."""
+def measured_record(
+    requests: Sequence[TracedRequest], limits: Limits, repeats: Sequence[RealRun]
+) -> tuple[RealRun, dict[str, Any]]:
+    """The repeat with the median makespan (the faster of the middle two), and its record as JSON.
 
-    def __init__(self, engine: Engine, requests: Sequence[TracedRequest]) -> None:
-        self.engine = engine
-        self.coming = deque(requests)
-        self.preemptions: Counter[str] = Counter()
-        self.cached: dict[str, int] = {}  # request id -> tokens found in the cache at first admission
-        self.first_token: dict[str, float] = {}
-        self.last_token: dict[str, float] = {}
-        self.origin = time.perf_counter()
+    The record names the environment in place of a clock, and has every repeat's makespan and mean TTFT (s).
+    """
+    runs = [(run, outcome_record(requests, limits, run.decisions)) for run in repeats]
+    runs.sort(key=lambda pair: pair[1]["metrics"]["makespan"])
+    median, outcome = runs[(len(runs) - 1) // 2]
+    record = {
+        "engine": REAL,
+        "status": "measured",
+        "vllm_version": median.environment["vllm"],
+        "environment": median.environment,
+        "limits": {**limits_record(limits), "clock": {"kind": "real"}},
+        **outcome,
+        "repeats": [
+            {name: found["metrics"][name] for name in ("makespan", "ttft_mean")} for _, found in runs
+        ],
+        "same_decisions": all(_decisions(run) == _decisions(median) for run in repeats),
+    }
+    return median, record
 
-    def steps(self) -> Iterator[MeasuredStep]:
-        """Run to the end, step by step. A step that schedules nothing is not told of, as in virtual time."""
-        number = 0
-        while self._admit():
-            step = self.engine.step()
-            self.preemptions.update(step.preempted)
-            if not step.scheduled:
-                self._check_progress(step)
-                continue
-            start = step.start - self.origin
-            self._note_tokens(step, start + step.seconds)
-            record = Step(
-                number,
-                start,
-                step.scheduled,
-                step.preempted,
-                step.finished,
-                step.evicted,
-                self.engine.free_blocks,
-            )
-            yield MeasuredStep(record, step.seconds, step.computed)
-            number += 1
 
-    def outcome(self, request: TracedRequest) -> Outcome:
-        """The finished request's row."""
-        name = request.request_id
-        return Outcome.finished(
-            name,
-            request.arrival_time,
-            self.cached[name],
-            self.preemptions[name],
-            self.first_token[name],
-            self.last_token[name],
-            len(request.output),
-        )
-
-    def _admit(self) -> bool:
-        """Queue all that has arrived, after a wait for the next arrival if idle; False at the very end."""
-        if not self.engine.busy:
-            if not self.coming:
-                return False
-            time.sleep(max(0.0, self.coming[0].arrival_time - self._now()))
-        while self.coming and self.coming[0].arrival_time <= self._now():
-            self.engine.add(self.coming.popleft())
-        return True
-
-    def _now(self) -> float:
-        return time.perf_counter() - self.origin
-
-    def _note_tokens(self, step: EngineStep, end: float) -> None:
-        for name, cached in step.cached.items():
-            self.first_token.setdefault(name, end)
-            self.last_token[name] = end
-            self.cached[name] = cached
-
-    def _check_progress(self, step: EngineStep) -> None:
-        """Only a step that preempted may schedule nothing; without that the next would be the same."""
-        if self.engine.busy and not step.preempted:
-            raise LabError(
-                f"vLLM schedules nothing at {self._now():.3f} s with requests unfinished; more blocks "
-                "(num_blocks) or a larger max_num_batched_tokens would free it"
-            )
+def _decisions(run: RealRun) -> list[tuple]:
+    return [(list(step.scheduled.items()), step.preempted, step.finished, step.evicted) for step in run.steps]

@@ -1,4 +1,7 @@
-"""A scheduler for vLLM whose steps prefill or decode, never both. Imports vLLM: import it late."""
+"""A scheduler for vLLM whose steps prefill or decode, never both.
+
+It imports vLLM at the top: import it late.
+"""
 
 from __future__ import annotations
 
@@ -37,5 +40,5 @@ class SeparatedScheduler(Scheduler):
 
 
 def _prefilling(request: Any) -> bool:
-    """Whether tokens of the prompt, or of what a preempted request had come to, are still to be computed."""
+    """Whether tokens are still to be computed of the prompt, or of what a preempted request had generated."""
     return request.num_output_tokens == 0 or request.num_computed_tokens < request.num_tokens - 1

@@ -1,4 +1,4 @@
-"""What the engine is given."""
+"""The settings of the real engine."""
 
 from __future__ import annotations
 
@@ -9,14 +9,15 @@ from typing import Any
 from mini_vllm.limits import Limits
 
 GIB = 2**30
+FORCED_TOKENS = "forced_tokens"  # key of SamplingParams.extra_args: the output's token ids
 
 
 @dataclass(frozen=True)
 class EngineSettings:
-    """A checkpoint, the scheduler's limits, and how the model runs. What is not named is vLLM's default."""
+    """A checkpoint, the scheduler's limits, and how the model runs. All else has vLLM's default."""
 
     model_dir: Path  # config.json at least, and weights unless load_format is dummy
-    limits: Limits  # its clock is not looked at; on the CPU block_size is a multiple of 32
+    limits: Limits  # without its clock; on the CPU block_size is a multiple of 32
     device: str = "cpu"  # or cuda: what the installed vLLM must be built for
     max_model_len: int = -1  # tokens of prompt and output; -1: as long as the model and the blocks allow
     enforce_eager: bool = True  # no torch.compile and no CUDA graphs: quicker to start, slower to step

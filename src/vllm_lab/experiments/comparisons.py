@@ -7,8 +7,7 @@ from itertools import zip_longest
 from typing import Any
 
 from vllm_lab.replay.comparison import compare
-from vllm_lab.replay.events import events
-from vllm_lab.replay.stored_run import StoredRun
+from vllm_lab.replay.records import StoredRun, events
 
 DIFF_LINES = 20  # of the two event logs, from where they part
 

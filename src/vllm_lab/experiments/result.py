@@ -12,7 +12,7 @@ from vllm_lab.experiments.comparisons import compare_runs
 from vllm_lab.experiments.pins import Pin
 from vllm_lab.experiments.spec import PARTS, Experiment, Run
 from vllm_lab.experiments.verdicts import VERDICTS, Observations, judge_all
-from vllm_lab.replay.stored_run import StoredRun
+from vllm_lab.replay.records import StoredRun
 
 
 def verdict_document(

@@ -12,7 +12,7 @@ from typing import Any
 
 import httpx
 
-from vllm_lab.engines.forced import KEY
+from vllm_lab.engines.settings import FORCED_TOKENS
 from vllm_lab.replay.requests import TracedRequest
 
 ERROR_LENGTH = 500  # characters of a server's answer that are kept
@@ -100,7 +100,7 @@ def request_body(request: TracedRequest, model: str, forced: bool) -> dict[str, 
         "stream_options": {"include_usage": True},
         "priority": request.priority,
     }
-    return body | {"vllm_xargs": {KEY: request.output}} if forced else body
+    return body | {"vllm_xargs": {FORCED_TOKENS: request.output}} if forced else body
 
 
 async def _send(http: httpx.AsyncClient, row: TracedRequest, body: dict[str, Any], origin: float) -> Answer:

@@ -14,7 +14,7 @@ from vllm_lab.common.statistics import Distribution, verification
 from vllm_lab.load.measures import METRICS, LatencyLimits, measures
 from vllm_lab.load.sweep import Cell, Sweep, by_rate
 from vllm_lab.measure.prediction import SharedTokens
-from vllm_lab.replay.records import Outcome
+from vllm_lab.replay.replay import Outcome
 
 TURNS_BY = "ttft_p50"  # the latency that is looked at for the turn
 HEADLINE = (

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from mini_vllm.clock import is_decode, kind_of_step
-from vllm_lab.engines.measured import MeasuredStep
+from vllm_lab.engines.replay import RealStep
 
 
 @dataclass
@@ -19,7 +19,7 @@ class Phase:
     output_tokens: int = 0  # that came
 
 
-def phases(steps: Iterable[MeasuredStep], prompts: Mapping[str, int]) -> dict[str, Phase]:
+def phases(steps: Iterable[RealStep], prompts: Mapping[str, int]) -> dict[str, Phase]:
     """`prefill`: steps in which each request computed its prompt; `decode`: none did; `mixed`: the others.
 
     `prompts`: request id -> prompt tokens. Nothing was preempted. A step that computes the end of a prompt
@@ -27,7 +27,7 @@ def phases(steps: Iterable[MeasuredStep], prompts: Mapping[str, int]) -> dict[st
     """
     found = {name: Phase() for name in ("prefill", "decode", "mixed")}
     for step in steps:
-        scheduled = step.step.scheduled
+        scheduled = step.scheduled
         start = {name: step.computed[name] - tokens for name, tokens in scheduled.items()}
         decoding = {
             name for name, tokens in scheduled.items() if is_decode(tokens, start[name], prompts[name])

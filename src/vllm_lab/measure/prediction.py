@@ -9,7 +9,7 @@ import numpy as np
 
 from mini_vllm.limits import Limits
 from vllm_lab.oracle import engine
-from vllm_lab.replay.records import Outcome
+from vllm_lab.replay.replay import Outcome
 from vllm_lab.replay.requests import TracedRequest
 from vllm_lab.sharing.analysis import Sharing
 from vllm_lab.traces.prefix_tree import StreamOrder

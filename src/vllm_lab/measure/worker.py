@@ -16,14 +16,13 @@ from vllm_lab.common import host
 from vllm_lab.common.errors import LabError, Unavailable
 from vllm_lab.common.processes import die_with_parent
 from vllm_lab.engines.engine import Engine, load
-from vllm_lab.engines.measured import Measured
-from vllm_lab.engines.replay import replay
+from vllm_lab.engines.replay import RealRun, replay
 from vllm_lab.engines.settings import EngineSettings
 from vllm_lab.measure.prediction import scheduled
 from vllm_lab.oracle.scheduler import require_vllm
 from vllm_lab.plan import memory
 from vllm_lab.plan.memory import Memory
-from vllm_lab.replay.records import Outcome
+from vllm_lab.replay.replay import Outcome
 from vllm_lab.replay.requests import TracedRequest
 
 Result = TypeVar("Result")
@@ -33,7 +32,7 @@ Result = TypeVar("Result")
 class Replayed:
     """A replay from an empty cache, and what it did to vLLM's counters and to the process's memory."""
 
-    measured: Measured
+    measured: RealRun
     counters: dict[str, int]  # of the prefix cache: after less before
     memory: Memory
 
@@ -82,7 +81,7 @@ class EngineProcess:
         measured = replayed.measured
         if measured.refused:
             raise LabError(f"{measured.refused[0].request_id} {measured.refused[0].reason}; correct plan.*")
-        preempted = [step.step.preempted for step in measured.steps if step.step.preempted]
+        preempted = [step.preempted for step in measured.steps if step.preempted]
         if preempted:
             raise LabError(f"{preempted[0][0]} was preempted: the blocks of its KV cache do not suffice")
         return replayed

@@ -16,14 +16,13 @@ from vllm_lab.common import console, host
 from vllm_lab.common.errors import Unavailable
 from vllm_lab.engines.annotations import annotate, annotated
 from vllm_lab.engines.engine import Engine
-from vllm_lab.engines.replay import replay
+from vllm_lab.engines.replay import measured_record, replay
 from vllm_lab.engines.settings import EngineSettings
 from vllm_lab.nsight.nsys import CAPTURED
 from vllm_lab.replay import mini
-from vllm_lab.replay.flags import add_run, files_of, requests_from
-from vllm_lab.replay.limit_flags import limits_from
+from vllm_lab.replay.flags import add_run, files_of, limits_from, run_requests_from
+from vllm_lab.replay.records import RunFiles, simulated_record
 from vllm_lab.replay.requests import TracedRequest
-from vllm_lab.replay.run_file import RunFiles, measured_record, simulated_record
 
 REAL = "vllm"
 
@@ -45,7 +44,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m vllm_lab.nsight.profiled", description=__doc__)
     add_flags(parser)
     args = parser.parse_args(argv)
-    requests, limits, files = requests_from(args), limits_from(args), files_of(args)
+    requests, limits, files = run_requests_from(args), limits_from(args), files_of(args)
     try:
         if args.engine == REAL:
             _real(args, requests, limits, files)

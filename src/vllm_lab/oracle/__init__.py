@@ -1,5 +1,5 @@
-"""vLLM's own scheduler and KV cache manager in virtual time: the oracle that mini_vllm is held against.
+"""vLLM's own scheduler and KV cache manager in virtual time: the oracle that mini_vllm is compared with.
 
-With `vllm_lab.engines` the only folder that imports vLLM, and only inside functions, so that all else runs
-where it is not installed.
+Importing these modules does not import vLLM. They import it inside functions, so that all else runs where it
+is not installed.
 """

@@ -9,8 +9,7 @@ from mini_vllm.tools.versions import VERSIONS
 from vllm_lab.common import console
 from vllm_lab.oracle import engine, fuzz
 from vllm_lab.oracle.scheduler import vllm_version
-from vllm_lab.replay import limit_flags as flags
-from vllm_lab.replay import mini, records
+from vllm_lab.replay import flags, mini, records
 from vllm_lab.replay.comparison import compare
 
 
@@ -83,6 +82,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _add_limits(parser: argparse.ArgumentParser) -> None:
+    flags.add_trace(parser)
     flags.add_limits(parser)
     flags.add_clock(parser)
 

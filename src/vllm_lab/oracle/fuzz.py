@@ -10,8 +10,7 @@ from typing import Any
 from mini_vllm.tools.versions import VERSIONS
 from vllm_lab.common.errors import LabError
 from vllm_lab.oracle import engine
-from vllm_lab.oracle.cases import Case, random_case
-from vllm_lab.oracle.shrink import shrink
+from vllm_lab.oracle.cases import Case, random_case, shrink
 from vllm_lab.replay import mini
 from vllm_lab.replay.comparison import compare
 

@@ -17,10 +17,11 @@ from typing import Any
 
 from mini_vllm.limits import Limits
 from vllm_lab.common.errors import Unavailable
-from vllm_lab.oracle.watch import Watch
+from vllm_lab.replay.requests import TracedRequest
 
 INSTALL = "install envs/cpu.lock or envs/cuda.lock"
-NO_PARENT = bytes(32)  # stands for the parent of a first block
+NO_PARENT = bytes(32)  # in place of the hash of a first block's parent
+NAME_BYTES = 8
 
 
 def block_hash(parent: bytes, token_ids: Sequence[int]) -> bytes:
@@ -29,6 +30,11 @@ def block_hash(parent: bytes, token_ids: Sequence[int]) -> bytes:
     Takes the place of vLLM's own hash (a pickled tuple) so that mini_vllm can name the same block alike.
     """
     return hashlib.sha256(parent + struct.pack(f"<{len(token_ids)}i", *token_ids)).digest()
+
+
+def block_name(digest: bytes) -> str:
+    """How records name a block: its hash's first 8 bytes, hexadecimal."""
+    return digest[:NAME_BYTES].hex()
 
 
 def require_vllm() -> None:
@@ -47,6 +53,53 @@ def vllm_version() -> str:
     return vllm.__version__
 
 
+class Watch:
+    """Hooks on a Scheduler, alone or inside a whole engine, that write down the order of its decisions."""
+
+    def __init__(self, scheduler: Any) -> None:
+        self.scheduler = scheduler
+        self._pool = scheduler.kv_cache_manager.block_pool
+        self._preempted: list[str] = []
+        self._evicted: list[str] = []
+        self._watch_preemptions()
+        self._watch_evictions()
+
+    @property
+    def free_blocks(self) -> int:
+        """Blocks that the pool could hand out now, the cached but unreferenced ones among them."""
+        return self._pool.get_num_free_blocks()
+
+    def take_events(self) -> tuple[list[str], list[str]]:
+        """(preempted request ids, evicted block names) since the last call, in order."""
+        events = self._preempted, self._evicted
+        self._preempted, self._evicted = [], []
+        return events
+
+    def _watch_preemptions(self) -> None:
+        # SchedulerOutput.preempted_req_ids is a set: the order is to be had only here.
+        preempt = self.scheduler._preempt_request
+
+        @functools.wraps(preempt)
+        def watched(request: Any, *args: Any, **kwargs: Any) -> None:
+            self._preempted.append(request.request_id)
+            preempt(request, *args, **kwargs)
+
+        self.scheduler._preempt_request = watched
+
+    def _watch_evictions(self) -> None:
+        evict = self._pool._maybe_evict_cached_block
+
+        @functools.wraps(evict)
+        def watched(block: Any) -> bool:
+            key = block.block_hash  # block hash followed by 4 bytes of cache group; evict resets it
+            evicted = evict(block)
+            if evicted:
+                self._evicted.append(block_name(key))
+            return evicted
+
+        self._pool._maybe_evict_cached_block = watched
+
+
 class WatchedScheduler(Watch):
     """vLLM's Scheduler for one run, without a model, its decisions watched."""
 
@@ -55,13 +108,11 @@ class WatchedScheduler(Watch):
         super().__init__(_build(limits, max_model_len))
         self._make_request = _request_maker(limits)
 
-    def add(
-        self, request_id: str, arrival_time: float, priority: int, prompt: list[int], outputs: int
-    ) -> Any:
-        """Queue a request of `outputs` output tokens; return vLLM's Request, whose counters it keeps."""
-        request = self._make_request(request_id, arrival_time, priority, prompt, outputs)
-        self.scheduler.add_request(request)
-        return request
+    def add(self, request: TracedRequest) -> Any:
+        """Queue a request and return vLLM's Request, in which the scheduler counts."""
+        added = self._make_request(request)
+        self.scheduler.add_request(added)
+        return added
 
 
 def _quiet() -> None:
@@ -137,7 +188,7 @@ def _build(limits: Limits, max_model_len: int) -> Any:
     )
 
 
-def _request_maker(limits: Limits) -> Callable[[str, float, int, list[int], int], Any]:
+def _request_maker(limits: Limits) -> Callable[[TracedRequest], Any]:
     from vllm import SamplingParams
     from vllm.v1.core.kv_cache_utils import get_request_block_hasher, init_none_hash
     from vllm.v1.request import Request
@@ -145,14 +196,14 @@ def _request_maker(limits: Limits) -> Callable[[str, float, int, list[int], int]
     init_none_hash(vllm_hash)
     hasher = get_request_block_hasher(limits.block_size, vllm_hash) if limits.prefix_caching else None
 
-    def make(request_id: str, arrival_time: float, priority: int, prompt: list[int], outputs: int) -> Any:
+    def make(request: TracedRequest) -> Any:
         return Request(
-            request_id=request_id,
-            prompt_token_ids=prompt,
-            sampling_params=SamplingParams(max_tokens=outputs, ignore_eos=True),
+            request_id=request.request_id,
+            prompt_token_ids=request.prompt,
+            sampling_params=SamplingParams(max_tokens=len(request.output), ignore_eos=True),
             pooling_params=None,
-            arrival_time=arrival_time,
-            priority=priority,
+            arrival_time=request.arrival_time,
+            priority=request.priority,
             block_hasher=hasher,
         )
 

@@ -146,7 +146,7 @@ def throughput(replayed: Replayed, requests: Sequence[TracedRequest]) -> dict[st
     """Values of THROUGHPUT's metrics; those of a kind of step that there was none of are left out."""
     prompts = {row.request_id: len(row.prompt) for row in requests}
     steps = replayed.measured.steps
-    total = steps[-1].step.time + steps[-1].seconds - steps[0].step.time
+    total = steps[-1].time + steps[-1].seconds - steps[0].time
     outputs = sum(len(row.output) for row in requests)
     values = {
         "total_time": total,

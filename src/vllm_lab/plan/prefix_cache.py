@@ -147,7 +147,7 @@ def _values(replays: dict[str, Replayed], requests: Sequence[TracedRequest]) -> 
     for name, replayed in replays.items():
         steps = replayed.measured.steps
         computed[name] = sum(phase.prompt_tokens for phase in phases(steps, prompts).values())
-        total[name] = steps[-1].step.time + steps[-1].seconds - steps[0].step.time
+        total[name] = steps[-1].time + steps[-1].seconds - steps[0].time
         waited[name] = 1000 * fmean(row.ttft for row in replayed.measured.requests)
     counters = replays["on"].counters
     return Reading(

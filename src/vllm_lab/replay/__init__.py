@@ -1,1 +1,1 @@
-"""Traces replayed in virtual time, by mini_vllm and by vLLM's own scheduler, and what they show."""
+"""Any engine over any trace: requests, the replay and its records, metrics, comparison, timeline, figures."""

@@ -4,29 +4,48 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import LogLocator
 
+from mini_vllm.tools.versions import VERSIONS
 from vllm_lab.common import figures
-from vllm_lab.replay.compared import OPPONENTS
 from vllm_lab.replay.metrics import TIMES
-from vllm_lab.replay.stored_run import Key, StoredRun
+from vllm_lab.replay.records import ORACLES, Key, StoredRun
 from vllm_lab.replay.timeline import HitRates, Timeline
 
 Runs = Mapping[Key, StoredRun]
-# Name in a legend, colour, line and width of each engine. Of lines that coincide each is narrower than the
-# one below it, so that all of them show.
+# Of each version in turn: its colour (those of figures.PALETTE that differ most as areas), and its width. Of
+# lines that coincide each is narrower than the one below it, so that all of them show.
+COLOURS = ("#D55E00", "#E69F00", "#56B4E9", "#0072B2", "#009E73", "#CC79A7")
+WIDTHS = (4.6, 3.4, 2.2)  # the last one for all that follow
+PALE = {"#0072B2": "#56B4E9"}  # a colour's paler partner, where there is one
+
+
+class Style(NamedTuple):
+    """How an engine looks in every figure."""
+
+    label: str
+    colour: str
+    line: str
+    width: float
+
+
 STYLES = {
-    "v1_naive": ("v1_naive", "#D55E00", "-", 4.6),
-    "v2_lru": ("v2_lru", "#E69F00", "-", 3.4),
-    "v3_priority": ("v3_priority", "#56B4E9", "-", 2.2),
-    "v4_prefix": ("v4_prefix", "#0072B2", "-", 2.2),
-    "vllm_uncached": ("vLLM without prefix cache", "#000000", ":", 1.0),
-    "vllm_cached": ("vLLM with prefix cache", "#000000", "-", 0.8),
+    name: Style(name, COLOURS[place % len(COLOURS)], "-", WIDTHS[min(place, len(WIDTHS) - 1)])
+    for place, name in enumerate(VERSIONS)
+} | {
+    ORACLES[False]: Style("vLLM without prefix cache", "#000000", ":", 1.0),
+    ORACLES[True]: Style("vLLM with prefix cache", "#000000", "-", 0.8),
 }
+# In the histograms: vLLM with its prefix cache, and the versions but those that equal vLLM without one.
+IN_HISTOGRAMS = (
+    *(name for name, version in VERSIONS.items() if version.caches or not version.exact),
+    ORACLES[True],
+)
+CACHING = (*(name for name, version in VERSIONS.items() if version.caches), ORACLES[True])
 MEMORIES = ("ample", "scarce")
 QUANTITIES = {"running": "requests running", "waiting": "requests waiting", "used_blocks": "blocks in use"}
 WINDOWS = 150  # that the longest replay is cut into
@@ -34,25 +53,29 @@ HIT_WINDOWS = 40  # that the arrivals are cut into
 
 
 def draw_all(
-    runs: Runs, accounts: Sequence[Mapping[str, Any]], trace: str, prompt_tokens: dict[str, int], outdir: Path
+    runs: Runs,
+    compared: Sequence[Mapping[str, Any]],
+    trace: str,
+    prompt_tokens: dict[str, int],
+    outdir: Path,
 ) -> None:
     """Write every figure as PNG and SVG; engines that could not run are left out.
 
-    accounts: those of the comparison. `trace`: the one shown over time; prompt_tokens: its prompts' lengths
-    by request id.
+    compared: the `runs` of the comparison's document. trace: the one that is shown over time. prompt_tokens:
+    the lengths of its prompts by request id.
     """
     ran = {key: run for key, run in runs.items() if run.ran}
     latency_histograms(ran, trace, outdir / "latency_histograms")
     running_waiting_blocks(ran, trace, outdir / "running_waiting_blocks")
     hit_rate_over_time(ran, trace, prompt_tokens, outdir / "hit_rate_over_time")
-    divergence(accounts, outdir / "divergence")
+    divergence(compared, outdir / "divergence")
 
 
 def latency_histograms(runs: Runs, trace: str, stem: Path) -> None:
     """Requests by TTFT, TPOT and E2E with scarce memory: outlines on one set of bins."""
     shown = {
         engine: runs[engine, trace, "scarce"].requests
-        for engine in ("v1_naive", "v2_lru", "v4_prefix", "vllm_cached")
+        for engine in IN_HISTOGRAMS
         if (engine, trace, "scarce") in runs
     }
     with figures.figure(stem, 6.6, len(TIMES)) as panels:
@@ -82,17 +105,29 @@ def running_waiting_blocks(runs: Runs, trace: str, stem: Path) -> None:
         for row, (quantity, title) in enumerate(QUANTITIES.items()):
             for column, memory in enumerate(MEMORIES):
                 axes = panels[row * len(MEMORIES) + column]
-                for engine, (label, colour, style, width) in STYLES.items():
+                for engine, style in STYLES.items():
                     line = lines.get((engine, trace, memory))
                     if line is not None:
                         at, means = line.mean(getattr(line, quantity), longest / WINDOWS)
-                        axes.plot(at, means, style, color=colour, linewidth=width, label=label)
-                _mark_crash(axes, runs["v1_naive", trace, memory], told=quantity == "waiting")
+                        axes.plot(
+                            at,
+                            means,
+                            style.line,
+                            color=style.colour,
+                            linewidth=style.width,
+                            label=style.label,
+                        )
+                for engine in STYLES:
+                    if (engine, trace, memory) in runs:
+                        _mark_crash(axes, engine, runs[engine, trace, memory], quantity == "waiting")
                 axes.set(xlim=(0, longest), ylim=(0, max(1, axes.get_ylim()[1])))
             panels[row * len(MEMORIES)].set_ylabel(title)
         for axes, memory in zip(panels, MEMORIES, strict=False):
-            blocks = runs["v1_naive", trace, memory].record["limits"]["num_blocks"]
-            axes.set_title(f"{memory} memory: {blocks:,} blocks", loc="left")
+            blocks = {
+                run.record["limits"]["num_blocks"] for key, run in runs.items() if key[1:] == (trace, memory)
+            }
+            counts = " or ".join(f"{count:,}" for count in sorted(blocks))
+            axes.set_title(f"{memory} memory: {counts} blocks", loc="left")
         for axes in panels[-len(MEMORIES) :]:
             axes.set_xlabel("virtual time (s)")
         figures.legend_below(panels[0], 3)
@@ -103,12 +138,12 @@ def hit_rate_over_time(runs: Runs, trace: str, prompt_tokens: dict[str, int], st
     rates = {
         (engine, memory): HitRates.of(run, prompt_tokens)
         for (engine, of_trace, memory), run in runs.items()
-        if of_trace == trace and engine in ("v4_prefix", "vllm_cached")
+        if of_trace == trace and engine in CACHING
     }
     last = max((rate.arrival[-1] for rate in rates.values() if len(rate.arrival)), default=0.0) or 1.0
     with figures.figure(stem, 3.4, 1, len(MEMORIES), sharey=True) as panels:
         for axes, memory in zip(panels, MEMORIES, strict=True):
-            for engine in ("v4_prefix", "vllm_cached"):
+            for engine in CACHING:
                 if (engine, memory) in rates:
                     _draw_hit_rates(axes, engine, rates[engine, memory], last / HIT_WINDOWS)
             axes.set(xlabel="arrival (s)", xlim=(0, last), ylim=(0, 1))
@@ -118,20 +153,21 @@ def hit_rate_over_time(runs: Runs, trace: str, prompt_tokens: dict[str, int], st
         figures.legend_below(panels[0], 2)
 
 
-def divergence(accounts: Sequence[Mapping[str, Any]], stem: Path) -> None:
+def divergence(compared: Sequence[Mapping[str, Any]], stem: Path) -> None:
     """The share of steps in which each version differs from vLLM's scheduler, a bar for each replay."""
-    groups = list(dict.fromkeys((found["trace"], found["memory"]) for found in accounts))
+    groups = list(dict.fromkeys((found["trace"], found["memory"]) for found in compared))
     with figures.figure(stem, 1.0 + 0.75 * len(groups)) as (axes,):
-        height = 0.8 / len(OPPONENTS)
-        for number, version in enumerate(OPPONENTS):
-            mine = [found for found in accounts if found["version"] == version]
-            at = [groups.index((found["trace"], found["memory"])) for found in mine]
-            shares = [_share(found) for found in mine]
-            label, colour, *_ = STYLES[version]
+        height = 0.8 / len(VERSIONS)
+        for number, version in enumerate(VERSIONS):
+            found = [run for run in compared if run["version"] == version]
+            at = [
+                groups.index((run["trace"], run["memory"])) - 0.4 + height * (number + 0.5) for run in found
+            ]
+            style = STYLES[version]
             bars = axes.barh(
-                np.array(at) - 0.4 + height * (number + 0.5), shares, height, color=colour, label=label
+                at, [_share(run) for run in found], height, color=style.colour, label=style.label
             )
-            axes.bar_label(bars, [_told(found) for found in mine], padding=3, fontsize=7)
+            axes.bar_label(bars, [_words(run) for run in found], padding=3, fontsize=7)
         axes.set_yticks(
             range(len(groups)), [f"{trace.replace('_', '-')}\n{memory}" for trace, memory in groups]
         )
@@ -150,22 +186,28 @@ def _outline(axes: Axes, engine: str, counts: np.ndarray, bins: np.ndarray) -> N
     axes.stairs(shown, bins, color=colour, linestyle=line, linewidth=width, label=label)
 
 
-def _mark_crash(axes: Axes, v1: StoredRun, told: bool) -> None:
-    """A line where v1 ends, if it does, with words beside it in one of the panels."""
-    if v1.record["crash"]:
-        at, colour = v1.record["crash"]["time"], STYLES["v1_naive"][1]
+def _mark_crash(axes: Axes, engine: str, run: StoredRun, labelled: bool) -> None:
+    """A line where a run ended because no block was free, with words next to it if `labelled`."""
+    if run.record["crash"]:
+        at, colour = run.record["crash"]["time"], STYLES[engine].colour
         axes.axvline(at, color=colour, linestyle="--", linewidth=1.2)
-        if told:
+        if labelled:
             place = axes.get_xaxis_transform()
-            axes.text(at, 1, " v1_naive ends", va="top", fontsize=8, color=colour, transform=place)
+            axes.text(at, 1, f" {engine} ends", va="top", fontsize=8, color=colour, transform=place)
 
 
 def _draw_hit_rates(axes: Axes, engine: str, rates: HitRates, width: float) -> None:
     label, colour, line, size = STYLES[engine]
-    pale, dotted = ("#56B4E9", "-") if engine == "v4_prefix" else (colour, ":")
     middles, windowed = rates.windowed(width)
-    shown = {"drawstyle": "steps-mid", "color": pale, "linestyle": dotted, "linewidth": 0.7 * size}
-    axes.plot(middles, windowed, **shown, label=f"{label}: windows of {width:.3g} s")
+    axes.plot(
+        middles,
+        windowed,
+        "-" if colour in PALE else ":",
+        drawstyle="steps-mid",
+        color=PALE.get(colour, colour),
+        linewidth=0.7 * size,
+        label=f"{label}: windows of {width:.3g} s",
+    )
     axes.plot(rates.arrival, rates.cumulative(), line, color=colour, linewidth=size, label=f"{label}: so far")
 
 
@@ -175,7 +217,7 @@ def _share(found: Mapping[str, Any]) -> float:
     return found["differing_steps"] / max(1, found["differing_steps"] + found["equal_steps"])
 
 
-def _told(found: Mapping[str, Any]) -> str:
+def _words(found: Mapping[str, Any]) -> str:
     if found["status"] == "not_run":
         return "vLLM was not run"
     if not found["differing_steps"]:

@@ -1,40 +1,99 @@
-"""The command line flags of a run: which requests, under which limits, and where its files go."""
+"""Command line flags of everything that replays a trace: which requests, which limits, which files."""
 
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
+from typing import Any
 
-from vllm_lab.replay import limit_flags as flags
-from vllm_lab.replay.requests import TracedRequest, requests_of
-from vllm_lab.replay.run_file import RunFiles
-from vllm_lab.replay.selection import shortened
+from mini_vllm.clock import DEFAULT_CLOCK, parse_clock, read_cost_model
+from mini_vllm.limits import Limits
+from vllm_lab.replay.records import RunFiles
+from vllm_lab.replay.requests import TracedRequest, requests_of, shortened
 from vllm_lab.traces.trace import Trace
+
+_DEFAULT = Limits(num_blocks=2)
+
+
+def add_trace(parser: argparse.ArgumentParser) -> None:
+    """Add the trace and how much of it is replayed."""
+    parser.add_argument("--trace", type=Path, required=True, help="trace, .parquet or .jsonl")
+    parser.add_argument("--limit", type=int, metavar="N", help="only the trace's first N rows")
+
+
+def add_limits(parser: argparse.ArgumentParser) -> None:
+    """Add every limit but the clock."""
+    add_batch_limits(parser)
+    add_memory(parser)
+    parser.add_argument("--prefix-caching", action=argparse.BooleanOptionalAction, default=True)
+    parser.add_argument("--chunked-prefill", action=argparse.BooleanOptionalAction, default=True)
+
+
+def add_batch_limits(parser: argparse.ArgumentParser) -> None:
+    """Add the block's size and the limits of what runs at once, which all replays of a trace share."""
+    parser.add_argument("--block-size", type=int, default=_DEFAULT.block_size, help="tokens (%(default)s)")
+    parser.add_argument("--max-num-seqs", type=int, default=_DEFAULT.max_num_seqs, help="(%(default)s)")
+    parser.add_argument(
+        "--max-num-batched-tokens", type=int, default=_DEFAULT.max_num_batched_tokens, help="(%(default)s)"
+    )
+    parser.add_argument("--policy", choices=("fcfs", "priority"), default=_DEFAULT.policy)
+
+
+def add_memory(parser: argparse.ArgumentParser) -> None:
+    """Add the number of blocks."""
+    parser.add_argument("--num-blocks", type=int, required=True, help="KV blocks, the null block among them")
+
+
+def add_clock(parser: argparse.ArgumentParser) -> None:
+    """Add the two forms of virtual time."""
+    time = parser.add_mutually_exclusive_group()
+    time.add_argument(
+        "--clock", type=parse_clock, default=DEFAULT_CLOCK, metavar="BASE,PER_TOKEN,PER_REQUEST", help="s"
+    )
+    time.add_argument(
+        "--cost-model", type=read_cost_model, dest="clock", metavar="FILE", help="fitted step times, JSON"
+    )
+
+
+def add_outputs(parser: argparse.ArgumentParser) -> None:
+    """Add the files that every replay writes."""
+    parser.add_argument("--steps", type=Path, required=True, help="steps as JSON Lines to write")
+    parser.add_argument("--requests", type=Path, required=True, help="requests as CSV to write")
 
 
 def add_run(parser: argparse.ArgumentParser) -> None:
-    """All flags but the one that names the engine; --limit counts the requests that are short enough."""
-    flags.add_limits(parser)
+    """Add all flags of an experiment's run but its engine; --limit counts the requests that are short enough."""
+    add_trace(parser)
+    add_limits(parser)
+    add_outputs(parser)
     parser.add_argument("--max-prompt-tokens", type=int, help="leave requests with longer prompts out")
     parser.add_argument("--max-output-tokens", type=int, help="cut longer outputs")
     parser.add_argument("--arrivals", choices=("trace", "at_once"), default="trace")
-    flags.add_outputs(parser)
     parser.add_argument("--record", required=True, metavar="JSON", help="what was run and what came of it")
     parser.add_argument("--events", metavar="TXT", help="decisions as lines for diff")
 
 
 def requests_from(arguments: argparse.Namespace) -> list[TracedRequest]:
-    """The requests that the flags name, cut as they say."""
+    """The requests that --trace and --limit name."""
+    return requests_of(Trace.read(arguments.trace), arguments.limit)
+
+
+def run_requests_from(arguments: argparse.Namespace) -> list[TracedRequest]:
+    """The requests that the flags of `add_run` name, cut as they say."""
     requests = requests_of(Trace.read(arguments.trace))
-    longest, most, at_once = (
-        arguments.max_prompt_tokens,
-        arguments.max_output_tokens,
-        arguments.arrivals == "at_once",
-    )
+    longest, most = arguments.max_prompt_tokens, arguments.max_output_tokens
+    at_once = arguments.arrivals == "at_once"
     if longest or most or at_once:
         requests = shortened(requests, longest, most, time_scale=0.0 if at_once else 1.0)
     return requests[: arguments.limit or None]
 
 
+def limits_from(arguments: argparse.Namespace, **given: Any) -> Limits:
+    """The limits that the flags name and those `given`; vLLM's default for the others."""
+    names = Limits.__dataclass_fields__.keys() & vars(arguments).keys()
+    return Limits(**{name: getattr(arguments, name) for name in names} | given)
+
+
 def files_of(arguments: argparse.Namespace) -> RunFiles:
-    """Where the run's files go."""
-    return RunFiles(arguments.steps, arguments.requests, arguments.record, arguments.events)
+    """Where the files go that `add_run` names."""
+    return RunFiles(arguments.requests, arguments.record, arguments.steps, arguments.events)

@@ -8,7 +8,7 @@ from typing import Protocol
 
 from vllm_lab.common.metric import Metric, Value
 from vllm_lab.common.statistics import Distribution
-from vllm_lab.replay.records import Outcome, Result
+from vllm_lab.replay.replay import Outcome, Result
 
 TIMES = {
     "ttft": "arrival to first token",

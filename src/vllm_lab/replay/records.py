@@ -1,98 +1,45 @@
-"""What a replay leaves: a Step for each scheduled step, an Outcome for each request, and their files."""
+"""The files of a replay: steps (JSON Lines), requests (CSV), the record (JSON) and events (text).
+
+The record holds what was run and what came of it. A replay's files lie side by side under one stem,
+ENGINE.TRACE.MEMORY in the workflow.
+"""
 
 from __future__ import annotations
 
 import csv
 import os
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import orjson
 
+from mini_vllm.limits import Limits
 from mini_vllm.tools.records import COLUMNS, Step
 from vllm_lab.common import files
 from vllm_lab.common.errors import LabError
+from vllm_lab.replay.metrics import Asked, metrics, metrics_by_priority
+from vllm_lab.replay.replay import Outcome, Refusal, Result
 
+# Engines by name, besides the versions of mini_vllm.
+SCHEDULER = "vllm_scheduler"  # vLLM's scheduler alone, in virtual time (vllm_lab.oracle)
+# Its two stored replays of a trace: whether its prefix cache is on -> the name in the place of an engine's.
+ORACLES = {False: "vllm_uncached", True: "vllm_cached"}
+REAL = "vllm"  # vLLM with its model, in real time (vllm_lab.engines)
 
-@dataclass(frozen=True)
-class Outcome:
-    """What became of one request. Times in s, None where the request never produced the tokens for them."""
-
-    request_id: str
-    arrival: float
-    cached_tokens: int | None  # at its first admission; None for a refused request
-    preemptions: int | None
-    ttft: float | None
-    tpot: float | None
-    e2e: float | None
-    output_tokens: int
-
-    @classmethod
-    def refused(cls, request_id: str, arrival: float) -> Outcome:
-        """Of a request that was kept from the scheduler."""
-        return cls(request_id, arrival, None, None, None, None, None, 0)
-
-    @classmethod
-    def finished(
-        cls,
-        request_id: str,
-        arrival: float,
-        cached_tokens: int,
-        preemptions: int,
-        first: float,
-        last: float,
-        output_tokens: int,
-    ) -> Outcome:
-        """Of a request whose first and last tokens appeared at these times (s)."""
-        return cls(
-            request_id=request_id,
-            arrival=arrival,
-            cached_tokens=cached_tokens,
-            preemptions=preemptions,
-            ttft=first - arrival,
-            tpot=(last - first) / (output_tokens - 1) if output_tokens > 1 else None,
-            e2e=last - arrival,
-            output_tokens=output_tokens,
-        )
-
-
-@dataclass(frozen=True)
-class Refusal:
-    """A request that could never finish and was therefore kept from the scheduler."""
-
-    request_id: str
-    reason: str
-
-
-@dataclass(frozen=True)
-class Crash:
-    """How v1 ends when memory runs out: in which step, at what time (s), and why."""
-
-    step: int
-    time: float
-    reason: str
-
-
-@dataclass(frozen=True)
-class Result:
-    """A whole replay: the steps in order, the requests and the refusals in order of arrival."""
-
-    steps: list[Step]
-    requests: list[Outcome]
-    refused: list[Refusal]
-    crash: Crash | None = None  # the steps end before it
+Key = tuple[str, str, str]  # engine, trace, memory
 
 
 def write_steps(path: str | os.PathLike, steps: Iterable[Step]) -> None:
-    """Write JSON Lines, a step a line, whole or not at all."""
+    """Write JSON Lines, one step per line, whole or not at all."""
     with files.atomic_path(path) as partial, partial.open("w", encoding="utf-8", newline="\n") as file:
         for step in steps:
             file.write(step.line() + "\n")
 
 
 def read_steps(path: str | os.PathLike) -> Iterator[Step]:
-    """The steps that `write_steps` wrote, one at a time. LabError names the line that is none."""
+    """Read what `write_steps` wrote, one step at a time. A LabError names a line that is no step."""
     with Path(path).open("rb") as lines:
         for number, line in enumerate(lines, 1):
             try:
@@ -102,12 +49,12 @@ def read_steps(path: str | os.PathLike) -> Iterator[Step]:
 
 
 def write_requests(path: str | os.PathLike, requests: Iterable[Outcome]) -> None:
-    """Write CSV, a request a row, an empty field for None, whole or not at all."""
+    """Write CSV, one request per row, an empty field for None, whole or not at all."""
     files.write_csv(path, COLUMNS, ([getattr(request, name) for name in COLUMNS] for request in requests))
 
 
 def read_requests(path: str | os.PathLike) -> list[Outcome]:
-    """The requests that `write_requests` wrote. LabError where a column is missing or is none of it."""
+    """Read what `write_requests` wrote. LabError where a column is missing or a value has a wrong type."""
     with Path(path).open(encoding="utf-8", newline="") as file:
         try:
             return [_outcome(row) for row in csv.DictReader(file)]
@@ -126,3 +73,125 @@ def _outcome(row: dict[str, str]) -> Outcome:
         e2e=float(row["e2e"]) if row["e2e"] else None,
         output_tokens=int(row["output_tokens"]),
     )
+
+
+def events(steps: Iterable[Step]) -> Iterator[str]:
+    """The decisions as lines of text without times, so that `diff` shows where two runs part.
+
+    A request that starts, comes back, is preempted or finishes has a line, and so have evicted blocks.
+    `tokens` are those scheduled in the step in which a request starts: its prompt less what was in the cache,
+    or the first chunk of that. A step in which all requests just go on has no line.
+    """
+    known: set[str] = set()
+    running: set[str] = set()
+    for step in steps:
+        head = f"step {step.step}"
+        for name in step.preempted:
+            running.discard(name)
+            yield f"{head} preempt {name}"
+        if step.evicted:
+            yield f"{head} evict {len(step.evicted)} blocks"
+        for name, tokens in step.scheduled.items():
+            if name not in running:
+                yield f"{head} {'resume' if name in known else 'start'} {name} tokens {tokens}"
+        running.update(step.scheduled)
+        known.update(step.scheduled)
+        for name in step.finished:
+            running.discard(name)
+            yield f"{head} finish {name}"
+
+
+@dataclass(frozen=True)
+class RunFiles:
+    """Where a replay's files are. A file without a path is not written."""
+
+    requests: str | os.PathLike  # CSV
+    record: str | os.PathLike  # JSON
+    steps: str | os.PathLike | None = None  # JSON Lines
+    events: str | os.PathLike | None = None  # text
+
+    @classmethod
+    def of(cls, stem: str) -> RunFiles:
+        """The files under their usual endings."""
+        return cls(f"{stem}.requests.csv", f"{stem}.json", f"{stem}.steps.jsonl")
+
+    def write(self, result: Result, record: Mapping[str, Any]) -> None:
+        """Write them all, each whole or not at all."""
+        if self.steps is not None:
+            write_steps(self.steps, result.steps)
+        write_requests(self.requests, result.requests)
+        if self.events is not None:
+            files.write_text(self.events, "".join(f"{line}\n" for line in events(result.steps)))
+        files.write_json(self.record, record)
+
+    def write_not_run(self, engine: str, limits: Limits, reason: str) -> None:
+        """Write the same files for an `engine` that could not run: no step, no request, and the reason."""
+        record = {"engine": engine, "status": "not_run", "reason": reason, "limits": limits_record(limits)}
+        self.write(Result([], [], []), record)
+
+
+def simulated_record(
+    engine: str, requests: Sequence[Asked], limits: Limits, result: Result, **more: Any
+) -> dict[str, Any]:
+    """The record of a replay in virtual time. `more`: what else is known of the engine, such as its version."""
+    head = {"engine": engine, "status": "simulated", **more, "limits": limits_record(limits)}
+    return head | outcome_record(requests, limits, result)
+
+
+def outcome_record(requests: Sequence[Asked], limits: Limits, result: Result) -> dict[str, Any]:
+    """What came of a run, in virtual or in real time: metrics, refusals and v1's crash, as JSON."""
+    by_priority = metrics_by_priority(requests, result)
+    return {
+        "metrics": metrics(requests, result, limits.num_blocks),
+        "metrics_by_priority": {str(priority): values for priority, values in by_priority.items()},
+        "refused": [asdict(refusal) for refusal in result.refused],
+        "crash": asdict(result.crash) if result.crash else None,
+    }
+
+
+def limits_record(limits: Limits) -> dict[str, Any]:
+    """The limits as JSON, with the clock by its kind and its numbers."""
+    return {**asdict(limits), "clock": {"kind": type(limits.clock).__name__, **limits.clock._asdict()}}
+
+
+class StoredRun:
+    """A replay read back from its files, of which `record` is one."""
+
+    def __init__(self, record: Path) -> None:
+        """LabError where the record is missing or broken."""
+        self.name = record.name.removesuffix(".json")
+        self.files = RunFiles.of(str(record).removesuffix(".json"))
+        self.record: dict[str, Any] = files.read_json(record)
+
+    @property
+    def ran(self) -> bool:
+        """False where the engine could not run; the files then hold nothing but the reason."""
+        return self.record["status"] != "not_run"
+
+    @property
+    def steps(self) -> Iterator[Step]:
+        """The steps, read again from the first one each time: they may be more than fit into memory."""
+        return read_steps(self.files.steps)
+
+    @property
+    def requests(self) -> list[Outcome]:
+        """The requests in order of arrival."""
+        return read_requests(self.files.requests)
+
+    @property
+    def refused(self) -> list[Refusal]:
+        """The requests that could never finish and never entered."""
+        return [Refusal(**refusal) for refusal in self.record["refused"]]
+
+
+def stored_runs(records: Iterable[Path]) -> dict[Key, StoredRun]:
+    """The replays of these records by engine, trace and memory, in the order given."""
+    return {_key(record): StoredRun(record) for record in records}
+
+
+def _key(record: Path) -> Key:
+    parts = record.name.removesuffix(".json").split(".")
+    if len(parts) != 3:
+        raise LabError(f"{record}: a replay's record is named ENGINE.TRACE.MEMORY.json")
+    engine, trace, memory = parts
+    return engine, trace, memory

@@ -1,22 +1,224 @@
-"""One replay by name: a version of mini_vllm, or vLLM's own scheduler."""
+"""The replay of a trace through an engine: requests enter at their times, and each step hands out tokens.
+
+An engine is a scheduler with a clock. The oracle's clock is virtual, the real engine's is the machine's; all
+else is the same and is here.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter, deque
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Protocol
 
-from mini_vllm.limits import Limits
-from mini_vllm.tools.versions import VERSIONS
-from vllm_lab.oracle import engine
-from vllm_lab.oracle.engine import VLLM
-from vllm_lab.replay import mini
-from vllm_lab.replay.records import Result
+from mini_vllm.tools.records import Step
+from vllm_lab.common.errors import LabError
 from vllm_lab.replay.requests import TracedRequest
 
-ENGINES = (*VERSIONS, VLLM)
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of one request. Times in s; None where the request never produced the tokens for them."""
+
+    request_id: str
+    arrival: float
+    cached_tokens: int | None  # at its first admission; None for a refused request
+    preemptions: int | None
+    ttft: float | None
+    tpot: float | None
+    e2e: float | None
+    output_tokens: int
+
+    @classmethod
+    def refused(cls, request_id: str, arrival: float) -> Outcome:
+        """The outcome of a request that was kept from the scheduler."""
+        return cls(request_id, arrival, None, None, None, None, None, 0)
+
+    @classmethod
+    def finished(
+        cls,
+        request_id: str,
+        arrival: float,
+        cached_tokens: int,
+        preemptions: int,
+        first: float,
+        last: float,
+        output_tokens: int,
+    ) -> Outcome:
+        """The outcome of a request whose first and last tokens appeared at `first` and `last` (s)."""
+        return cls(
+            request_id=request_id,
+            arrival=arrival,
+            cached_tokens=cached_tokens,
+            preemptions=preemptions,
+            ttft=first - arrival,
+            tpot=(last - first) / (output_tokens - 1) if output_tokens > 1 else None,
+            e2e=last - arrival,
+            output_tokens=output_tokens,
+        )
 
 
-def replay(name: str, requests: Sequence[TracedRequest], limits: Limits) -> Result:
-    """Replay `requests` through `name`, one of ENGINES. Unavailable if vLLM is asked for and missing."""
-    if name == VLLM:
-        return engine.run(requests, limits)
-    return mini.run(name, requests, limits)
+@dataclass(frozen=True)
+class Refusal:
+    """A request that could never finish. It was kept from the scheduler."""
+
+    request_id: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Crash:
+    """How v1 ends when memory runs out: in which step, at what time (s), and why."""
+
+    step: int
+    time: float
+    reason: str
+
+
+@dataclass(frozen=True)
+class Result:
+    """A whole replay: the steps in order, the requests and the refusals in order of arrival."""
+
+    steps: list[Step]
+    requests: list[Outcome]
+    refused: list[Refusal]
+    crash: Crash | None = None  # the steps end before it
+
+
+@dataclass(frozen=True)
+class EngineStep:
+    """What one step of an engine did."""
+
+    start: float  # s, on the engine's clock
+    seconds: float  # to schedule, to run the model, to sample and to hand out the tokens
+    scheduled: dict[str, int]  # request id -> tokens, in the order in which they were scheduled
+    computed: dict[str, int]  # request id -> tokens in the KV cache once the step ends
+    preempted: list[str]
+    evicted: list[str]
+    cached: dict[str, int]  # request id -> prompt tokens found in the cache; given with its first token
+    finished: list[str]
+    tokens: dict[str, int]  # ids of requests that got a token -> that token
+
+
+class Engine(Protocol):
+    """What a replay asks of an engine."""
+
+    @property
+    def busy(self) -> bool:
+        """Whether a request is queued or running."""
+
+    @property
+    def free_blocks(self) -> int:
+        """Blocks that the pool could hand out now."""
+
+    def now(self) -> float:
+        """The time on the engine's clock, s."""
+
+    def wait_until(self, moment: float) -> None:
+        """Let the clock reach `moment` (s)."""
+
+    def refusal(self, request: TracedRequest) -> str | None:
+        """Why the request could never finish, or None if it can."""
+
+    def add(self, request: TracedRequest) -> None:
+        """Queue a request, to be answered with its own output."""
+
+    def step(self) -> EngineStep:
+        """Run one step. It may schedule nothing."""
+
+
+class Replay:
+    """One run of `requests` (any order; those that arrive at the same time keep theirs) through `engine`.
+
+    Iterate `steps` to the end, then read `outcomes`. Times count from the replay's start.
+    """
+
+    def __init__(self, engine: Engine, requests: Sequence[TracedRequest]) -> None:
+        self.engine = engine
+        self.ordered = sorted(requests, key=lambda request: request.arrival_time)
+        reasons = {request.request_id: engine.refusal(request) for request in self.ordered}
+        self.refused = [Refusal(name, reason) for name, reason in reasons.items() if reason]
+        self._coming = deque(request for request in self.ordered if not reasons[request.request_id])
+        self._preemptions: Counter[str] = Counter()
+        self._cached: dict[str, int] = {}  # request id -> tokens found in the cache at first admission
+        self._first_token: dict[str, float] = {}
+        self._last_token: dict[str, float] = {}
+        self._unfinished: dict[str, None] = {}  # ids of requests in the engine, in order of arrival
+        self._origin = engine.now()
+
+    def steps(self) -> Iterator[tuple[Step, EngineStep]]:
+        """Run to the end. Yield each step that schedules a token, as the record and as the engine gave it.
+
+        LabError where the engine makes no progress, which cannot happen with requests that fit.
+        """
+        number = 0
+        while self._admit():
+            done = self.engine.step()
+            self._preemptions.update(done.preempted)
+            if not done.scheduled:
+                self._check_progress(done)
+                continue
+            start = done.start - self._origin
+            self._note(done, start + done.seconds)
+            free = self.engine.free_blocks
+            yield (
+                Step(number, start, done.scheduled, done.preempted, done.finished, done.evicted, free),
+                done,
+            )
+            number += 1
+
+    def outcomes(self) -> list[Outcome]:
+        """What became of every request, in order of arrival."""
+        refused = {refusal.request_id for refusal in self.refused}
+        return [
+            Outcome.refused(request.request_id, request.arrival_time)
+            if request.request_id in refused
+            else self._outcome(request)
+            for request in self.ordered
+        ]
+
+    def _outcome(self, request: TracedRequest) -> Outcome:
+        name = request.request_id
+        return Outcome.finished(
+            name,
+            request.arrival_time,
+            self._cached[name],
+            self._preemptions[name],
+            self._first_token[name],
+            self._last_token[name],
+            len(request.output),
+        )
+
+    def _admit(self) -> bool:
+        """Queue all that has arrived, after a wait for the next arrival if idle; False at the very end."""
+        if not self.engine.busy:
+            if not self._coming:
+                return False
+            self.engine.wait_until(self._origin + self._coming[0].arrival_time)
+        while self._coming and self._coming[0].arrival_time <= self.engine.now() - self._origin:
+            request = self._coming.popleft()
+            self.engine.add(request)
+            self._unfinished[request.request_id] = None
+        return True
+
+    def _note(self, step: EngineStep, end: float) -> None:
+        """Note when tokens appeared (at `end`, s), what was found in the cache, and who has finished."""
+        self._cached.update(step.cached)
+        for name in step.tokens:
+            self._first_token.setdefault(name, end)
+            self._last_token[name] = end
+        for name in step.finished:
+            del self._unfinished[name]
+
+    def _check_progress(self, step: EngineStep) -> None:
+        """A step may schedule nothing once it has preempted; without that the next would be the same.
+
+        It happens under `priority`: the first to run is itself the victim, and vLLM admits nobody in a step
+        that preempted. In virtual time such a step takes no time. It is not written.
+        """
+        if self._unfinished and not step.preempted:
+            now = self.engine.now() - self._origin
+            raise LabError(
+                f"vLLM's scheduler makes no progress at {now:.6g} s; unfinished: {list(self._unfinished)[:5]}. "
+                "More blocks (num_blocks) or a larger max_num_batched_tokens would free it"
+            )

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from vllm_lab.replay.stored_run import StoredRun
+from vllm_lab.replay.records import StoredRun
 
 
 @dataclass(frozen=True, eq=False)

@@ -12,7 +12,7 @@ import uvicorn
 from mini_vllm.tools.versions import VERSIONS
 from vllm_lab.common import console
 from vllm_lab.common.errors import LabError
-from vllm_lab.replay import limit_flags as flags
+from vllm_lab.replay import flags
 from vllm_lab.server.answers import Answers
 from vllm_lab.server.app import Server
 from vllm_lab.server.live import LiveEngine

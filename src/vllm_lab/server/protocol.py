@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from vllm_lab.engines.forced import KEY
+from vllm_lab.engines.settings import FORCED_TOKENS
 from vllm_lab.server.texts import Texts
 from vllm_lab.traces.template import TemplateRefusedError
 
@@ -72,7 +72,7 @@ def _count(name: str, value: Any) -> int:
 
 
 def _forced(extra: Mapping[str, Any]) -> list[int] | None:
-    return _ids(f"vllm_xargs.{KEY}", extra[KEY]) if KEY in extra else None
+    return _ids(f"vllm_xargs.{FORCED_TOKENS}", extra[FORCED_TOKENS]) if FORCED_TOKENS in extra else None
 
 
 def _ids(name: str, value: Any) -> list[int]:
