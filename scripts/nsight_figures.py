@@ -1,24 +1,22 @@
-"""Draw what captures of Nsight Systems hold.
+"""Draw what captures of Nsight Systems contain.
 
 In: the captures' documents.
-Out: step_timeline, kernel_shares, cpu_and_gpu_time, as PNG and SVG; where nothing was captured they say so.
+Out: step_timeline, kernel_shares, cpu_and_gpu_time, as PNG and SVG. Where nothing was captured they say so.
 """
 
-import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
 from vllm_lab.common import console
 from vllm_lab.common.files import read_json
+from vllm_lab.common.flags import add_paths, parser_of
 from vllm_lab.nsight.figures import cpu_and_gpu_time, kernel_shares, step_timeline
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = parser_of(__doc__)
     parser.add_argument("--metrics", type=Path, nargs="+", required=True, help="JSON of nsight_metrics")
-    parser.add_argument("--outdir", type=Path, required=True)
+    add_paths(parser, outdir="folder to write to")
     args = parser.parse_args(argv)
     documents = {file.stem: read_json(file) for file in args.metrics}
     for draw in (step_timeline, kernel_shares, cpu_and_gpu_time):

@@ -1,52 +1,60 @@
-"""What a capture says, as one JSON document: metrics; tables of ranges, kernels, copies, calls; one step."""
+"""A capture as one result document: the metrics; tables of ranges, kernels, copies and calls; one step."""
 
 from __future__ import annotations
 
 import ast
 import re
+from collections import defaultdict
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from vllm_lab.nsight.export import Export, Missing
+from vllm_lab.measure.document import Test, document, results_of
+from vllm_lab.nsight.export import FORWARD, Export, Missing, Steps
 from vllm_lab.nsight.measures import copies, gpu_work, kernel_class, measure
 from vllm_lab.nsight.metrics import METRICS
-from vllm_lab.nsight.steps import FORWARD, Steps
 
+TEST = Test(
+    id="nsight",
+    name="A run under Nsight Systems",
+    question="Where does the time of an engine's step go?",
+    method="The requests are replayed twice; nsys records the second replay: NVTX ranges, calls to OS "
+    "libraries, and on CUDA its calls, kernels and copies.",
+    how_obtained="nsys' SQLite export of the capture",
+    metrics=METRICS,
+)
 TOP_CALLS, TOP_KERNELS = 10, 30
 Rows = list[dict[str, Any]]
 
 
-def metrics_document(capture: Mapping[str, Any], sqlite: Path) -> dict[str, Any]:
-    """Of one capture, told by its rule's `capture` and exported to `sqlite`.
+def capture_document(capture: Mapping[str, Any], sqlite: Path) -> dict[str, Any]:
+    """The result document of one capture: `capture` is its rule's JSON, `sqlite` the export.
 
-    `absent` says of each metric and table without a value why; a capture that was not made has none at all.
+    `absent` gives the reason for each metric and table without a value. A capture that was not made has
+    empty tables and no metric.
     """
-    body = {name: capture[name] for name in ("engine", "device", "report_bytes")} | {
-        "nsys": capture.get("nsys")
-    }
+    own = {name: capture[name] for name in ("engine", "report_bytes")} | {"nsys": capture.get("nsys")}
+    made = {name: capture[name] for name in ("test_date", "hardware")}
     reason = capture["reason"]
+    parameters = {"engine": capture["engine"], "nsys_options": capture.get("options", [])}
     if reason is None:
+        environments = {"nsys": {"version": capture["nsys"]}}
         try:
-            return {**body, "status": "measured", "reason": None, **_found(Export(sqlite))}
+            found = {"environments": environments, **_found(Export(sqlite))}
+            return document(TEST, capture["device"], parameters, "measured", **made, **own, **found)
         except Missing as missing:
             reason = str(missing)
     empty: dict[str, Rows] = {name: [] for name in (*_TABLES, "steps", "timeline")}
-    return {
-        **body,
-        "status": "not_run",
-        "reason": reason,
-        "metrics": dict.fromkeys(METRICS),
-        "absent": {},
-        **empty,
-    }
+    own |= {"reason": reason, "absent": {}, **empty}
+    return document(TEST, capture["device"], parameters, "not_run", **made, **own)
 
 
 def _found(export: Export) -> dict[str, Any]:
     steps = Steps.of(export)
-    metrics, absent = measure(export, steps)
+    values, absent = measure(export, steps)
+    parts = [{"part": ", ".join(names), "reason": reason} for reason, names in _by_reason(absent).items()]
     tables: dict[str, Rows] = {}
     for name, rows in _TABLES.items():
         try:
@@ -54,7 +62,8 @@ def _found(export: Export) -> dict[str, Any]:
         except Missing as missing:
             tables[name], absent[name] = [], str(missing)
     return {
-        "metrics": metrics,
+        "results": results_of(METRICS, values),
+        "parts_not_run": parts,
         "absent": absent,
         **tables,
         "steps": _steps(export, steps).to_dict("records"),
@@ -62,14 +71,22 @@ def _found(export: Export) -> dict[str, Any]:
     }
 
 
+def _by_reason(absent: Mapping[str, str]) -> dict[str, list[str]]:
+    """Reason -> the names that have it."""
+    names: dict[str, list[str]] = defaultdict(list)
+    for name, reason in absent.items():
+        names[reason].append(name)
+    return names
+
+
 def _ranges(export: Export) -> pd.DataFrame:
-    """Every NVTX range of the capture by domain and name, the longest in sum first."""
+    """All NVTX ranges of the capture by domain and name. The largest total comes first."""
     ranges = export.ranges
     return _statistics(ranges.assign(name=ranges["name"].map(_plain)), "domain", "name")
 
 
 def _plain(name: str) -> str:
-    """vLLM's layerwise ranges are dictionaries with shapes: of these the module, all layers as one."""
+    """A range's name; for vLLM's layers, whose ranges are named by dictionaries, the module without its number."""
     if name.startswith("{'Module'"):
         name = ast.literal_eval(name)["Module"]
     return re.sub(r"(?<=\.)\d+(?=\.|$)", "N", name)
@@ -105,7 +122,7 @@ _TABLES: dict[str, Callable[[Export], pd.DataFrame]] = {
 
 
 def _statistics(spans: pd.DataFrame, *keys: str) -> pd.DataFrame:
-    """By `keys`: count; total, mean, median, 95th percentile and maximum in s. The largest total first."""
+    """By `keys`: count; total, mean, median, 95th percentile, maximum (s). The largest total comes first."""
     seconds = spans.assign(seconds=(spans["end"] - spans["start"]) / 1e9).groupby(list(keys))["seconds"]
     found = seconds.agg(count="size", total="sum", mean="mean", p50="median", max="max")
     found.insert(4, "p95", seconds.quantile(0.95))
@@ -117,7 +134,7 @@ def _with_share(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def _steps(export: Export, steps: Steps) -> pd.DataFrame:
-    """Each step: kind, its start since the first one's (s), its seconds, of these forward and gpu_busy."""
+    """Each step: kind, start since the first step's (s), seconds, and those of them in forward and gpu_busy."""
     start = steps.table["start"]
     found = pd.DataFrame({"kind": steps.table["kind"], "start": (start - start.iloc[0]) / 1e9})
     found["seconds"] = steps.seconds
@@ -133,9 +150,9 @@ def _steps(export: Export, steps: Steps) -> pd.DataFrame:
 
 
 def _timeline(export: Export, steps: Steps) -> pd.DataFrame:
-    """The ranges of one step, of all domains: a decode step where there is one, of median length.
+    """The ranges of all domains in the step of median length, among the decode steps where there are any.
 
-    name, domain, depth (0 is the step itself), start (s, since the step's), seconds.
+    Columns: name, domain, depth (0 is the step itself), start (s, since the step's), seconds.
     """
     try:
         candidates = steps.seconds[steps.decode()]

@@ -1,4 +1,4 @@
-"""The SQLite export of a capture, as tables that look alike whichever nsys wrote it.
+"""The SQLite export of a capture, as tables in one form for every version of nsys, and the steps in it.
 
 nsys makes a table only where it has a row for it, and adds columns from version to version
 (docs.nvidia.com/nsight-systems/UserGuide, "SQLite Schema Reference"). Times are ns.
@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import sqlite3
 from contextlib import closing
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from vllm_lab.common.errors import LabError
@@ -21,13 +23,17 @@ THREAD_BITS = 24  # a globalTid is hypervisor and virtual machine, process, thre
 NVTX, OS_CALLS, CUDA = "NVTX_EVENTS", "OSRT_API", "CUPTI_ACTIVITY_KIND_"
 KERNELS, COPIES, FILLS, CALLS = (CUDA + kind for kind in ("KERNEL", "MEMCPY", "MEMSET", "RUNTIME"))
 ABSENT = {
-    NVTX: "no NVTX range was traced (nvtx 0.2.13 and later are deaf to an nsys of 2022)",
+    NVTX: "no NVTX range was traced (nvtx 0.2.13 and later do not record for an nsys of 2022)",
     OS_CALLS: "no call to an OS runtime library was traced",
     KERNELS: "no CUDA kernel was traced",
     COPIES: "no CUDA memory copy was traced",
     FILLS: "no CUDA memory fill was traced",
     CALLS: "no CUDA call was traced",
 }
+
+STEP, EXECUTE, FORWARD = "engine.step", "model.execute.", "model.forward"
+DOMAINS = ("vllm_lab", "mini_vllm")  # the domains whose ranges are parts of a step
+PREFILL = ("prefill", "mixed")  # the kinds of steps in which a request prefills
 
 
 class Missing(Exception):
@@ -65,12 +71,12 @@ class Export:
         calls["name"] = self._named(calls, "nameId")
         if "nestingLevel" in calls:
             calls = calls[calls["nestingLevel"].fillna(0) == 0]
-        calls = calls[calls["end"] > calls["start"]]  # nsys notes in this table when it began to trace, too
+        calls = calls[calls["end"] > calls["start"]]  # nsys also writes here when it began to trace
         return self._spans(calls.rename(columns={"globalTid": "thread"}), "name", "thread")
 
     @cached_property
     def kernels(self) -> pd.DataFrame:
-        """CUDA kernels: name, long_name (with its template arguments, which often tell more), start, end."""
+        """CUDA kernels: name, long_name (with its template arguments, which often say more), start, end."""
         kernels = self._table(KERNELS, "shortName", "demangledName")
         kernels["name"] = self._named(kernels, "shortName")
         kernels["long_name"] = self._named(kernels, "demangledName").fillna(kernels["name"])
@@ -140,3 +146,105 @@ class Export:
     def _spans(table: pd.DataFrame, *columns: str) -> pd.DataFrame:
         spans = table[[*columns, "start", "end"]].sort_values(["start", "end"], kind="stable")
         return spans.astype({"start": "int64", "end": "int64"}).reset_index(drop=True)
+
+
+@dataclass(frozen=True)
+class Steps:
+    """The steps of a capture. `table`: a row for each, in order: start, end (ns), kind ("" without a model)."""
+
+    export: Export
+    table: pd.DataFrame
+    thread: int
+
+    @classmethod
+    def of(cls, export: Export) -> Steps:
+        """The steps that ran something. Missing where the capture has none."""
+        ranges = export.ranges
+        own = ranges[ranges["domain"].isin(DOMAINS)]
+        table = own[own["name"] == STEP][["start", "end", "thread"]].reset_index(drop=True)
+        if table.empty:
+            raise Missing(f"no range {STEP} in the capture")
+        executed = own[own["name"].str.startswith(EXECUTE)]
+        kinds = executed["name"].str.removeprefix(EXECUTE)
+        table["kind"] = kinds.groupby(_inside(executed["start"], table)).first().reindex(table.index)
+        if len(executed):
+            table = table[table["kind"].notna() & (table["kind"] != "empty")].reset_index(drop=True)
+            if table.empty:
+                raise Missing("no step of the capture ran anything")
+        return cls(export, table.fillna({"kind": ""}), int(table["thread"].iloc[0]))
+
+    def decode(self) -> pd.Series:
+        """Which steps only decode. Missing where no step does."""
+        return self._of_kind("decode")
+
+    def prefill(self) -> pd.Series:
+        """Which steps have a request that prefills. Missing where no step does."""
+        return self._of_kind(*PREFILL)
+
+    @cached_property
+    def seconds(self) -> pd.Series:
+        """The seconds of each step."""
+        return (self.table["end"] - self.table["start"]) / 1e9
+
+    @cached_property
+    def parts(self) -> pd.DataFrame:
+        """This project's ranges within steps: step (its row), name, start, end, seconds."""
+        ranges = self.export.ranges
+        own = ranges[
+            ranges["domain"].isin(DOMAINS) & (ranges["thread"] == self.thread) & (ranges["name"] != STEP)
+        ]
+        return self.inside(own)
+
+    def inside(self, spans: pd.DataFrame) -> pd.DataFrame:
+        """The spans that begin within a step, with the step's row and their seconds."""
+        row = _inside(spans["start"], self.table)
+        placed = spans.assign(step=row, seconds=(spans["end"] - spans["start"]) / 1e9)
+        return placed[placed["step"] >= 0]
+
+    def seconds_in(self, name: str) -> pd.Series:
+        """Seconds of each step in this project's ranges `name`. Missing where the capture has none."""
+        found = self.parts[self.parts["name"] == name]
+        if found.empty:
+            raise self.lacking(f"no range {name} in the capture's steps")
+        return self._sums(found)
+
+    def lacking(self, what: str) -> Missing:
+        """The error for a missing number: `what`, or where no model ran, that."""
+        return Missing(what if (self.table["kind"] != "").any() else "no model runs in this engine")
+
+    def busy_seconds(self, spans: pd.DataFrame) -> pd.Series:
+        """Seconds of each step covered by `spans`, which do not overlap."""
+        starts, ends = spans["start"].to_numpy(), spans["end"].to_numpy()
+        covered = np.concatenate([[0], np.cumsum(ends - starts)])
+
+        def until(moment: int) -> int:
+            """ns covered before `moment`."""
+            row = int(np.searchsorted(starts, moment, side="right"))
+            return int(covered[row]) - max(0, int(ends[row - 1]) - moment if row else 0)
+
+        spans_of_steps = zip(self.table["start"], self.table["end"], strict=True)
+        return pd.Series([(until(end) - until(start)) / 1e9 for start, end in spans_of_steps])
+
+    def _sums(self, placed: pd.DataFrame) -> pd.Series:
+        return placed.groupby("step")["seconds"].sum().reindex(self.table.index, fill_value=0.0)
+
+    def _of_kind(self, *kinds: str) -> pd.Series:
+        chosen = self.table["kind"].isin(kinds)
+        if not chosen.any():
+            raise self.lacking(f"no {' or '.join(kinds)} step in the capture")
+        return chosen
+
+
+def union(*tables: pd.DataFrame) -> pd.DataFrame:
+    """The spans of all tables, joined where they touch or overlap: start, end (ns)."""
+    spans = pd.concat([table[["start", "end"]] for table in tables]).sort_values("start")
+    reached = spans["end"].cummax()
+    new = spans["start"].gt(reached.shift(fill_value=-(2**62)))
+    return spans.groupby(new.cumsum()).agg({"start": "min", "end": "max"}).reset_index(drop=True)
+
+
+def _inside(moments: pd.Series, steps: pd.DataFrame) -> pd.Series:
+    """The row of the step around each moment; -1 where there is none. Steps do not overlap."""
+    row = np.searchsorted(steps["start"].to_numpy(), moments.to_numpy(), side="right") - 1
+    ended = moments.to_numpy() >= steps["end"].to_numpy()[np.maximum(row, 0)]
+    return pd.Series(np.where((row < 0) | ended, -1, row), index=moments.index, dtype="int64")

@@ -1,4 +1,4 @@
-"""The metrics of a capture, each computed from the export's tables or told to be missing, with the reason."""
+"""The metrics of a capture, each computed from the export's tables, or missing for a stated reason."""
 
 from __future__ import annotations
 
@@ -6,18 +6,15 @@ from collections.abc import Callable
 
 import pandas as pd
 
-from vllm_lab.nsight.export import Export, Missing
+from vllm_lab.nsight.export import FORWARD, Export, Missing, Steps, union
 from vllm_lab.nsight.metrics import METRICS, PARTS
-from vllm_lab.nsight.steps import FORWARD, Steps, union
 from vllm_lab.tracing.kernels import table
 
-LAUNCH = (
-    "Launch"  # in the names of CUDA's calls that launch a kernel or a graph, runtime's and driver's alike
-)
+LAUNCH = "Launch"  # in the names of all calls, of CUDA's runtime and driver, that launch a kernel or a graph
 
 
 def measure(export: Export, steps: Steps) -> tuple[dict[str, float | None], dict[str, str]]:
-    """Each of METRICS (None where the capture lacks what it needs), and for those the reasons."""
+    """Each of METRICS (None where the capture lacks what it needs), and the reason for each None."""
     values: dict[str, float | None] = dict.fromkeys(METRICS)
     reasons: dict[str, str] = {}
     for name, formula in _FORMULAS.items():
@@ -35,7 +32,7 @@ def kernel_class(name: str) -> str:
 
 
 def gpu_work(export: Export) -> pd.DataFrame:
-    """When the GPU was at work: start, end (ns), none overlapping. Missing where no kernel was traced."""
+    """When the GPU was at work, without overlap: start, end (ns). Missing where no kernel was traced."""
     spans = [export.kernels]
     for name in ("copies", "fills"):
         try:
@@ -86,7 +83,7 @@ def _os_calls(export: Export, steps: Steps) -> pd.DataFrame:
 
 
 def _decode_kernels(export: Export, steps: Steps) -> pd.DataFrame:
-    """Kernels that begin within decode steps. Missing where none does."""
+    """Kernels that begin within decode steps. Missing where no kernel does."""
     kernels, decode = steps.inside(export.kernels), steps.decode()
     kernels = kernels[kernels["step"].map(decode)]
     if kernels.empty:

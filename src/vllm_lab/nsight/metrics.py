@@ -1,73 +1,114 @@
-"""What a capture comes to, in numbers: each with its unit and its definition.
+"""The numbers that a capture gives, each with its unit, its definition and the table of nsys it comes from.
 
-A decode step is one in which every request computes one token after its prompt; a prefill step one in which a
-prompt token is computed. Shares are of the calling thread's time, sum over sum.
+In a decode step every request decodes; in a prefill step a request prefills (mini_vllm.clock.is_decode).
+Shares are of the calling thread's time: a sum of seconds over a sum of seconds.
 """
 
 from typing import NamedTuple
 
 from vllm_lab.common.metric import Metric
 
+RANGES, OS_CALLS = "nsys export: NVTX_EVENTS", "nsys export: OSRT_API"
+KERNELS, COPIES, CUDA_CALLS = (
+    f"nsys export: CUPTI_ACTIVITY_KIND_{kind}" for kind in ("KERNEL", "MEMCPY", "RUNTIME")
+)
+
 
 class Part(NamedTuple):
-    """A part of a step: the NVTX range around it, and what it is."""
+    """A part of a step: the NVTX range around it, what it is, and its title."""
 
     range: str
     words: str
+    title: str
 
 
 PARTS = {
-    "schedule": Part("scheduler.schedule", "the scheduler's schedule()"),
-    "forward": Part("model.forward", "the model's forward pass"),
-    "logits": Part("model.logits", "the product with the vocabulary"),
-    "sample": Part("sampler.sample", "sampling"),
-    "update": Part("scheduler.update", "the scheduler's update_from_output()"),
+    "schedule": Part("scheduler.schedule", "the scheduler's schedule()", "scheduling"),
+    "forward": Part("model.forward", "the model's forward pass", "forward pass"),
+    "logits": Part("model.logits", "the product with the vocabulary", "logits"),
+    "sample": Part("sampler.sample", "sampling", "sampling"),
+    "update": Part("scheduler.update", "the scheduler's update_from_output()", "update"),
 }
 RANGE_METRICS = {
-    "captured_steps": Metric("steps", "engine.step ranges in the capture that ran or scheduled something"),
-    "step_mean": Metric("s", "mean of these ranges"),
-    "step_p50": Metric("s", "median of these ranges"),
-    "schedule_mean": Metric("s", "mean of the scheduler.schedule ranges"),
-    "decode_step_p50": Metric("s", "median of the decode steps' ranges"),
-    "prefill_step_p50": Metric("s", "median of the prefill steps' ranges"),
+    "captured_steps": Metric(
+        "steps", "engine.step ranges in the capture that ran or scheduled something", "Steps", RANGES
+    ),
+    "step_mean": Metric("s", "mean of these ranges", "Step, mean", RANGES),
+    "step_p50": Metric("s", "median of these ranges", "Step, median", RANGES),
+    "schedule_mean": Metric("s", "mean of the scheduler.schedule ranges", "Scheduling, mean", RANGES),
+    "decode_step_p50": Metric("s", "median of the decode steps' ranges", "Decode step, median", RANGES),
+    "prefill_step_p50": Metric("s", "median of the prefill steps' ranges", "Prefill step, median", RANGES),
     **{
-        f"decode_{name}_share": Metric("fraction", f"of the time of decode steps, in {part.words}")
+        f"decode_{name}_share": Metric(
+            "fraction", f"of the time of decode steps, in {part.words}", f"Decode: {part.title}", RANGES
+        )
         for name, part in PARTS.items()
     },
-    "decode_other_share": Metric("fraction", "of the time of decode steps, in none of these five"),
+    "decode_other_share": Metric(
+        "fraction", "of the time of decode steps, outside these five parts", "Decode: the rest", RANGES
+    ),
 }
 LAYER_METRICS = {
     "decode_attention_range_share": Metric(
-        "fraction", "of the forward passes of decode steps, in attention layers, cache writes included"
+        "fraction",
+        "of the forward passes of decode steps, in attention layers, cache writes included",
+        "Decode: attention layers",
+        RANGES,
     ),
     "decode_linear_range_share": Metric(
-        "fraction", "of the forward passes of decode steps, in linear layers"
+        "fraction", "of the forward passes of decode steps, in linear layers", "Decode: linear layers", RANGES
     ),
 }
 OS_METRICS = {
     "os_calls_per_step": Metric(
-        "", "traced calls of the engine's thread to OS libraries within steps / steps"
+        "",
+        "traced calls of the engine's thread to OS libraries within steps / steps",
+        "OS calls per step",
+        OS_CALLS,
     ),
-    "os_time_share": Metric("fraction", "of the time of steps, in these calls"),
+    "os_time_share": Metric("fraction", "of the time of steps, in these calls", "Time in OS calls", OS_CALLS),
 }
 GPU_METRICS = {
     "gpu_busy_share": Metric(
-        "fraction", "of first step's start to last step's end, with a kernel, copy or fill under way"
+        "fraction",
+        "of the time from the first step's start to the last step's end, with a kernel, copy or fill running",
+        "GPU busy",
+        KERNELS,
     ),
-    "decode_gpu_busy_share": Metric("fraction", "of the time of decode steps, the same"),
-    "decode_kernels_per_step": Metric("", "kernels that begin within decode steps / decode steps"),
+    "decode_gpu_busy_share": Metric(
+        "fraction",
+        "of the time of decode steps, with a kernel, copy or fill running",
+        "Decode: GPU busy",
+        KERNELS,
+    ),
+    "decode_kernels_per_step": Metric(
+        "", "kernels that begin within decode steps / decode steps", "Kernels per decode step", KERNELS
+    ),
     "decode_attention_kernel_share": Metric(
-        "fraction", "of the time of kernels that begin within decode steps, attention"
+        "fraction",
+        "of the time of kernels that begin within decode steps, attention",
+        "Decode: attention kernels",
+        KERNELS,
     ),
     "decode_gemm_kernel_share": Metric(
-        "fraction", "of the time of kernels that begin within decode steps, matrix products"
+        "fraction",
+        "of the time of kernels that begin within decode steps, matrix products",
+        "Decode: matrix product kernels",
+        KERNELS,
     ),
     "decode_launch_gap_mean": Metric(
-        "s", "from a kernel's end to the next one's start in the same decode step, mean; 0 if they overlap"
+        "s",
+        "mean time from a kernel's end to the next one's start in the same decode step; 0 if they overlap",
+        "Gap between kernels, mean",
+        KERNELS,
     ),
-    "launch_call_mean": Metric("s", "mean of the calls that launch a kernel or a graph, on the CPU"),
-    "copy_share": Metric("fraction", "of the time in which the GPU is busy, in memory copies"),
-    "copied_bytes": Metric("bytes", "by all memory copies"),
-    "copy_bandwidth": Metric("GB/s", "copied_bytes / the copies' time"),
+    "launch_call_mean": Metric(
+        "s", "mean of the calls that launch a kernel or a graph, on the CPU", "Launch call, mean", CUDA_CALLS
+    ),
+    "copy_share": Metric(
+        "fraction", "of the time in which the GPU is busy, in memory copies", "GPU time in copies", COPIES
+    ),
+    "copied_bytes": Metric("bytes", "moved by all memory copies", "Copied", COPIES),
+    "copy_bandwidth": Metric("GB/s", "copied_bytes / the copies' time", "Copy bandwidth", COPIES),
 }
 METRICS = RANGE_METRICS | LAYER_METRICS | OS_METRICS | GPU_METRICS
