@@ -12,9 +12,8 @@ from mini_vllm.tools.versions import VERSIONS
 from vllm_lab.common import console
 from vllm_lab.nsight.capture import Program, capturing
 from vllm_lab.replay import mini
-from vllm_lab.replay.flags import files_of, requests_from
-from vllm_lab.replay.limit_flags import limits_from
-from vllm_lab.replay.run_file import simulated_record
+from vllm_lab.replay.flags import files_of, limits_from, run_requests_from
+from vllm_lab.replay.records import simulated_record
 
 
 def add_flags(parser: argparse.ArgumentParser) -> None:
@@ -23,7 +22,7 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Replay the requests once to warm up and once to be captured."""
-    requests, limits = requests_from(args), limits_from(args)
+    requests, limits = run_requests_from(args), limits_from(args)
     mini.run(args.engine, requests, limits)
     with capturing():
         result = mini.run(args.engine, requests, limits)

@@ -14,16 +14,15 @@ from vllm_lab.common.errors import Unavailable
 from vllm_lab.common.flags import add_paths
 from vllm_lab.engines.annotations import annotate
 from vllm_lab.engines.engine import Engine
-from vllm_lab.engines.replay import replay
+from vllm_lab.engines.replay import measured_record, replay
 from vllm_lab.engines.settings import EngineSettings
 from vllm_lab.nsight.capture import Program, capturing
-from vllm_lab.replay.flags import files_of, requests_from
-from vllm_lab.replay.limit_flags import limits_from
-from vllm_lab.replay.run_file import measured_record
+from vllm_lab.replay.flags import files_of, limits_from, run_requests_from
+from vllm_lab.replay.records import REAL
 
 
 def add_flags(parser: argparse.ArgumentParser) -> None:
-    parser.set_defaults(engine="vllm")
+    parser.set_defaults(engine=REAL)
     add_paths(parser, model_dir="the checkpoint's folder")
     parser.add_argument("--needs", choices=("cuda",), help="not run on another device")
     parser.add_argument("--enforce-eager", action=argparse.BooleanOptionalAction, default=True)
@@ -35,9 +34,9 @@ def run(args: argparse.Namespace) -> None:
     """Replay the requests once to warm up and once to be captured."""
     if args.needs and args.needs != args.device:
         raise Unavailable(f"needs {args.needs}; the device here is {args.device}")
-    # Read by vLLM, which is imported later: its own scopes, and the model runner whose layers it can annotate.
+    # vLLM, imported later, reads them: its own scopes, and the model runner whose layers it can annotate.
     os.environ |= {"VLLM_NVTX_SCOPES_FOR_PROFILING": "1", "VLLM_USE_V2_MODEL_RUNNER": "0"}
-    requests, limits = requests_from(args), limits_from(args)
+    requests, limits = run_requests_from(args), limits_from(args)
     settings = EngineSettings(
         args.model_dir,
         limits,
@@ -51,10 +50,10 @@ def run(args: argparse.Namespace) -> None:
         annotate(engine, layers=args.layer_ranges and args.device == "cpu")
         replay(engine, requests)
         with capturing():
-            measured = replay(engine, requests)
-        console.log(f"vllm: {len(measured.steps)} steps, {len(requests)} requests")
-        chosen, record = measured_record(requests, limits, [measured])
-        files_of(args).write(chosen.decisions, record)
+            captured = replay(engine, requests)
+        console.log(captured.summary())
+        _, record = measured_record(requests, limits, [captured])
+        files_of(args).write(captured.decisions, record)
 
 
 main = Program(__file__, __doc__, add_flags, run).main

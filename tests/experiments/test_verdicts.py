@@ -8,9 +8,8 @@ import pytest
 from mini_vllm.limits import Limits
 from tests.experiments.test_spec import predicted, written
 from vllm_lab.experiments.progress import progress
-from vllm_lab.experiments.references import Reference
 from vllm_lab.experiments.result import verdict_document
-from vllm_lab.experiments.spec import Experiment, Prediction
+from vllm_lab.experiments.spec import Experiment, Prediction, Reference
 from vllm_lab.experiments.verdicts import Observations, judge, judge_all
 from vllm_lab.replay import mini
 from vllm_lab.replay.records import RunFiles, simulated_record
@@ -25,9 +24,9 @@ SEEN = Observations(
     {"a": RUN, "real": {**RUN, "status": "measured"}, "absent": {"status": "not_run", "reason": "no vLLM"}},
     {"both": {"status": "simulated", "differing_steps": 3, "first_difference": None}},
     {
-        "a": {"status": "measured", "metrics": {"step_p50": 0.5, "copy_share": None},
+        "a": {"status": "measured", "results": {"step_p50": {"value": 0.5, "unit": "s"}},
               "absent": {"copy_share": "no copy was traced"}},
-        "absent": {"status": "not_run", "reason": "no nsys", "metrics": {}, "absent": {}},
+        "absent": {"status": "not_run", "reason": "no nsys", "results": {}, "absent": {}},
     },
 )  # fmt: skip
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.nsight.exports import change, document_of, export_of
+from tests.nsight.exports import change, document_of, export_of, metrics_of
 from vllm_lab.common.errors import LabError
 
 GPU_TABLES = ("KERNEL", "MEMCPY", "RUNTIME")
@@ -49,7 +49,7 @@ def test_every_metric_is_what_the_hand_computes(export):
         "copied_bytes": 60000,
         "copy_bandwidth": 60000 / 20e-6 / 1e9,
     }
-    assert document["metrics"] == {name: value and pytest.approx(value) for name, value in expected.items()}
+    assert metrics_of(document) == {name: value and pytest.approx(value) for name, value in expected.items()}
     assert set(document["absent"]) == {"decode_attention_range_share", "decode_linear_range_share"}
 
 
@@ -63,7 +63,7 @@ def test_kernels_are_grouped_by_name_and_class_the_largest_first(export):
     assert sum(row["share"] for row in document["kernels"]) == pytest.approx(1)
 
 
-def test_copies_are_told_by_kind_with_the_bandwidth_reached(export):
+def test_copies_are_listed_by_kind_with_the_bandwidth_reached(export):
     by_kind = {row["kind"]: row for row in found(export)["copies"]}
     assert by_kind["Host-to-Device"]["gb_per_s"] == pytest.approx(4)
     assert by_kind["Device-to-Host"]["bytes"] == 20000
@@ -83,18 +83,18 @@ def test_the_timeline_nests_the_ranges_of_one_decode_step(export):
     ]  # fmt: skip
 
 
-def test_vllms_layerwise_ranges_are_told_by_module_all_layers_as_one(export):
+def test_vllms_layerwise_ranges_are_counted_by_module_all_layers_as_one(export):
     ranges = {row["name"]: row["count"] for row in found(export)["ranges"]}
     assert ranges["Llama.model.layers.N.mlp"] == 2
 
 
 def test_without_gpu_tables_the_rest_is_measured_and_each_absence_has_its_reason(export):
-    whole = found(export)["metrics"]
+    whole = metrics_of(found(export))
     change(export, "".join(f"DROP TABLE CUPTI_ACTIVITY_KIND_{name};" for name in GPU_TABLES))
     document = found(export)
-    for name, value in document["metrics"].items():
+    for name, value in metrics_of(document).items():
         assert value == whole[name] or "nothing of CUDA" in document["absent"][name]
-    assert document["metrics"]["decode_forward_share"] == pytest.approx(0.5)
+    assert metrics_of(document)["decode_forward_share"] == pytest.approx(0.5)
     assert "nothing of CUDA" in document["absent"]["kernels"]
     assert all(step["gpu_busy"] is None for step in document["steps"])
 
@@ -102,14 +102,14 @@ def test_without_gpu_tables_the_rest_is_measured_and_each_absence_has_its_reason
 def test_a_run_that_copied_nothing_still_has_its_kernels(export):
     change(export, "DROP TABLE CUPTI_ACTIVITY_KIND_MEMCPY")
     document = found(export)
-    assert document["metrics"]["decode_gpu_busy_share"] == pytest.approx((450 + 400) / 2000)
+    assert metrics_of(document)["decode_gpu_busy_share"] == pytest.approx((450 + 400) / 2000)
     assert "no CUDA memory copy" in document["absent"]["copy_share"]
 
 
 def test_without_os_calls_that_alone_is_missing(export):
     change(export, "DROP TABLE OSRT_API")
     document = found(export)
-    assert document["metrics"]["captured_steps"] == 3
+    assert metrics_of(document)["captured_steps"] == 3
     assert "OSRT_API" in document["absent"]["os_time_share"]
 
 
@@ -122,8 +122,8 @@ def test_older_columns_and_missing_enumerations_do(export):
         "DROP TABLE ENUM_CUDA_MEMCPY_OPER",
     )
     document = found(export)
-    assert document["metrics"]["decode_forward_share"] == pytest.approx(0.5)
-    assert document["metrics"]["os_calls_per_step"] == pytest.approx(2 / 3)
+    assert metrics_of(document)["decode_forward_share"] == pytest.approx(0.5)
+    assert metrics_of(document)["os_calls_per_step"] == pytest.approx(2 / 3)
     assert {row["kind"] for row in document["copies"]} == {"1", "2"}
 
 
@@ -136,15 +136,15 @@ def test_a_column_that_an_nsys_does_not_write_is_named(export):
     change(export, "ALTER TABLE CUPTI_ACTIVITY_KIND_KERNEL DROP COLUMN shortName")
     document = found(export)
     assert "KERNEL of this nsys has no column shortName" in document["absent"]["gpu_busy_share"]
-    assert document["metrics"]["copied_bytes"] == 60000
+    assert metrics_of(document)["copied_bytes"] == 60000
 
 
 def test_an_export_without_ranges_is_not_run(export):
     change(export, "DELETE FROM NVTX_EVENTS WHERE eventType = 59")
     document = found(export)
     assert document["status"] == "not_run"
-    assert "nvtx 0.2.13 and later are deaf" in document["reason"]
-    assert set(document["metrics"].values()) == {None}
+    assert "nvtx 0.2.13 and later do not record" in document["reason"]
+    assert set(metrics_of(document).values()) == {None}
 
 
 def test_an_empty_file_is_an_export_without_tables(tmp_path):

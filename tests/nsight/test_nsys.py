@@ -1,4 +1,4 @@
-"""nsys is found, run, helped to its importer; what goes wrong is told. A shell script stands in for it."""
+"""nsys is found, run, helped to its importer; what goes wrong is named. A shell script takes its place."""
 
 import os
 from pathlib import Path
@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from vllm_lab.common.errors import LabError, Unavailable
-from vllm_lab.nsight.nsys import Nsys
+from vllm_lab.nsight.capture import Nsys
 
 # profile writes what its LEAVES says, export copies the report; the words given are kept.
 NSYS = """#!/bin/sh

@@ -5,7 +5,7 @@ from contextlib import closing
 
 import pytest
 
-from tests.nsight.exports import document_of, export_of
+from tests.nsight.exports import document_of, export_of, metrics_of
 from vllm_lab.nsight.metrics import GPU_METRICS, PARTS
 
 KINDS = ["prefill", "mixed", *["decode"] * 4]
@@ -48,7 +48,7 @@ def test_shares_of_decode_steps_are_those_that_sql_gives(document, export, part)
     expected = seconds_in_decode_steps(export, PARTS[part].range) / seconds_in_decode_steps(
         export, "engine.step"
     )
-    assert document["metrics"][f"decode_{part}_share"] == pytest.approx(expected)
+    assert metrics_of(document)[f"decode_{part}_share"] == pytest.approx(expected)
 
 
 def test_ranges_of_other_domains_are_counted_and_are_no_parts_of_steps(document, export):
@@ -62,10 +62,10 @@ def test_ranges_of_other_domains_are_counted_and_are_no_parts_of_steps(document,
 
 def test_calls_of_other_threads_count_for_the_capture_and_not_for_the_steps(document):
     assert sum(row["count"] for row in document["os_calls"]) == 12
-    assert document["metrics"]["os_calls_per_step"] == pytest.approx(5 / 6)
+    assert metrics_of(document)["os_calls_per_step"] == pytest.approx(5 / 6)
 
 
 def test_every_gpu_metric_says_why_it_is_absent(document):
     for name in GPU_METRICS:
-        assert document["metrics"][name] is None
+        assert metrics_of(document)[name] is None
         assert "nothing of CUDA" in document["absent"][name]

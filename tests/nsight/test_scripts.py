@@ -2,6 +2,7 @@
 
 import importlib
 import json
+import re
 import shutil
 import sys
 from collections import Counter
@@ -11,8 +12,10 @@ import pytest
 
 from tests.cost_model.traces import trace_of
 from tests.engines.conftest import SHAPE
+from tests.nsight.exports import metrics_of
 from vllm_lab.common.errors import LabError
 from vllm_lab.provenance.schemas import check
+from vllm_lab.provenance.sources import code_of
 from vllm_lab.replay.records import StoredRun
 from vllm_lab.replay.requests import requests_of
 from vllm_lab.traces.trace import Trace
@@ -35,7 +38,7 @@ needs_nsys = pytest.mark.skipif(shutil.which("nsys") is None, reason="nsys is no
 
 @pytest.fixture(scope="module")
 def model_dir(tmp_path_factory) -> Path:
-    """A checkpoint of random weights: processes of their own cannot be told to make them up."""
+    """A checkpoint of random weights: other processes cannot make them up."""
     pytest.importorskip("vllm")
     import torch
     from transformers import LlamaConfig, LlamaForCausalLM
@@ -53,8 +56,10 @@ def captured(folder: Path, engine: str, model: Path, *more: str) -> dict:
         "steps": "run.steps.jsonl", "requests": "run.requests.csv", "events": "run.events.txt",
     }  # fmt: skip
     files = [word for flag, name in outputs.items() for word in (f"--{flag}", str(folder / name))]
-    given = ["--trace", str(folder / "small_trace.parquet"), "--model-dir", str(model), "--engine", engine]
-    script("nsight_capture").main([*given, *RUN.split(), *more, *files])
+    given = ["--trace", str(folder / "small_trace.parquet")]
+    given += ["--model-dir", str(model)] if engine == "vllm" else ["--engine", engine]
+    program = "nsight_vllm" if engine == "vllm" else "nsight_mini"
+    script(program).main([*given, *RUN.split(), *more, *files])
     read = ["--capture", str(folder / "capture.json"), "--sqlite", str(folder / "run.sqlite")]
     script("nsight_metrics").main([*read, "--output", str(folder / "metrics.json")])
     for name, schema in SCHEMAS.items():
@@ -78,13 +83,13 @@ def calls(found: dict) -> dict[tuple[str, str], int]:
 def test_the_minis_capture_holds_the_steps_of_one_replay_and_no_gpu(tmp_path):
     found = captured(tmp_path, "v4_prefix", tmp_path)
     steps = list(StoredRun(tmp_path / "run.json").steps)
-    assert found["metrics"]["captured_steps"] == len(steps) > 0  # though it was replayed twice
+    assert metrics_of(found)["captured_steps"] == len(steps) > 0  # though it was replayed twice
     assert calls(found)["mini_vllm", "scheduler.schedule"] == len(steps)
-    assert found["metrics"]["schedule_mean"] < found["metrics"]["step_mean"]
+    assert metrics_of(found)["schedule_mean"] < metrics_of(found)["step_mean"]
     assert "nothing of CUDA" in found["absent"]["gpu_busy_share"]
     assert found["absent"]["decode_forward_share"] == "no model runs in this engine"
-    told = json.loads((tmp_path / "capture.json").read_text())
-    assert 0 < told["report_bytes"] < 2**20
+    capture = json.loads((tmp_path / "capture.json").read_text())
+    assert 0 < capture["report_bytes"] < 2**20
 
 
 @needs_nsys
@@ -95,9 +100,9 @@ def test_vllms_capture_holds_each_part_of_each_step(tmp_path, model_dir):
     for part in ("scheduler.schedule", "model.forward", "model.logits", "sampler.sample", "scheduler.update"):
         assert counts["vllm_lab", part] == len(steps)
     assert counts["", "gpu_model_runner: forward"] == len(steps)  # vLLM's own
-    assert found["metrics"]["captured_steps"] == len(steps)
+    assert metrics_of(found)["captured_steps"] == len(steps)
     assert kinds(found) == expected_kinds(steps, tmp_path)
-    shares = [value for name, value in found["metrics"].items() if name in SHARES]
+    shares = [value for name, value in metrics_of(found).items() if name in SHARES]
     assert sum(shares) == pytest.approx(1)
     assert all(0 <= share < 1 for share in shares)
 
@@ -127,7 +132,7 @@ def test_layers_have_ranges_where_asked_for(tmp_path, model_dir):
     layers = SHAPE["num_hidden_layers"]
     assert calls(found)["vllm_lab", "layer.Attention"] == layers * forwards
     assert calls(found)["vllm_lab", "layer.RMSNorm"] == (2 * layers + 1) * forwards
-    shares = [found["metrics"][f"decode_{part}_range_share"] for part in ("attention", "linear")]
+    shares = [metrics_of(found)[f"decode_{part}_range_share"] for part in ("attention", "linear")]
     assert all(0 < share < 1 for share in shares)
 
 
@@ -166,3 +171,13 @@ def test_where_nsys_fails_after_the_run_the_run_is_kept(tmp_path, monkeypatch):
     found = captured(tmp_path, "v4_prefix", tmp_path)
     assert found["reason"].startswith("nsys 2022.4.2 ended with status 3")
     assert json.loads((tmp_path / "run.json").read_text())["metrics"]["finished"] == 6
+
+
+@pytest.mark.parametrize(
+    ("script", "foreign"),
+    [("nsight_vllm", r"mini_vllm/(v\d|tools/(engines|fast))"), ("nsight_mini", "vllm_lab/(engines|oracle)/")],
+)
+def test_a_capture_depends_only_on_the_engine_that_it_runs(script, foreign):
+    code = code_of(f"scripts/{script}.py", ROOT)
+    assert "src/vllm_lab/nsight/capture.py" in code
+    assert [path for path in code if re.match(f"src/{foreign}", path)] == []

@@ -35,6 +35,6 @@ def test_a_capture_that_was_not_made_tells_its_reason_and_no_number(tmp_path):
 def test_the_answer_is_of_a_run_without_ranges_around_layers(tmp_path):
     assert "Where does the time of a step go?" in told(tmp_path)[0]
     body = capture_metrics()
-    body["metrics"]["decode_linear_range_share"] = 0.7
+    body["results"]["decode_linear_range_share"] = {"value": 0.7}
     files = Project(tmp_path).job("nsight_metrics", {"results/nsight/exp004.a.json": body}, kind="measured")
     assert "Where does the time" not in (write_report(tmp_path, files) / "report.md").read_text()

@@ -2,8 +2,15 @@
 
 RUNS = {f"{name}.{run}": found for name, e in EXPERIMENTS.items() for run, found in e.runs.items()}
 CAPTURED_RUNS = [name for name, run in RUNS.items() if run.is_captured]
+CAPTURED_MINI_RUNS = [name for name in CAPTURED_RUNS if not RUNS[name].is_real]
+CAPTURED_VLLM_RUNS = [name for name in CAPTURED_RUNS if RUNS[name].is_real]
 REAL_RUNS = [name for name, run in RUNS.items() if run.is_real and not run.is_captured]
 SIMULATED_RUNS = [name for name in RUNS if name not in CAPTURED_RUNS + REAL_RUNS]
+
+
+def any_of(names):
+    """The pattern of a wildcard that is one of the names. Of no names, it fits nothing."""
+    return "|".join(names) or "(?!)"
 
 
 def experiment_trace(wildcards):

@@ -17,7 +17,7 @@ rule experiments_run:
     benchmark:
         "results/timings/experiments_run.{run}.tsv"
     wildcard_constraints:
-        run="|".join(SIMULATED_RUNS) or "(?!)",
+        run=any_of(SIMULATED_RUNS),
     conda:
         VLLM_ENVIRONMENT
     container:
@@ -54,7 +54,7 @@ rule experiments_real:
     benchmark:
         "results/timings/experiments_real.{run}.tsv"
     wildcard_constraints:
-        run="|".join(REAL_RUNS) or "(?!)",
+        run=any_of(REAL_RUNS),
     conda:
         VLLM_ENVIRONMENT
     container:
@@ -98,7 +98,7 @@ rule experiments_verdict:
     benchmark:
         "results/timings/experiments_verdict.{experiment}.tsv"
     wildcard_constraints:
-        experiment="|".join(EXPERIMENTS) or "(?!)",
+        experiment=any_of(EXPERIMENTS),
     localrule: True
     conda:
         ENVIRONMENT

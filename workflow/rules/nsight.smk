@@ -1,12 +1,12 @@
 # Runs of experiments (those with `profiler: nsys`) under Nsight Systems. Values of `run` are NAME.RUN.
 
+CAPTURE_SCHEMAS = ("nsight_capture", "steps", "replayed_requests", "replay")
 
-rule nsight_capture:
+
+rule nsight_mini:
     input:
-        **needs("nsight_capture", "nsight_capture", "steps", "replayed_requests", "replay", vllm=True),
+        **needs("nsight_mini", *CAPTURE_SCHEMAS, vllm=True),
         trace=experiment_trace,
-        model=rules.data_model.output.config,
-        weights=rules.data_model.output.weights,
     output:
         report="results/nsight/{run}.nsys-rep",
         sqlite="results/nsight/{run}.sqlite",
@@ -15,13 +15,13 @@ rule nsight_capture:
         requests="results/experiments/{run}.requests.csv",
         record="results/experiments/{run}.json",
         events="results/experiments/{run}.events.txt",
-        prov="results/nsight/nsight_capture.{run}.prov.json",
+        prov="results/nsight/nsight_mini.{run}.prov.json",
     log:
-        "results/logs/nsight_capture.{run}.log",
+        "results/logs/nsight_mini.{run}.log",
     benchmark:
-        "results/timings/nsight_capture.{run}.tsv"
+        "results/timings/nsight_mini.{run}.tsv"
     wildcard_constraints:
-        run="|".join(CAPTURED_RUNS) or "(?!)",
+        run=any_of(CAPTURED_MINI_RUNS),
     conda:
         VLLM_ENVIRONMENT
     container:
@@ -36,19 +36,38 @@ rule nsight_capture:
         "Capturing {wildcards.run} with Nsight Systems ({params.device})"
     shell:
         traced(
-            "nsight_capture",
-            "--model-dir results/data/model --device {params.device} --trace {input.trace:q}"
-            " {params.flags:q} --report {output.report:q} --sqlite {output.sqlite:q} --capture {output.capture:q}"
-            " --steps {output.steps:q} --requests {output.requests:q} --record {output.record:q}"
-            " --events {output.events:q}",
+            "{rule}",
+            "--device {params.device} --trace {input.trace:q} {params.flags:q} --report {output.report:q}"
+            " --sqlite {output.sqlite:q} --capture {output.capture:q} --steps {output.steps:q}"
+            " --requests {output.requests:q} --record {output.record:q} --events {output.events:q}",
             wildcards=["run"],
             kind="measured",
         )
 
 
+use rule nsight_mini as nsight_vllm with:
+    input:
+        **needs("nsight_vllm", *CAPTURE_SCHEMAS, vllm=True),
+        trace=experiment_trace,
+        model=rules.data_model.output.config,
+        weights=rules.data_model.output.weights,
+    output:
+        **{name: str(path) for name, path in rules.nsight_mini.output.items() if name != "prov"},
+        prov="results/nsight/nsight_vllm.{run}.prov.json",
+    log:
+        "results/logs/nsight_vllm.{run}.log",
+    benchmark:
+        "results/timings/nsight_vllm.{run}.tsv"
+    wildcard_constraints:
+        run=any_of(CAPTURED_VLLM_RUNS),
+    params:
+        device=DEVICE,
+        flags=lambda wildcards: [*experiment_flags(wildcards), "--model-dir", "results/data/model"],
+
+
 rule nsight_metrics:
     input:
-        **needs("nsight_metrics", "nsight_metrics"),
+        **needs("nsight_metrics", "nsight_metrics", "document"),
         capture="results/nsight/{run}.capture.json",
         sqlite="results/nsight/{run}.sqlite",
     output:
@@ -59,7 +78,7 @@ rule nsight_metrics:
     benchmark:
         "results/timings/nsight_metrics.{run}.tsv"
     wildcard_constraints:
-        run="|".join(CAPTURED_RUNS) or "(?!)",
+        run=any_of(CAPTURED_RUNS),
     conda:
         ENVIRONMENT
     message:
@@ -67,7 +86,7 @@ rule nsight_metrics:
     shell:
         traced(
             "nsight_metrics",
-            "--capture {input.capture:q} --sqlite {input.sqlite:q}" " --output {output.metrics:q}",
+            "--capture {input.capture:q} --sqlite {input.sqlite:q} --output {output.metrics:q}",
             wildcards=["run"],
             kind="measured",
         )
@@ -87,7 +106,7 @@ rule nsight_figures:
     conda:
         ENVIRONMENT
     message:
-        "Drawing what the captures hold"
+        "Drawing what the captures contain"
     shell:
         traced(
             "nsight_figures",

@@ -1,1 +1,1 @@
-"""Experiments: predictions written and pinned before a run, held against what happened."""
+"""Experiments: predictions are written and pinned before a run, then compared with what happened."""

@@ -1,4 +1,4 @@
-"""python -m vllm_lab.experiments check | pin FILE…: look an experiment over, and pin its predictions."""
+"""python -m vllm_lab.experiments check | pin FILE…: check an experiment, and pin its predictions."""
 
 from __future__ import annotations
 

@@ -38,7 +38,7 @@ def read(path: str | os.PathLike) -> list[Pin]:
 
 
 def add(path: str | os.PathLike, experiment: Experiment, day: str) -> Pin:
-    """Append a pin for the experiment as it is now. LabError if it has an aha already, or the pin stands."""
+    """Append a pin for the experiment as it is now. LabError if it has an aha or is pinned already."""
     pins = read(path)
     if experiment.aha:
         raise LabError(f"{experiment.name}: has an aha already, so it was run; pin predictions before a run")

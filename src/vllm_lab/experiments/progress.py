@@ -1,4 +1,7 @@
-"""PROGRESS.md: what was believed, what was found, experiment by experiment."""
+"""PROGRESS.md: what was predicted and what was found, experiment by experiment.
+
+The report uses the same words for verdicts, expectations and pins.
+"""
 
 from __future__ import annotations
 
@@ -6,10 +9,15 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from vllm_lab.common.display import escape
-from vllm_lab.experiments.words import PINS, counts, expectation, label, shown, verdict
+from vllm_lab.common.display import display, escape
 
 Verdicts = Mapping[str, Any]
+DECIMALS = {"s": 4, "x": 2}
+PINS = {
+    "pinned": "the predictions are those that were pinned before the run",
+    "changed": "the predictions were changed after they were pinned: the verdicts prove nothing",
+    "unpinned": "the predictions were never pinned: nothing shows that they are older than the run",
+}
 
 
 def progress(documents: Sequence[Verdicts]) -> str:
@@ -80,6 +88,39 @@ def _comparison(found: Mapping[str, Any]) -> str:
     pair = f"{escape(found['mini'])} against {escape(found['vllm'])}"
     if found["status"] == "not_run":
         return f"{pair}: not run, {escape(found['reason'])}."
-    told = f"{found['equal_steps']:,} steps equal, {found['differing_steps']:,} differ"
+    steps = f"{found['equal_steps']:,} steps equal, {found['differing_steps']:,} differ"
     first = found["first_difference"]
-    return f"{pair}: {told}{'' if first is None else f', the first is step {first:,}'}."
+    return f"{pair}: {steps}{'' if first is None else f', the first is step {first:,}'}."
+
+
+def shown(value: float, unit: str) -> str:
+    """A number as people read it. Short times and quotients get enough digits to show small differences."""
+    return display(value, unit, DECIMALS.get(unit) if abs(value) < 10 else None)
+
+
+def expectation(prediction: Mapping[str, Any]) -> str:
+    """What the metric was expected to be, as text: "at most 0.1 × fcfs.ttft_p95"."""
+    value, times = prediction["value"], prediction["times"]
+    if not isinstance(value, str):
+        value = shown(times * value, prediction["unit"])
+    elif times != 1:
+        value = f"{times:g} × {value}"
+    if prediction["relation"] == "within":
+        return f"within {100 * prediction['tolerance']:g} % of {value}"
+    return f"{prediction['relation']} {value}"
+
+
+def verdict(name: str) -> str:
+    """The verdict as people read it."""
+    return name.replace("_", " ")
+
+
+def counts(verdicts: Mapping[str, int]) -> str:
+    """The verdicts that occur: "2 refuted, 5 confirmed"."""
+    return ", ".join(f"{count} {verdict(name)}" for name, count in verdicts.items() if count)
+
+
+def label(experiment: str) -> str:
+    """exp001 as EXP-001; other names as they are."""
+    number = experiment.removeprefix("exp")
+    return f"EXP-{number}" if number.isdigit() else experiment

@@ -1,9 +1,10 @@
-"""An experiment as its YAML file tells it: the runs, and what is predicted of them."""
+"""An experiment as its YAML file describes it: the runs, and the predictions about their numbers."""
 
 from __future__ import annotations
 
 import hashlib
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,14 +15,59 @@ import yaml
 from vllm_lab.common.config import check
 from vllm_lab.common.errors import LabError
 from vllm_lab.common.files import canonical_json
-from vllm_lab.experiments.references import Reference
+from vllm_lab.common.metric import Metric
 from vllm_lab.nsight.metrics import METRICS as CAPTURE_METRICS
 from vllm_lab.replay.metrics import METRICS, REQUEST_METRICS
+from vllm_lab.replay.records import REAL
 
 SCHEMA = Path(__file__).parents[3] / "workflow/schemas/experiment.schema.yaml"
 PARTS = ("mini", "vllm", "extension")  # the fourth part of every experiment is the comparison
-REAL = "vllm"  # the engine that runs a model; the others run in virtual time
-COMPARED = ("equal_steps", "differing_steps", "first_difference", "differing_requests")
+COMPARISON_METRICS = {
+    "equal_steps": Metric("steps", "steps in which both runs take the same decisions"),
+    "differing_steps": Metric("steps", "steps in which a decision differs"),
+    "first_difference": Metric("step", "the first of these"),
+    "differing_requests": Metric("requests", "requests that come out differently"),
+}
+_TERM = re.compile(r"(?P<source>\w+)\.(?P<metric>\w+)(\[priority (?P<priority>-?\d+)\])?")
+
+
+@dataclass(frozen=True)
+class Term:
+    """One metric of one run or comparison, of all requests or of one priority's."""
+
+    source: str
+    metric: str
+    priority: int | None = None
+
+    def __str__(self) -> str:
+        of = "" if self.priority is None else f"[priority {self.priority}]"
+        return f"{self.source}.{self.metric}{of}"
+
+
+@dataclass(frozen=True)
+class Reference:
+    """One term, or the quotient of two."""
+
+    terms: tuple[Term, ...]
+
+    @classmethod
+    def parse(cls, text: str) -> Reference:
+        """LabError where `text` is none."""
+        terms = []
+        for part in text.split("/"):
+            found = _TERM.fullmatch(part.strip())
+            if found is None:
+                raise LabError(
+                    f"{text!r} names no metric: write run.metric, run.metric[priority 2] or one / another"
+                )
+            priority = found["priority"]
+            terms.append(Term(found["source"], found["metric"], None if priority is None else int(priority)))
+        if len(terms) > 2:
+            raise LabError(f"{text!r}: a quotient has two parts")
+        return cls(tuple(terms))
+
+    def __str__(self) -> str:
+        return " / ".join(map(str, self.terms))
 
 
 @dataclass(frozen=True)
@@ -30,7 +76,7 @@ class Run:
 
     name: str
     part: str  # of PARTS
-    engine: str  # of simulation.replay.ENGINES, or REAL
+    engine: str  # of vllm_lab.replay.comparison.ENGINES
     settings: Mapping[str, Any]
     profiler: str | None = None  # nsys: the run is captured by Nsight Systems
 
@@ -41,13 +87,13 @@ class Run:
 
     @property
     def is_captured(self) -> bool:
-        """Whether it runs under a profiler."""
+        """Whether the run is made under a profiler."""
         return self.profiler is not None
 
     @property
     def flags(self) -> list[str]:
-        """The run as flags of its script: experiment_run.py, experiment_real.py or nsight_capture.py."""
-        words = [] if self.is_real and not self.is_captured else ["--engine", self.engine]
+        """The run as flags of its script: experiments_run, experiments_real, nsight_mini or nsight_vllm."""
+        words = [] if self.is_real else ["--engine", self.engine]
         for name, value in self.settings.items():
             flag = "limit" if name == "requests" else name.replace("_", "-")
             if isinstance(value, bool):
@@ -59,7 +105,7 @@ class Run:
 
 @dataclass(frozen=True)
 class Prediction:
-    """What is expected of `metric`: its `relation` to `times` × `value` (a number or another metric)."""
+    """The expectation that `metric` has `relation` to `times` × `value`, a number or another metric."""
 
     id: str
     statement: str
@@ -68,7 +114,7 @@ class Prediction:
     relation: str
     value: float | Reference
     times: float
-    tolerance: float  # of "within": |metric - value| <= tolerance × |value|
+    tolerance: float  # for "within": |metric - value| <= tolerance × |value|
 
 
 @dataclass(frozen=True)
@@ -83,7 +129,7 @@ class Experiment:
     comparisons: Mapping[str, tuple[str, str]]
     predictions: tuple[Prediction, ...]
     aha: str  # empty before the run
-    digest: str  # sha256 of all but the aha
+    digest: str  # sha256 of everything but the aha
 
     @classmethod
     def read(cls, path: str | os.PathLike) -> Experiment:
@@ -113,7 +159,7 @@ class Experiment:
 
 
 def digest(given: Mapping[str, Any]) -> str:
-    """sha256 over everything but `aha`: whoever moves a goalpost, by the runs' settings too, changes it."""
+    """sha256 of everything but `aha`. Every change of a prediction or of a run's settings changes it."""
     pinned = {key: value for key, value in given.items() if key != "aha"}
     return hashlib.sha256(canonical_json(pinned).encode()).hexdigest()
 
@@ -166,9 +212,9 @@ def _check_references(experiment: Experiment, path: str) -> None:
                     _check_term(experiment, term, f"{path}: predictions.{prediction.id}")
 
 
-def _check_term(experiment: Experiment, term: Any, where: str) -> None:
+def _check_term(experiment: Experiment, term: Term, where: str) -> None:
     if term.source in experiment.comparisons:
-        known: Any = COMPARED
+        known: Mapping[str, Metric] = COMPARISON_METRICS
     elif term.source in experiment.runs:
         known = METRICS if term.priority is None else REQUEST_METRICS
         if experiment.runs[term.source].is_captured and term.priority is None:

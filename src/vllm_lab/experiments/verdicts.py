@@ -1,4 +1,4 @@
-"""Predictions held against what happened. Every verdict is computed here; none is ever typed."""
+"""Predictions compared with what happened. Every verdict is computed here, never typed."""
 
 from __future__ import annotations
 
@@ -7,18 +7,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from vllm_lab.experiments.references import Reference, Term
-from vllm_lab.experiments.spec import Experiment, Prediction
+from vllm_lab.experiments.spec import COMPARISON_METRICS, Experiment, Prediction, Reference, Term
 from vllm_lab.nsight.metrics import METRICS as CAPTURE_METRICS
 from vllm_lab.replay.metrics import METRICS
 
-VERDICTS = ("refuted", "confirmed", "not_run")  # a refuted prediction teaches most and is shown first
-COMPARISON_UNITS = {
-    "equal_steps": "steps",
-    "differing_steps": "steps",
-    "first_difference": "step",
-    "differing_requests": "requests",
-}
+VERDICTS = ("refuted", "confirmed", "not_run")  # a refuted prediction teaches most and comes first
 _RELATIONS: dict[str, Callable[[float, float], bool]] = {
     "equal": operator.eq,
     "at most": operator.le,
@@ -29,16 +22,18 @@ _RELATIONS: dict[str, Callable[[float, float], bool]] = {
 
 
 class NotRun(Exception):
-    """A number that a prediction speaks of does not exist; the text says why."""
+    """A number that a prediction names does not exist; the text says why."""
 
 
 @dataclass(frozen=True)
 class Observations:
-    """What the runs and comparisons of one experiment gave: their records by name."""
+    """The records of one experiment's runs, comparisons and captures, by name."""
 
-    records: Mapping[str, Mapping[str, Any]]  # runs, as simulation.run_file writes them
-    comparisons: Mapping[str, Mapping[str, Any]]  # as vllm_lab.experiments.comparisons makes them
-    captures: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)  # as nsight.document makes them
+    records: Mapping[str, Mapping[str, Any]]  # runs, as vllm_lab.replay.run_file writes them
+    comparisons: Mapping[str, Mapping[str, Any]]  # of `result.compare_runs`
+    captures: Mapping[str, Mapping[str, Any]] = field(
+        default_factory=dict
+    )  # result documents of stage nsight
 
     def value(self, reference: Reference) -> float:
         """The number that `reference` names. NotRun where there is none."""
@@ -50,7 +45,7 @@ class Observations:
         return values[0] / values[1]
 
     def status(self, reference: Reference) -> str:
-        """measured if any run behind it was; else simulated."""
+        """measured if any run behind it was measured, else simulated."""
         found = (self._document(term) for term in reference.terms)
         return "measured" if any(body["status"] == "measured" for body in found) else "simulated"
 
@@ -64,7 +59,10 @@ class Observations:
         body = self._document(term)
         if body["status"] == "not_run":
             raise NotRun(f"{term.source}: {body['reason']}")
-        values = body if term.source in self.comparisons else body["metrics"]
+        if term.metric in CAPTURE_METRICS:
+            values = {name: found["value"] for name, found in body["results"].items()}
+        else:
+            values = body if term.source in self.comparisons else body["metrics"]
         if term.priority is not None:
             values = body["metrics_by_priority"].get(str(term.priority), {})
         value = values.get(term.metric)
@@ -74,7 +72,7 @@ class Observations:
 
 
 def judge(prediction: Prediction, seen: Observations) -> dict[str, Any]:
-    """The prediction, what was observed, the bound it was held against, and the verdict."""
+    """The prediction, the observed number, the bound it is compared with, and the verdict."""
     entry = {
         "id": prediction.id,
         "statement": prediction.statement,
@@ -110,12 +108,11 @@ def judge_all(experiment: Experiment, seen: Observations) -> list[dict[str, Any]
 
 
 def unit(reference: Reference) -> str:
-    """The unit of a metric; of a quotient, x."""
+    """The unit of a metric. A quotient has the unit x."""
     if len(reference.terms) > 1:
         return "x"
     name = reference.terms[0].metric
-    known = METRICS | CAPTURE_METRICS
-    return known[name].unit if name in known else COMPARISON_UNITS[name]
+    return (METRICS | CAPTURE_METRICS | COMPARISON_METRICS)[name].unit
 
 
 def _holds(prediction: Prediction, observed: float, bound: float) -> bool:

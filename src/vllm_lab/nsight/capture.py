@@ -22,8 +22,7 @@ from vllm_lab.common.errors import LabError, Unavailable
 from vllm_lab.common.files import atomic_path, read_json, write_json, write_text
 from vllm_lab.common.flags import add_device, add_paths, parser_of
 from vllm_lab.measure.document import now_and_here
-from vllm_lab.replay.flags import add_run, files_of
-from vllm_lab.replay.limit_flags import limits_from
+from vllm_lab.replay.flags import add_run, files_of, limits_from
 
 INSTALL = (
     "nsys is not installed: `apt-get install nsight-systems` (Debian: non-free, Ubuntu: multiverse), or "

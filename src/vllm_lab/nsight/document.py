@@ -86,7 +86,7 @@ def _ranges(export: Export) -> pd.DataFrame:
 
 
 def _plain(name: str) -> str:
-    """A range's name; for vLLM's layers, whose ranges are named by dictionaries, the module without its number."""
+    """A range's name. vLLM names its layers' ranges by dictionaries: of these, the module without numbers."""
     if name.startswith("{'Module'"):
         name = ast.literal_eval(name)["Module"]
     return re.sub(r"(?<=\.)\d+(?=\.|$)", "N", name)
@@ -134,7 +134,7 @@ def _with_share(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def _steps(export: Export, steps: Steps) -> pd.DataFrame:
-    """Each step: kind, start since the first step's (s), seconds, and those of them in forward and gpu_busy."""
+    """Each step: kind, start since the first step's, seconds, and of these those of forward and gpu_busy."""
     start = steps.table["start"]
     found = pd.DataFrame({"kind": steps.table["kind"], "start": (start - start.iloc[0]) / 1e9})
     found["seconds"] = steps.seconds

@@ -150,7 +150,7 @@ class Export:
 
 @dataclass(frozen=True)
 class Steps:
-    """The steps of a capture. `table`: a row for each, in order: start, end (ns), kind ("" without a model)."""
+    """The steps of a capture. `table`: a row for each, in order: start, end (ns), kind ("": no model)."""
 
     export: Export
     table: pd.DataFrame

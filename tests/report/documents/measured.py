@@ -169,7 +169,7 @@ def capture_metrics() -> dict[str, Any]:
         "report_bytes": 185584,
         "status": "measured",
         "reason": None,
-        "metrics": {name: None if name in absent else 0.25 for name in CAPTURE_METRICS},
+        "results": {name: {"value": 0.25} for name in CAPTURE_METRICS if name not in absent},
         "absent": absent,
         **{table: [row] for table in ("ranges", "os_calls", "kernels", "kernel_classes", "cuda_calls")},
         "copies": [{"kind": HOSTILE, "count": 2, "bytes": 60000, "seconds": 2e-5, "gb_per_s": 3.0}],
@@ -177,5 +177,4 @@ def capture_metrics() -> dict[str, Any]:
 
 
 def capture_not_run() -> dict[str, Any]:
-    empty = dict.fromkeys(CAPTURE_METRICS)
-    return {**capture_metrics(), "status": "not_run", "reason": REASON, "metrics": empty}
+    return {**capture_metrics(), "status": "not_run", "reason": REASON, "results": {}}

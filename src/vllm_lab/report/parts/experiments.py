@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
-from vllm_lab.experiments.words import DECIMALS, PINS, counts, expectation, label, verdict
+from vllm_lab.experiments.progress import DECIMALS, PINS, counts, expectation, label, verdict
 from vllm_lab.replay.metrics import METRICS
 from vllm_lab.report.blocks import (
     Answer,

@@ -98,24 +98,24 @@ def _metrics(found: JsonResult, run: str) -> Table:
     rows = tuple(
         (Code(name), _number(found, run, name), metric.definition)
         for name, metric in METRICS.items()
-        if found.has("metrics", name)
+        if found.has("results", name)
     )
     columns = (Column("Metric"), Column("Value", numeric=True), Column("Definition"))
     return Table(f"nsight-{run}-metrics", text("What the capture comes to."), columns, rows)
 
 
 def _number(found: JsonResult, run: str, name: str) -> Number:
-    unit, value = METRICS[name].unit, found.value("metrics", name)
+    unit, value = METRICS[name].unit, found.value("results", name, "value")
     decimals = (4 if value >= 1e-3 else 6) if unit == "s" else None
     label = f"{run}: {name.replace('_', ' ')}"
-    return found.number(f"nsight.{run}.{name}", unit, "metrics", name, label=label, decimals=decimals)
+    return found.number(f"nsight.{run}.{name}", unit, "results", name, "value", label=label, decimals=decimals)
 
 
 def _absent(found: JsonResult, run: str) -> Table | None:
     """The metrics without a value, those of one reason together."""
     by_reason: dict[str, list[str]] = defaultdict(list)
     for name in METRICS:
-        if not found.has("metrics", name):
+        if not found.has("results", name):
             by_reason[found.value("absent", name)].append(name)
     rows = tuple(
         (
@@ -160,7 +160,7 @@ def _ms(seconds: float) -> str:
 
 def _answer(found: JsonResult, run: str) -> Iterator[Answer]:
     """Of a run of the model, without ranges around its layers, which take time themselves."""
-    if not found.has("metrics", "decode_forward_share") or found.has("metrics", "decode_linear_range_share"):
+    if not found.has("results", "decode_forward_share") or found.has("results", "decode_linear_range_share"):
         return
     parts = ("forward", "logits", "sample", "schedule", "update", "other")
     sentence = text(
