@@ -13,9 +13,6 @@ configfile: "config.yaml"
 
 
 include: "workflow/rules/common.smk"
-include: "workflow/rules/common_experiments.smk"
-include: "workflow/rules/common_plan.smk"
-include: "workflow/rules/common_report.smk"
 include: "workflow/rules/data.smk"
 include: "workflow/rules/traces.smk"
 include: "workflow/rules/sharing.smk"
@@ -63,7 +60,7 @@ rule crate:
 rule plan:
     """all tests of the benchmark plan; each test also has a target of its own name"""
     input:
-        plan_files(),
+        plan_files(config, DEVICE),
     localrule: True
 
 

@@ -45,7 +45,7 @@ class Project:
         self,
         *arguments: str,
         settings: str = "",
-        where: Sequence[str] = ("--cores", "2"),
+        where: Sequence[str] = ("--cores", "2", "--max-jobs-per-timespan", "100/1s"),
         own_session: bool = False,
         into: int = subprocess.PIPE,
         **environment: str,

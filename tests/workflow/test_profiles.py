@@ -23,10 +23,10 @@ rule scaling:
 def sources(tmp_path_factory) -> Project:
     """The project with a rule that takes as many GPUs as its wildcard says.
 
-    Snakemake tells a job's resources where its rule has no message.
+    Snakemake prints the resources of a job whose rule has no message.
     """
     project = copy_sources(tmp_path_factory.mktemp("profiles"))
-    rules = project.root / "workflow/rules/bench.smk"
+    rules = project.root / "workflow/rules/plan.smk"
     rules.write_text(re.sub(r"    message:\n.*\n", "", rules.read_text()) + SCALING)
     return project
 

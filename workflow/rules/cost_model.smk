@@ -38,9 +38,7 @@ rule cost_model_measure:
 
 rule cost_model_fit:
     input:
-        **needs(
-            "cost_model_fit", "cost_model", "cost_model_fit", "cost_model_steps", "cost_model_heldout"
-        ),
+        **needs("cost_model_fit", "cost_model", "cost_model_fit", "cost_model_steps", "cost_model_heldout"),
         measurements="results/cost_model/measurements.json",
     output:
         cost_model="results/cost_model/cost_model.json",
@@ -74,8 +72,7 @@ rule cost_model_figures:
         heldout="results/cost_model/heldout.csv",
     output:
         *drawn(
-            "results/cost_model/figures",
-            COST_MODEL_FIGURES,
+            "cost_model",
             caption="cost_model_figures",
             category="Cost model",
         ),

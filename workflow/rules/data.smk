@@ -3,7 +3,7 @@
 
 rule data_sharegpt:
     input:
-        given_files("sharegpt"),
+        given_files(config["sharegpt"]),
         **needs("data_sharegpt"),
     output:
         raw="results/data/sharegpt.json",
@@ -16,7 +16,7 @@ rule data_sharegpt:
     conda:
         ENVIRONMENT
     params:
-        flags=source_flags("sharegpt"),
+        flags=source_flags(config["sharegpt"]),
     message:
         "Fetching ShareGPT ({config[sharegpt][source]})"
     shell:
@@ -51,7 +51,7 @@ rule data_conversations:
 
 rule data_model:
     input:
-        given_files("model"),
+        given_files(config["model"]),
         **needs("data_model", "model_summary"),
     output:
         tokenizer=TOKENIZER,
@@ -69,7 +69,7 @@ rule data_model:
         ENVIRONMENT
     params:
         flags=[
-            *source_flags("model"),
+            *source_flags(config["model"]),
             *flags({key: config["model"][key] for key in ("name", "licence", "weights")}),
         ],
     message:

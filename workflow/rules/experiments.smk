@@ -82,7 +82,7 @@ rule experiments_real:
 
 rule experiments_verdict:
     input:
-        experiment_files,
+        lambda wildcards: experiment_files(EXPERIMENTS[wildcards.experiment]),
         **needs("experiments_verdict", "verdict", "experiment"),
         experiment="experiments/{experiment}.yaml",
         pins="experiments/pins.txt",
@@ -103,7 +103,7 @@ rule experiments_verdict:
     conda:
         ENVIRONMENT
     params:
-        kind=experiment_kind,
+        kind=lambda wildcards: kind_of(EXPERIMENTS[wildcards.experiment].runs),
     message:
         "Judging the predictions of {wildcards.experiment}"
     shell:
@@ -133,7 +133,7 @@ rule experiments_progress:
     conda:
         ENVIRONMENT
     params:
-        kind="measured" if REAL_RUNS + CAPTURED_RUNS else "simulated",
+        kind=kind_of(RUNS),
     message:
         "Writing PROGRESS.md"
     shell:

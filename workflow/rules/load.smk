@@ -46,7 +46,7 @@ rule load_figures:
         **needs("load_figures"),
         replay="results/load/server_replay.json",
     output:
-        *drawn("results/load/figures", SERVING_FIGURES, caption="load_figures", category="Server replay"),
+        *drawn("load", caption="load_figures", category="Server replay"),
         prov="results/load/load_figures.prov.json",
     log:
         "results/logs/load_figures.log",

@@ -97,7 +97,7 @@ rule nsight_figures:
         **needs("nsight_figures"),
         metrics=expand("results/nsight/{run}.json", run=CAPTURED_RUNS),
     output:
-        *drawn("results/nsight/figures", NSIGHT_FIGURES, caption="nsight_figures", category="Nsight Systems"),
+        *drawn("nsight", caption="nsight_figures", category="Nsight Systems"),
         prov="results/nsight/nsight_figures.prov.json",
     log:
         "results/logs/nsight_figures.log",

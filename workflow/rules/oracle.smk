@@ -20,13 +20,13 @@ rule oracle_replay:
     benchmark:
         "results/timings/oracle_replay.{trace}.tsv"
     wildcard_constraints:
-        trace="|".join(MODES),
+        trace=any_of(MODES),
     conda:
         VLLM_ENVIRONMENT
     container:
         VLLM_CONTAINER
     params:
-        limits=limit_flags(),
+        limits=replay_flags(config),
         memory=[word for name in MEMORY for word in ("--memory", name, config["replay"]["num_blocks"][name])],
     message:
         "Replaying the {wildcards.trace} trace through vLLM's scheduler"

@@ -4,7 +4,7 @@
 rule plan_code_quality:
     input:
         **needs("plan_code_quality", "result", "document"),
-        measured=python_files(),
+        measured=code_files(config["plan"]["code_quality"]),
     output:
         result="results/plan/code_quality.json",
         prov="results/plan/plan_code_quality.prov.json",
@@ -42,7 +42,7 @@ rule plan_basics:
         "results/timings/plan_basics.{device}{prompts}.tsv"
     wildcard_constraints:
         device=DEVICE,
-        prompts=PROMPTS,
+        prompts=f"|{SUFFIX}",
     conda:
         VLLM_ENVIRONMENT
     container:
@@ -51,7 +51,7 @@ rule plan_basics:
     resources:
         **measured(),
     params:
-        flags=plan_flags("basics"),
+        flags=lambda wildcards: plan_flags(config, DEVICE, "basics", plan_trace(wildcards)),
     message:
         "Measuring throughput, latency and memory of vLLM ({wildcards.device}{wildcards.prompts})"
     shell:
@@ -78,7 +78,7 @@ rule plan_prefix_cache:
         "results/timings/plan_prefix_cache.{device}{prompts}.tsv"
     wildcard_constraints:
         device=DEVICE,
-        prompts=PROMPTS,
+        prompts=f"|{SUFFIX}",
     conda:
         VLLM_ENVIRONMENT
     container:
@@ -87,7 +87,7 @@ rule plan_prefix_cache:
     resources:
         **measured(),
     params:
-        flags=plan_flags("prefix_cache"),
+        flags=lambda wildcards: plan_flags(config, DEVICE, "prefix_cache", plan_trace(wildcards)),
     message:
         "Measuring vLLM with the prefix cache off and on ({wildcards.device}{wildcards.prompts})"
     shell:
@@ -113,8 +113,8 @@ rule plan_pair:
         "results/timings/plan_pair.{device}.{test}{prompts}.tsv"
     wildcard_constraints:
         device=DEVICE,
-        test="|".join(test.id for test in plan.TESTS.values() if test.kind == "pair"),
-        prompts=PROMPTS,
+        test=any_of(test.id for test in TESTS.values() if test.kind == "pair"),
+        prompts=f"|{SUFFIX}",
     conda:
         VLLM_ENVIRONMENT
     container:
@@ -123,7 +123,7 @@ rule plan_pair:
     resources:
         **measured(),
     params:
-        flags=plan_flags("pairs"),
+        flags=lambda wildcards: plan_flags(config, DEVICE, "pairs", plan_trace(wildcards)),
     message:
         "Measuring vLLM with and without: {wildcards.test} ({wildcards.device}{wildcards.prompts})"
     shell:
@@ -152,16 +152,16 @@ rule plan_scaling:
         "results/timings/plan_scaling.{device}{prompts}.tsv"
     wildcard_constraints:
         device=DEVICE,
-        prompts=PROMPTS,
+        prompts=f"|{SUFFIX}",
     conda:
         VLLM_ENVIRONMENT
     container:
         VLLM_CONTAINER
     threads: ALL_CORES
     resources:
-        **measured(gpus=min(max(PLAN[DEVICE]["scaling"]["devices"]), CLUSTER["gpus"])),
+        **measured(gpus=min(max(config["plan"][DEVICE]["scaling"]["devices"]), CLUSTER["gpus"])),
     params:
-        flags=plan_flags("scaling"),
+        flags=lambda wildcards: plan_flags(config, DEVICE, "scaling", plan_trace(wildcards)),
     message:
         "Measuring vLLM on one and on more devices ({wildcards.device}{wildcards.prompts})"
     shell:
@@ -179,7 +179,7 @@ rule plan_figures:
         **needs("plan_figures"),
         results=[f"results/plan/{DEVICE}/{test}.json" for test in PLAN_TESTS],
     output:
-        *drawn("results/plan/figures", PLAN_TESTS, caption="plan_figures", category="Benchmarks"),
+        *drawn("plan", caption="plan_figures", category="Benchmarks", names=PLAN_TESTS),
         prov="results/plan/plan_figures.prov.json",
     log:
         "results/logs/plan_figures.log",

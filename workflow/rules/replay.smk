@@ -15,13 +15,13 @@ rule replay_mini:
     benchmark:
         "results/timings/replay_mini.{version}.{trace}.{memory}.tsv"
     wildcard_constraints:
-        version="|".join(VERSIONS),
-        trace="|".join(MODES),
-        memory="|".join(MEMORY),
+        version=any_of(VERSIONS),
+        trace=any_of(MODES),
+        memory=any_of(MEMORY),
     conda:
         ENVIRONMENT
     params:
-        limits=limit_flags(),
+        limits=replay_flags(config),
         num_blocks=lookup(within=config, dpath="replay/num_blocks/{memory}"),
     message:
         "Replaying the {wildcards.trace} trace through {wildcards.version}, memory {wildcards.memory}"
@@ -48,13 +48,13 @@ rule replay_mini_imported:
     benchmark:
         "results/timings/replay_mini_imported.{version}.{imported}.{memory}.tsv"
     wildcard_constraints:
-        version="|".join(VERSIONS),
-        imported="|".join(IMPORTED) or "(?!)",
-        memory="|".join(MEMORY),
+        version=any_of(VERSIONS),
+        imported=any_of(IMPORTED),
+        memory=any_of(MEMORY),
     conda:
         ENVIRONMENT
     params:
-        limits=imported_limit_flags,
+        limits=lambda wildcards: replay_flags(config, wildcards.imported),
         num_blocks=lookup(within=config, dpath="replay/imported_num_blocks/{memory}"),
     message:
         "Replaying the trace {wildcards.imported} through {wildcards.version}, memory {wildcards.memory}"
@@ -71,9 +71,9 @@ rule replay_mini_imported:
 
 rule replay_compare:
     input:
-        run_files("steps.jsonl", "requests.csv"),
+        replay_files(config, "steps.jsonl", "requests.csv"),
         **needs("replay_compare", "comparison"),
-        records=run_files("json"),
+        records=replay_files(config, "json"),
     output:
         comparison=report(
             "results/replay/comparison.json", caption="../report/comparison.rst", category="Scheduling"
@@ -97,13 +97,13 @@ rule replay_compare:
 
 rule replay_figures:
     input:
-        run_files("steps.jsonl", "requests.csv"),
+        replay_files(config, "steps.jsonl", "requests.csv"),
         **needs("replay_figures"),
-        records=run_files("json"),
+        records=replay_files(config, "json"),
         trace="results/traces/multi_turn_trace.parquet",
         comparison="results/replay/comparison.json",
     output:
-        *drawn("results/replay/figures", SCHEDULING_FIGURES, caption="replay_figures", category="Scheduling"),
+        *drawn("replay", caption="replay_figures", category="Scheduling"),
         prov="results/replay/replay_figures.prov.json",
     log:
         "results/logs/replay_figures.log",

@@ -4,7 +4,7 @@
 rule report_render:
     input:
         **needs("report_render", "report_summary"),
-        results=report_inputs(),
+        results=report_files(config, DEVICE, EXPERIMENTS),
         documents=[
             rules.data_sharegpt.output.prov,
             rules.data_conversations.output.prov,
@@ -31,7 +31,7 @@ rule report_render:
             rules.cost_model_fit.output.prov,
             rules.cost_model_figures.output.prov,
             rules.plan_code_quality.output.prov,
-            *plan_documents(),
+            *plan_documents(config, DEVICE),
             rules.plan_figures.output.prov,
             rules.load_replay.output.prov,
             rules.load_figures.output.prov,
@@ -47,7 +47,7 @@ rule report_render:
             *expand(rules.experiments_verdict.output.prov, experiment=EXPERIMENTS),
             rules.experiments_progress.output.prov,
             "results/provenance/provenance_configuration.prov.json",
-            *(path for path in BUNDLES if path.endswith(".prov.json")),
+            *(path for path in bundled_files() if path.endswith(".prov.json")),
         ],
     output:
         html=report("results/report/index.html", caption="../report/page.rst", category="Report"),

@@ -20,7 +20,7 @@ rule sharing_analysis:
     benchmark:
         "results/timings/sharing_analysis.{trace}.tsv"
     wildcard_constraints:
-        trace="|".join(TRACES),
+        trace=any_of(TRACES),
     conda:
         ENVIRONMENT
     params:
@@ -45,7 +45,7 @@ rule sharing_figures:
         **needs("sharing_figures"),
         tables=[table for trace in TRACES for table in sharing_tables(trace)],
     output:
-        *drawn("results/sharing/figures", SHARING_FIGURES, caption="figures", category="Prefix sharing"),
+        *drawn("sharing", caption="figures", category="Prefix sharing"),
         prov="results/sharing/sharing_figures.prov.json",
     log:
         "results/logs/sharing_figures.log",
@@ -106,11 +106,11 @@ rule sharing_sweep:
     benchmark:
         "results/timings/sharing_sweep.{trace}.tsv"
     wildcard_constraints:
-        trace="|".join(TRACES),
+        trace=any_of(TRACES),
     conda:
         ENVIRONMENT
     params:
-        flags=sweep_flags,
+        flags=lambda wildcards: sweep_flags(config, wildcards.trace),
     message:
         "Sweeping cache sizes and eviction policies over the {wildcards.trace} trace"
     shell:
@@ -154,9 +154,7 @@ rule sharing_sweep_figures:
         **needs("sharing_sweep_figures"),
         table="results/sharing/sweeps/hit_rates.csv",
     output:
-        *drawn(
-            "results/sharing/sweeps/figures", SWEEP_FIGURES, caption="sweep_figures", category="Cache sweeps"
-        ),
+        *drawn("sharing/sweeps", caption="sweep_figures", category="Cache sweeps"),
         prov="results/sharing/sweeps/sharing_sweep_figures.prov.json",
     log:
         "results/logs/sharing_sweep_figures.log",

@@ -4,7 +4,7 @@
 rule traces_tokens:
     input:
         TOKENIZER,
-        template_file(),
+        template_file(config),
         **needs("traces_tokens", "streams", "tokens_summary"),
         conversations="results/data/conversations.parquet",
     output:
@@ -19,7 +19,7 @@ rule traces_tokens:
         ENVIRONMENT
     threads: 16
     params:
-        flags=TEMPLATE_FLAGS,
+        flags=template_flags(config["traces"]),
     message:
         "Tokenising every conversation once"
     shell:
@@ -44,11 +44,11 @@ rule traces_make:
     benchmark:
         "results/timings/traces_make.{mode}.tsv"
     wildcard_constraints:
-        mode="|".join(MODES),
+        mode=any_of(MODES),
     conda:
         ENVIRONMENT
     params:
-        flags=trace_flags(),
+        flags=trace_flags(config["traces"]),
     message:
         "Making the {wildcards.mode} trace"
     shell:
@@ -63,7 +63,7 @@ rule traces_make:
 rule traces_jsonl:
     input:
         TOKENIZER,
-        template_file(),
+        template_file(config),
         **needs("traces_jsonl", "trace_jsonl"),
         trace="results/traces/{mode}_trace.parquet",
         conversations="results/data/conversations.parquet",
@@ -75,11 +75,11 @@ rule traces_jsonl:
     benchmark:
         "results/timings/traces_jsonl.{mode}.tsv"
     wildcard_constraints:
-        mode="|".join(MODES),
+        mode=any_of(MODES),
     conda:
         ENVIRONMENT
     params:
-        flags=TEMPLATE_FLAGS,
+        flags=template_flags(config["traces"]),
     message:
         "Writing the {wildcards.mode} trace as JSON Lines"
     shell:
@@ -93,7 +93,7 @@ rule traces_jsonl:
 
 rule traces_import:
     input:
-        imported_file,
+        lambda wildcards: config["traces"]["imported"][wildcards.imported]["path"],
         **needs("traces_import", "trace", "trace_summary"),
     output:
         trace="results/traces/{imported}_trace.parquet",
@@ -104,11 +104,11 @@ rule traces_import:
     benchmark:
         "results/timings/traces_import.{imported}.tsv"
     wildcard_constraints:
-        imported="|".join(IMPORTED) or "(?!)",
+        imported=any_of(IMPORTED),
     conda:
         ENVIRONMENT
     params:
-        flags=imported_flags,
+        flags=lambda wildcards: imported_flags(config["traces"]["imported"][wildcards.imported]),
     message:
         "Importing the trace {wildcards.imported}"
     shell:
@@ -148,12 +148,12 @@ rule traces_summary:
 rule traces_exports:
     input:
         TOKENIZER,
-        template_file(),
+        template_file(config),
         **needs("traces_exports", "exports"),
         traces=expand("results/traces/{trace}_trace.parquet", trace=TRACES),
         conversations="results/data/conversations.parquet",
     output:
-        export_files(),
+        export_files(config),
         index="results/traces/exports/index.json",
         prov="results/traces/exports/traces_exports.prov.json",
     log:
@@ -164,7 +164,7 @@ rule traces_exports:
         ENVIRONMENT
     params:
         exports=flags(config["exports"]),
-        template=TEMPLATE_FLAGS,
+        template=template_flags(config["traces"]),
     message:
         "Writing the traces for other tools"
     shell:

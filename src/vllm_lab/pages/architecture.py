@@ -22,4 +22,5 @@ PACKAGES = {
     "experiments": "predictions pinned before a run, and their verdicts",
     "report": "all results on one page",
     "pages": "pages of docs/ that are generated from code and configuration",
+    "workflow": "what the rules compute from the configuration: flags and lists of files",
 }
