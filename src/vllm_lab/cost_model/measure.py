@@ -14,8 +14,7 @@ from vllm_lab.engines.engine import Engine
 from vllm_lab.engines.replay import replay
 from vllm_lab.engines.settings import EngineSettings
 from vllm_lab.measure.repeats import watched
-from vllm_lab.replay.requests import TracedRequest, requests_of
-from vllm_lab.replay.requests import shortened
+from vllm_lab.replay.requests import TracedRequest, requests_of, shortened
 from vllm_lab.traces.trace import Trace
 
 

@@ -42,7 +42,7 @@ class RealRun:
 
     @property
     def decisions(self) -> Result:
-        """The run as a replay in virtual time would leave it. The scheduler decided all of it but the times."""
+        """The run in the form of a replay in virtual time: all but the times is the scheduler's doing."""
         steps = [Step(*(getattr(step, name) for name in _FIELDS)) for step in self.steps]
         return Result(steps, self.requests, self.refused)
 
@@ -67,10 +67,10 @@ def run(requests: Sequence[TracedRequest], settings: EngineSettings) -> RealRun:
 
 
 def replay(engine: Engine, requests: Sequence[TracedRequest]) -> RealRun:
-    """Replay `requests` (any order; those that arrive at the same time keep theirs) from an empty prefix cache.
+    """Replay `requests` from an empty prefix cache. They may be in any order; ties of arrival keep theirs.
 
-    At one moment vLLM decides as the oracle does. Which requests have arrived by then depends on the clock, so
-    only a run whose requests all arrive at 0 s takes the oracle's steps from first to last.
+    vLLM decides as the oracle does. Which requests have arrived by a step depends on the clock, so only a run
+    whose requests all arrive at 0 s takes the oracle's steps from first to last.
     """
     engine.forget()
     running = Replay(engine, requests)

@@ -8,8 +8,7 @@ import numpy as np
 
 from mini_vllm.limits import Limits
 from vllm_lab.common.errors import LabError
-from vllm_lab.replay.requests import TracedRequest, requests_of
-from vllm_lab.replay.requests import shortened
+from vllm_lab.replay.requests import TracedRequest, requests_of, shortened
 from vllm_lab.traces.trace import Trace
 
 

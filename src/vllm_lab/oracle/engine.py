@@ -13,7 +13,7 @@ from vllm_lab.replay.requests import TracedRequest
 
 
 def run(requests: Sequence[TracedRequest], limits: Limits) -> Result:
-    """Replay `requests` (any order; those that arrive at the same time keep theirs) in virtual time.
+    """Replay `requests` in virtual time. They may be in any order; ties of arrival keep theirs.
 
     The same requests and limits always give the same result. LabError where the scheduler stops making
     progress, which cannot happen with requests that fit.
@@ -91,7 +91,7 @@ class VirtualEngine:
         return self._outputs[name][request.num_output_tokens]
 
     def _update(self, output: Any, tokens: dict[str, int]) -> tuple[dict[str, int], list[str]]:
-        """Give vLLM the tokens. Return cached tokens by request id, as vLLM reports them, and who finishes."""
+        """Give vLLM the tokens. Return the cached tokens that it reports by request id, and who finishes."""
         from vllm.v1.outputs import ModelRunnerOutput
 
         names = list(output.num_scheduled_tokens)

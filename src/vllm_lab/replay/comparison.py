@@ -135,7 +135,7 @@ def _text(record: Any) -> str:
 
 
 def opponent(version: str) -> str:
-    """The replay of vLLM's scheduler that `version` is compared with: it has a prefix cache if that has one."""
+    """Which replay of vLLM's scheduler `version` is compared with: with a prefix cache if it has one."""
     return ORACLES[VERSIONS[version].caches]
 
 

@@ -62,7 +62,7 @@ def add_outputs(parser: argparse.ArgumentParser) -> None:
 
 
 def add_run(parser: argparse.ArgumentParser) -> None:
-    """Add all flags of an experiment's run but its engine; --limit counts the requests that are short enough."""
+    """Add all flags of a run but its engine. --limit counts the requests that are short enough."""
     add_trace(parser)
     add_limits(parser)
     add_outputs(parser)

@@ -14,7 +14,7 @@ from vllm_lab.replay.requests import TracedRequest
 
 
 def run(version: str, requests: Sequence[TracedRequest], limits: Limits) -> Result:
-    """Replay `requests` (any order; those that arrive at the same time keep theirs) through `version`."""
+    """Replay `requests` through `version`. They may be in any order; ties of arrival keep theirs."""
     rows = [
         Request(row.request_id, row.arrival_time, row.priority, row.prompt, row.output)
         for row in sorted(requests, key=lambda row: row.arrival_time)

@@ -133,7 +133,7 @@ class RunFiles:
 def simulated_record(
     engine: str, requests: Sequence[Asked], limits: Limits, result: Result, **more: Any
 ) -> dict[str, Any]:
-    """The record of a replay in virtual time. `more`: what else is known of the engine, such as its version."""
+    """The record of a replay in virtual time, as JSON. `more`: further facts, such as vLLM's version."""
     head = {"engine": engine, "status": "simulated", **more, "limits": limits_record(limits)}
     return head | outcome_record(requests, limits, result)
 

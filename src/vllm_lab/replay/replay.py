@@ -128,7 +128,7 @@ class Engine(Protocol):
 
 
 class Replay:
-    """One run of `requests` (any order; those that arrive at the same time keep theirs) through `engine`.
+    """One run of `requests` through `engine`. They may be in any order; ties of arrival keep theirs.
 
     Iterate `steps` to the end, then read `outcomes`. Times count from the replay's start.
     """
@@ -217,8 +217,8 @@ class Replay:
         that preempted. In virtual time such a step takes no time. It is not written.
         """
         if self._unfinished and not step.preempted:
-            now = self.engine.now() - self._origin
+            now, unfinished = self.engine.now() - self._origin, list(self._unfinished)[:5]
             raise LabError(
-                f"vLLM's scheduler makes no progress at {now:.6g} s; unfinished: {list(self._unfinished)[:5]}. "
+                f"vLLM's scheduler makes no progress at {now:.6g} s; unfinished: {', '.join(unfinished)}. "
                 "More blocks (num_blocks) or a larger max_num_batched_tokens would free it"
             )
