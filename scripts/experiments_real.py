@@ -11,7 +11,8 @@ from pathlib import Path
 from vllm_lab.common import console, host
 from vllm_lab.common.errors import Unavailable
 from vllm_lab.engines.engine import Engine
-from vllm_lab.engines.replay import RealRun, measured_record, replay
+from vllm_lab.engines.records import measured_record
+from vllm_lab.engines.replay import RealRun, replay
 from vllm_lab.engines.settings import EngineSettings
 from vllm_lab.replay.flags import add_run, files_of, limits_from, run_requests_from
 from vllm_lab.replay.records import REAL

@@ -11,6 +11,7 @@ from mini_vllm.tools.versions import VERSIONS
 from vllm_lab.common import console
 from vllm_lab.common.errors import Unavailable
 from vllm_lab.oracle import engine as oracle
+from vllm_lab.oracle.scheduler import vllm_version
 from vllm_lab.replay import mini
 from vllm_lab.replay.flags import add_run, files_of, limits_from, run_requests_from
 from vllm_lab.replay.records import SCHEDULER, simulated_record
@@ -28,14 +29,15 @@ def main(argv: Sequence[str] | None = None) -> None:
     try:
         if args.engine == SCHEDULER:
             result = oracle.run(requests, limits)
-            record = oracle.record_of(requests, limits, result)
+            version = {"vllm_version": vllm_version()}
         else:
             result = mini.run(args.engine, requests, limits)
-            record = simulated_record(args.engine, requests, limits, result)
+            version = {}
     except Unavailable as error:
         console.log(f"not run: {error}")
         files.write_not_run(args.engine, limits, str(error))
         return
+    record = simulated_record(args.engine, requests, limits, result, **version)
     files.write(result, record)
     found = record["metrics"]
     console.log(

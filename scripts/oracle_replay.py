@@ -13,7 +13,7 @@ from vllm_lab.common.flags import add_paths, parser_of
 from vllm_lab.oracle import engine
 from vllm_lab.oracle.scheduler import vllm_version
 from vllm_lab.replay import flags
-from vllm_lab.replay.records import ORACLES, SCHEDULER, RunFiles
+from vllm_lab.replay.records import ORACLES, SCHEDULER, RunFiles, simulated_record
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -29,7 +29,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     args = parser.parse_args(argv)
 
     trace = args.trace.stem.removesuffix("_trace")
-    reason = _why_not()
+    version, reason = _vllm()
     requests = [] if reason else flags.requests_from(args)
     for memory, num_blocks in args.memory:
         for caching, oracle in ORACLES.items():
@@ -41,17 +41,17 @@ def main(argv: Sequence[str] | None = None) -> None:
                 console.log(f"{name}: not run: {reason}")
             else:
                 result = engine.run(requests, limits)
-                files.write(result, engine.record_of(requests, limits, result))
+                record = simulated_record(SCHEDULER, requests, limits, result, vllm_version=version)
+                files.write(result, record)
                 console.log(f"{name}: {len(requests)} requests, {len(result.steps)} steps")
 
 
-def _why_not() -> str:
-    """Why vLLM's scheduler cannot run here; empty where it can."""
+def _vllm() -> tuple[str, str]:
+    """vLLM's version, and why its scheduler cannot run here; one of the two is empty."""
     try:
-        vllm_version()
+        return vllm_version(), ""
     except Unavailable as error:
-        return f"{error}; install one, then: snakemake --cores 1 --forcerun oracle_replay report"
-    return ""
+        return "", f"{error}; install one, then: snakemake --cores 1 --forcerun oracle_replay report"
 
 
 if __name__ == "__main__":

@@ -90,7 +90,7 @@ def test_v1s_crash_is_told_with_what_vllm_does_in_that_step(tmp_path):
     v1, vllm = mini.run("v1_naive", requests, limits), oracle.run(requests, limits)
     runs = {
         "v1_naive": (v1, simulated_record("v1_naive", requests, limits, v1)),
-        "vllm_uncached": (vllm, oracle.record_of(requests, limits, vllm)),
+        "vllm_uncached": (vllm, simulated_record(SCHEDULER, requests, limits, vllm, vllm_version="0.32.0")),
     }
     for name, (result, record) in runs.items():
         RunFiles.of(str(tmp_path / f"{name}.tour.scarce")).write(result, record)

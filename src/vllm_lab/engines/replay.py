@@ -7,11 +7,9 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
-from mini_vllm.limits import Limits
 from mini_vllm.tools.records import Step
 from vllm_lab.engines.engine import Engine
 from vllm_lab.engines.settings import EngineSettings
-from vllm_lab.replay.records import REAL, limits_record, outcome_record
 from vllm_lab.replay.replay import Outcome, Refusal, Replay, Result
 from vllm_lab.replay.requests import TracedRequest
 
@@ -81,32 +79,3 @@ def replay(engine: Engine, requests: Sequence[TracedRequest]) -> RealRun:
     ]
     prompts = {row.request_id: len(row.prompt) for row in running.ordered}
     return RealRun(steps, running.outcomes(), running.refused, engine.environment(), prompts)
-
-
-def measured_record(
-    requests: Sequence[TracedRequest], limits: Limits, repeats: Sequence[RealRun]
-) -> tuple[RealRun, dict[str, Any]]:
-    """The repeat with the median makespan (the faster of the middle two), and its record as JSON.
-
-    The record names the environment in place of a clock, and has every repeat's makespan and mean TTFT (s).
-    """
-    runs = [(run, outcome_record(requests, limits, run.decisions)) for run in repeats]
-    runs.sort(key=lambda pair: pair[1]["metrics"]["makespan"])
-    median, outcome = runs[(len(runs) - 1) // 2]
-    record = {
-        "engine": REAL,
-        "status": "measured",
-        "vllm_version": median.environment["vllm"],
-        "environment": median.environment,
-        "limits": {**limits_record(limits), "clock": {"kind": "real"}},
-        **outcome,
-        "repeats": [
-            {name: found["metrics"][name] for name in ("makespan", "ttft_mean")} for _, found in runs
-        ],
-        "same_decisions": all(_decisions(run) == _decisions(median) for run in repeats),
-    }
-    return median, record
-
-
-def _decisions(run: RealRun) -> list[tuple]:
-    return [(list(step.scheduled.items()), step.preempted, step.finished, step.evicted) for step in run.steps]

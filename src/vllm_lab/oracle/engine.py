@@ -6,8 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from mini_vllm.limits import Limits
-from vllm_lab.oracle.scheduler import WatchedScheduler, vllm_version
-from vllm_lab.replay.records import SCHEDULER, simulated_record
+from vllm_lab.oracle.scheduler import WatchedScheduler
 from vllm_lab.replay.replay import EngineStep, Replay, Result
 from vllm_lab.replay.requests import TracedRequest
 
@@ -21,11 +20,6 @@ def run(requests: Sequence[TracedRequest], limits: Limits) -> Result:
     replay = Replay(VirtualEngine(limits, requests), requests)
     steps = [step for step, _ in replay.steps()]
     return Result(steps, replay.outcomes(), replay.refused)
-
-
-def record_of(requests: Sequence[TracedRequest], limits: Limits, result: Result) -> dict[str, Any]:
-    """The record of a replay, with vLLM's version, as JSON."""
-    return simulated_record(SCHEDULER, requests, limits, result, vllm_version=vllm_version())
 
 
 class VirtualEngine:

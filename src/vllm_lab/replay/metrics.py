@@ -1,4 +1,8 @@
-"""What one replay comes to, in numbers: each with its unit and its definition."""
+"""The metrics of a replay: one table of their titles, units, definitions and sources, and the functions.
+
+Times count from the replay's start, in virtual or in real time. A request has P prompt tokens and N output
+tokens.
+"""
 
 from __future__ import annotations
 
@@ -22,45 +26,105 @@ STATISTICS = {
     "p99": "99th percentile",
     "max": "maximum",
 }
-# Asked of all requests, or of those of one priority; RUN_METRICS only make sense for the whole run.
+_SOURCES = {
+    "ttft": "vLLM: vllm:time_to_first_token_seconds",
+    "tpot": "vLLM: vllm:request_time_per_output_token_seconds",
+    "e2e": "vLLM: vllm:e2e_request_latency_seconds",
+}
+# For all requests or for those of one priority.
 REQUEST_METRICS = {
-    "requests": Metric("requests", "in the trace"),
-    "refused": Metric("requests", "that could never finish and never entered"),
-    "finished": Metric("requests", "that got their last token"),
-    "preemptions": Metric("preemptions", "times a request lost its blocks and was put back"),
-    "preempted_requests": Metric("requests", "preempted at least once"),
-    "prompt_tokens": Metric("tokens", "prompts of admitted requests"),
-    "cached_tokens": Metric("tokens", "of these, found in the prefix cache at first admission"),
-    "hit_rate": Metric("fraction", "cached_tokens / prompt_tokens"),
+    "requests": Metric("requests", "requests of the trace", "Requests"),
+    "refused": Metric(
+        "requests",
+        "requests that need more blocks than there are, or a larger step, and never entered",
+        "Requests refused",
+    ),
+    "finished": Metric("requests", "requests that got their last token", "Requests finished"),
+    "preemptions": Metric(
+        "preemptions",
+        "times a running request lost its blocks and was put back into the queue",
+        "Preemptions",
+        "vLLM: vllm:num_preemptions",
+    ),
+    "preempted_requests": Metric(
+        "requests", "requests that were preempted at least once", "Requests preempted"
+    ),
+    "prompt_tokens": Metric("tokens", "sum of P over the requests that were admitted", "Prompt tokens"),
+    "cached_tokens": Metric(
+        "tokens",
+        "prompt tokens found in the prefix cache at a request's first admission",
+        "Prompt tokens found in the cache",
+        "vLLM: vllm:prefix_cache_hits",
+    ),
+    "hit_rate": Metric(
+        "fraction",
+        "cached_tokens / prompt_tokens",
+        "Hit rate of prompt tokens",
+        "vLLM: vllm:prefix_cache_hits / vllm:prefix_cache_queries",
+    ),
     **{
-        f"{time}_{statistic}": Metric("s", f"{words}, {title} over the requests that have it")
+        f"{time}_{statistic}": Metric(
+            "s",
+            f"{words}; {title} over the requests that have it",
+            f"{time.upper()}, {title}",
+            _SOURCES[time],
+        )
         for time, words in TIMES.items()
         for statistic, title in STATISTICS.items()
     },
 }
+# For the whole run only.
 RUN_METRICS = {
-    "steps": Metric("steps", "that scheduled a token"),
-    "makespan": Metric("s", "time 0 to the last token"),
-    "evictions": Metric("blocks", "cached blocks given up for others"),
-    "scheduled_tokens": Metric("tokens", "computed in all steps"),
+    "steps": Metric("steps", "steps that scheduled at least one token", "Steps"),
+    "makespan": Metric("s", "time 0 to the last token of all", "Time to the last token"),
+    "evictions": Metric(
+        "blocks",
+        "cached blocks that lost their content because a request needed a block",
+        "Cached blocks evicted",
+        "vLLM: BlockPool._maybe_evict_cached_block",
+    ),
+    "scheduled_tokens": Metric("tokens", "tokens computed in all steps", "Tokens computed"),
     "recomputed_tokens": Metric(
         "tokens",
-        "computed again after preemptions: scheduled_tokens less what each finished request needs once",
+        "scheduled_tokens - sum over the finished requests of (P + N - 1 - cached tokens): what preemptions "
+        "made the engine compute again; none if the run ended early",
+        "Tokens computed again",
     ),
-    "peak_running": Metric("requests", "scheduled in one step, at most"),
-    "peak_used_blocks": Metric("blocks", "not free at the end of a step, at most"),
-    "request_throughput": Metric("requests/s", "finished / makespan"),
-    "output_throughput": Metric("tokens/s", "output tokens / makespan"),
-    "total_throughput": Metric("tokens/s", "prompt and output tokens of finished requests / makespan"),
-    "first_preemption_step": Metric("step", "the first that lists a preemption"),
-    "crash_step": Metric("step", "in which the run ended for want of a block"),
-    "crash_time": Metric("s", "of that step"),
+    "peak_running": Metric(
+        "requests", "maximum of the requests in one step", "Requests in one step, maximum"
+    ),
+    "peak_used_blocks": Metric(
+        "blocks", "maximum of the blocks that are not free at the end of a step", "Blocks in use, maximum"
+    ),
+    "request_throughput": Metric("requests/s", "finished / makespan", "Request throughput"),
+    "output_throughput": Metric("tokens/s", "output tokens of all requests / makespan", "Output throughput"),
+    "total_throughput": Metric(
+        "tokens/s", "prompt and output tokens of the finished requests / makespan", "Total throughput"
+    ),
+    "first_preemption_step": Metric(
+        "step", "number of the first step that preempted a request", "First step with a preemption"
+    ),
+    "crash_step": Metric(
+        "step", "number of the step in which the run ended because no block was free", "Ended in step"
+    ),
+    "crash_time": Metric("s", "start of that step", "Ended at"),
 }
 METRICS = REQUEST_METRICS | RUN_METRICS
+# For two replays of the same requests, of which the first is the reference.
+COMPARISON_METRICS = {
+    "equal_steps": Metric("steps", "steps in which every field is equal", "Steps equal"),
+    "differing_steps": Metric(
+        "steps", "steps in which a field differs, or which only one side has", "Steps that differ"
+    ),
+    "first_difference": Metric("step", "number of the first step that differs", "First difference in step"),
+    "differing_requests": Metric(
+        "requests", "requests of which a column of the table differs", "Requests that differ"
+    ),
+}
 
 
 class Asked(Protocol):
-    """What the metrics ask of a request: vllm_lab's TracedRequest and mini_vllm's Request tell it."""
+    """What the metrics need of a request: both TracedRequest and mini_vllm's Request have it."""
 
     @property
     def request_id(self) -> str: ...
@@ -74,7 +138,7 @@ class Asked(Protocol):
 
 @dataclass(frozen=True)
 class _Row:
-    """A request and what became of it."""
+    """A request and its outcome."""
 
     asked: Asked
     got: Outcome
@@ -90,7 +154,7 @@ class _Row:
 
 
 def metrics(requests: Sequence[Asked], result: Result, num_blocks: int) -> dict[str, Value]:
-    """Every metric of METRICS. None where nothing has the value (no request finished, no crash).
+    """Compute METRICS. A metric is None where nothing has the value (no request finished, no crash).
 
     `num_blocks` counts as vLLM's num_gpu_blocks does: the null block is one of them.
     """
@@ -99,7 +163,7 @@ def metrics(requests: Sequence[Asked], result: Result, num_blocks: int) -> dict[
 
 
 def metrics_by_priority(requests: Sequence[Asked], result: Result) -> dict[int, dict[str, Value]]:
-    """REQUEST_METRICS of the requests of each priority, the one served first in front."""
+    """Compute REQUEST_METRICS for the requests of each priority, smallest first."""
     rows = _rows(requests, result)
     priorities = sorted({row.asked.priority for row in rows})
     return {p: _request_metrics([row for row in rows if row.asked.priority == p]) for p in priorities}
@@ -134,7 +198,7 @@ def _request_metrics(rows: Sequence[_Row]) -> dict[str, Value]:
 
 
 def _statistics(values: Iterable[float | None]) -> dict[str, float | None]:
-    """STATISTICS of those that are not None."""
+    """Compute STATISTICS of the values, without None."""
     sample = Distribution.of([value for value in values if value is not None])
     return {
         "mean": sample.mean(),
