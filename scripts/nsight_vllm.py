@@ -14,7 +14,8 @@ from vllm_lab.common.errors import Unavailable
 from vllm_lab.common.flags import add_paths
 from vllm_lab.engines.annotations import annotate
 from vllm_lab.engines.engine import Engine
-from vllm_lab.engines.replay import measured_record, replay
+from vllm_lab.engines.records import measured_record
+from vllm_lab.engines.replay import replay
 from vllm_lab.engines.settings import EngineSettings
 from vllm_lab.nsight.capture import Program, capturing
 from vllm_lab.replay.flags import files_of, limits_from, run_requests_from

@@ -32,7 +32,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     version, reason = _vllm()
     requests = [] if reason else flags.requests_from(args)
     for memory, num_blocks in args.memory:
-        for caching, oracle in ORACLES.items():
+        for caching, oracle in zip((False, True), ORACLES, strict=True):
             name = f"{oracle}.{trace}.{memory}"
             limits = flags.limits_from(args, num_blocks=int(num_blocks), prefix_caching=caching)
             files = RunFiles.of(str(args.outdir / name))

@@ -146,10 +146,10 @@ def compare_all(runs: Mapping[Key, StoredRun]) -> list[dict[str, Any]]:
     """
     compared = []
     for (engine, trace, memory), mini in runs.items():
-        if engine in ORACLES.values():
+        if engine in ORACLES:
             continue
         if engine not in VERSIONS:
-            known = ", ".join((*VERSIONS, *ORACLES.values()))
+            known = ", ".join((*VERSIONS, *ORACLES))
             raise LabError(f"{mini.name}: no engine {engine!r} to compare; there are {known}")
         against = opponent(engine)
         vllm = runs.get((against, trace, memory))

@@ -16,7 +16,7 @@ from typing import Any
 import orjson
 
 from mini_vllm.limits import Limits
-from mini_vllm.tools.records import COLUMNS, Step
+from mini_vllm.tools.records import Step
 from vllm_lab.common import files
 from vllm_lab.common.errors import LabError
 from vllm_lab.replay.metrics import Asked, metrics, metrics_by_priority
@@ -24,9 +24,21 @@ from vllm_lab.replay.replay import Outcome, Refusal, Result
 
 # Engines by name, besides the versions of mini_vllm.
 SCHEDULER = "vllm_scheduler"  # vLLM's scheduler alone, in virtual time (vllm_lab.oracle)
-# Its two stored replays of a trace: whether its prefix cache is on -> the name in the place of an engine's.
-ORACLES = {False: "vllm_uncached", True: "vllm_cached"}
+ORACLES = ("vllm_uncached", "vllm_cached")  # its stored replays of a trace, without and with its prefix cache
 REAL = "vllm"  # vLLM with its model, in real time (vllm_lab.engines)
+
+REQUEST_COLUMNS = {
+    "request_id": "string",
+    "arrival": "float",
+    "cached_tokens": "int?",
+    "preemptions": "int?",
+    "ttft": "float?",
+    "tpot": "float?",
+    "e2e": "float?",
+    "output_tokens": "int",
+}
+"""Of the requests' CSV, in mini_vllm's order: name -> type, with ? where a field may be empty. Times in s."""
+_TYPES = {"string": str, "float": float, "int": int}
 
 Key = tuple[str, str, str]  # engine, trace, memory
 
@@ -50,29 +62,24 @@ def read_steps(path: str | os.PathLike) -> Iterator[Step]:
 
 def write_requests(path: str | os.PathLike, requests: Iterable[Outcome]) -> None:
     """Write CSV, one request per row, an empty field for None, whole or not at all."""
-    files.write_csv(path, COLUMNS, ([getattr(request, name) for name in COLUMNS] for request in requests))
+    rows = ([getattr(request, name) for name in REQUEST_COLUMNS] for request in requests)
+    files.write_csv(path, tuple(REQUEST_COLUMNS), rows)
 
 
 def read_requests(path: str | os.PathLike) -> list[Outcome]:
     """Read what `write_requests` wrote. LabError where a column is missing or a value has a wrong type."""
     with Path(path).open(encoding="utf-8", newline="") as file:
         try:
-            return [_outcome(row) for row in csv.DictReader(file)]
+            return [
+                Outcome(**{name: _value(row[name], kind) for name, kind in REQUEST_COLUMNS.items()})
+                for row in csv.DictReader(file)
+            ]
         except (KeyError, ValueError) as error:
             raise LabError(f"{path}: not the requests of a replay ({error}); run its rule again") from error
 
 
-def _outcome(row: dict[str, str]) -> Outcome:
-    return Outcome(
-        request_id=row["request_id"],
-        arrival=float(row["arrival"]),
-        cached_tokens=int(row["cached_tokens"]) if row["cached_tokens"] else None,
-        preemptions=int(row["preemptions"]) if row["preemptions"] else None,
-        ttft=float(row["ttft"]) if row["ttft"] else None,
-        tpot=float(row["tpot"]) if row["tpot"] else None,
-        e2e=float(row["e2e"]) if row["e2e"] else None,
-        output_tokens=int(row["output_tokens"]),
-    )
+def _value(text: str, kind: str) -> Any:
+    return None if not text and kind.endswith("?") else _TYPES[kind.rstrip("?")](text)
 
 
 def events(steps: Iterable[Step]) -> Iterator[str]:

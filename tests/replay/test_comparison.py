@@ -1,5 +1,6 @@
 """Comparing replays by their files: the same findings as in memory, and as JSON."""
 
+import importlib
 import json
 from dataclasses import replace
 
@@ -7,11 +8,21 @@ import pytest
 
 from mini_vllm.clock import Clock
 from mini_vllm.limits import Limits
+from mini_vllm.tools.records import COLUMNS
+from mini_vllm.tools.versions import VERSIONS, Version
 from vllm_lab.common.errors import LabError
 from vllm_lab.oracle import engine as oracle
-from vllm_lab.replay import mini
+from vllm_lab.replay import figures, mini
 from vllm_lab.replay.comparison import compare, compare_all
-from vllm_lab.replay.records import SCHEDULER, RunFiles, StoredRun, simulated_record, stored_runs
+from vllm_lab.replay.records import (
+    ORACLES,
+    REQUEST_COLUMNS,
+    SCHEDULER,
+    RunFiles,
+    StoredRun,
+    simulated_record,
+    stored_runs,
+)
 from vllm_lab.replay.replay import Refusal
 from vllm_lab.replay.requests import TracedRequest
 
@@ -99,6 +110,43 @@ def test_v1s_crash_is_told_with_what_vllm_does_in_that_step(tmp_path):
     assert (found["crash"]["step"], found["crash"]["finished"], found["equal_steps"]) == (1, 0, 1)
     assert json.loads(found["crash"]["vllm"])["preempted"] == ["c"]
     assert found["first_difference"]["mini"] is None
+
+
+NEW = Version("v9_new", "new", caches=True, chunks=True, exact=True, changes="Nothing is dropped.")
+
+
+def test_a_version_that_the_table_gains_is_compared_and_drawn_without_any_edit(
+    store, result, monkeypatch, tmp_path
+):
+    monkeypatch.setitem(VERSIONS, NEW.name, NEW)
+    fresh = importlib.reload(figures)
+    try:
+        names = (*VERSIONS, *ORACLES)
+        runs = stored_runs(store(name, result, memory) for name in names for memory in ("ample", "scarce"))
+        compared = compare_all(runs)
+        fresh.draw_all(runs, compared, "hand", dict.fromkeys(("a", "b", "c", "big", "d"), 4), tmp_path)
+    finally:
+        monkeypatch.undo()
+        importlib.reload(figures)
+    assert [found["against"] for found in compared if found["version"] == "v9_new"] == ["vllm_cached"] * 2
+    drawn = {file.stem for file in tmp_path.glob("*.svg") if "v9_new" in file.read_text()}
+    assert drawn == {"latency_histograms", "running_waiting_blocks", "hit_rate_over_time", "divergence"}
+
+
+def test_a_replay_of_an_engine_that_nobody_knows_is_an_error_and_is_not_dropped(store, result):
+    runs = stored_runs([store("vllm_cached", result), store("v7_unknown", result)])
+    with pytest.raises(LabError, match=r"v7_unknown\.hand\.scarce: no engine 'v7_unknown'.*v4_prefix"):
+        compare_all(runs)
+
+
+def test_a_replay_without_vllms_replay_to_compare_it_with_is_an_error_that_names_both(store, result):
+    runs = stored_runs([store("vllm_uncached", result), store("v4_prefix", result)])
+    with pytest.raises(LabError, match=r"v4_prefix\.hand\.scarce: .*vllm_cached, is missing"):
+        compare_all(runs)
+
+
+def test_the_table_of_requests_has_mini_vllms_columns():
+    assert tuple(REQUEST_COLUMNS) == COLUMNS
 
 
 def test_a_file_that_is_no_replays_is_named(tmp_path, store, result):
