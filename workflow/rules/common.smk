@@ -97,8 +97,8 @@ def drawn(folder, caption, category, names=None):
     return [*shown, *(f"{stem}.svg" for stem in stems)]
 
 
-def traced(rule, arguments, kind="deterministic", wildcards=()):
-    """The command of scripts/RULE.py inside the wrapper that checks the outputs and writes the provenance document.
+def traced(rule, arguments, kind="deterministic", wildcards=(), script=""):
+    """The command of scripts/RULE.py (or of another `script`) inside the wrapper that checks the outputs and writes the provenance document.
 
     Every rule that makes something runs through it, with the inputs that `needs` gives and its document as output
     `prov`. The wrapper checks every JSON, CSV and Parquet output against the schema that covers it.
@@ -108,7 +108,7 @@ def traced(rule, arguments, kind="deterministic", wildcards=()):
         f"python -m vllm_lab.provenance run --rule {rule} --kind {kind}{given}"
         " --inputs {input:q} --environment {input.lock:q}"
         " --outputs {output:q} --document {output.prov:q} --threads {threads} --log {log:q}"
-        f" -- python scripts/{rule}.py {arguments}"
+        f" -- python scripts/{script or rule}.py {arguments}"
     )
 
 

@@ -23,50 +23,41 @@ rule replay_mini:
     params:
         limits=replay_flags(config),
         num_blocks=lookup(within=config, dpath="replay/num_blocks/{memory}"),
+        steps=lambda _, output: ["--steps", output.steps],
     message:
         "Replaying the {wildcards.trace} trace through {wildcards.version}, memory {wildcards.memory}"
     shell:
         traced(
-            "replay_mini",
-            "--version {wildcards.version} --trace {input.trace:q} --num-blocks {params.num_blocks}"
-            " {params.limits:q} --steps {output.steps:q} --requests {output.requests:q} --record {output.record:q}",
+            "{rule}",
+            "--version {wildcards.version} --trace {input.trace:q} --num-blocks {params.num_blocks} {params.limits:q}"
+            " {params.steps:q} --requests {output.requests:q} --record {output.record:q}",
             wildcards=["version", "trace", "memory"],
             kind="simulated",
+            script="replay_mini",
         )
 
 
-rule replay_mini_imported:
+# Without steps: they list every running request, 70 MB for Mooncake's trace.
+use rule replay_mini as replay_mini_imported with:
     input:
         **needs("replay_mini", "replayed_requests", "replay"),
-        trace="results/traces/{imported}_trace.parquet",
+        trace="results/traces/{trace}_trace.parquet",
     output:
-        requests="results/replay/{version}.{imported}.{memory}.requests.csv",
-        record="results/replay/{version}.{imported}.{memory}.json",
-        prov="results/replay/replay_mini_imported.{version}.{imported}.{memory}.prov.json",
+        requests="results/replay/{version}.{trace}.{memory}.requests.csv",
+        record="results/replay/{version}.{trace}.{memory}.json",
+        prov="results/replay/replay_mini_imported.{version}.{trace}.{memory}.prov.json",
     log:
-        "results/logs/replay_mini_imported.{version}.{imported}.{memory}.log",
+        "results/logs/replay_mini_imported.{version}.{trace}.{memory}.log",
     benchmark:
-        "results/timings/replay_mini_imported.{version}.{imported}.{memory}.tsv"
+        "results/timings/replay_mini_imported.{version}.{trace}.{memory}.tsv"
     wildcard_constraints:
         version=any_of(VERSIONS),
-        imported=any_of(IMPORTED),
+        trace=any_of(IMPORTED),
         memory=any_of(MEMORY),
-    conda:
-        ENVIRONMENT
     params:
-        limits=lambda wildcards: replay_flags(config, wildcards.imported),
+        limits=lambda wildcards: replay_flags(config, wildcards.trace),
         num_blocks=lookup(within=config, dpath="replay/imported_num_blocks/{memory}"),
-    message:
-        "Replaying the trace {wildcards.imported} through {wildcards.version}, memory {wildcards.memory}"
-    shell:
-        traced(
-            "replay_mini_imported",
-            "--version {wildcards.version} --trace {input.trace:q}"
-            " --num-blocks {params.num_blocks} {params.limits:q} --requests {output.requests:q}"
-            " --record {output.record:q}",
-            wildcards=["version", "imported", "memory"],
-            kind="simulated",
-        )
+        steps=[],
 
 
 rule replay_compare:

@@ -22,7 +22,7 @@ rule report_render:
             rules.sharing_sweep_figures.output.prov,
             *expand(rules.replay_mini.output.prov, version=VERSIONS, trace=MODES, memory=MEMORY),
             *expand(
-                rules.replay_mini_imported.output.prov, version="v4_prefix", imported=IMPORTED, memory=MEMORY
+                rules.replay_mini_imported.output.prov, version="v4_prefix", trace=IMPORTED, memory=MEMORY
             ),
             *expand(rules.oracle_replay.output.prov, trace=MODES),
             rules.replay_compare.output.prov,
