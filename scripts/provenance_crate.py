@@ -14,8 +14,8 @@ import yaml
 
 from vllm_lab.common import console
 from vllm_lab.common.files import atomic_path, read_json, sha256_file, write_json, write_zip
-from vllm_lab.provenance.documents import collect
 from vllm_lab.provenance.crate import describe
+from vllm_lab.provenance.documents import collect
 from vllm_lab.provenance.upstream import Jobs
 from vllm_lab.provenance.verify import require
 

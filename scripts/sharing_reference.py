@@ -10,7 +10,7 @@ from vllm_lab.common import console, flags
 from vllm_lab.common.errors import LabError
 from vllm_lab.common.files import read_json, write_csv, write_json
 from vllm_lab.sharing.reference import COLUMNS, Reference, closest_definition, conversations_used, notes
-from vllm_lab.traces.stream_table import StreamTable
+from vllm_lab.traces.stream_file import StreamTable
 
 
 def main(argv: Sequence[str] | None = None) -> None:

@@ -1,27 +1,21 @@
-"""Traces in the formats of other tools.
+"""Write traces in the formats of other tools.
 
-In: traces in Parquet, and the conversations and model directory that our own ones were made from.
+In: traces in Parquet, and the conversations and the checkpoint that the traces of tokens were made from.
 Out: a file for each trace and format that fits it, and an index (JSON) with the commands that read them.
 """
 
-import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from vllm_lab.common import console, files
-from vllm_lab.common.errors import LabError
-from vllm_lab.traces.exports.formats import FORMATS
-from vllm_lab.traces.exports.index import entry
-from vllm_lab.traces.exports.writers import Source, write
-from vllm_lab.traces.prompts import Prompts
+from vllm_lab.common import console, files, flags
+from vllm_lab.traces.export import Prompts, Source
+from vllm_lab.traces.formats import EXPORTS
 from vllm_lab.traces.streams import StreamMaker
 from vllm_lab.traces.trace import Trace
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = flags.parser_of(__doc__)
     parser.add_argument(
         "--traces",
         type=Path,
@@ -30,20 +24,17 @@ def main(argv: Sequence[str] | None = None) -> None:
         metavar="NAME_trace.parquet",
         help="of tokens or blocks",
     )
-    parser.add_argument("--formats", nargs="+", choices=FORMATS, required=True)
+    parser.add_argument("--formats", nargs="+", choices=EXPORTS, required=True)
     parser.add_argument(
-        "--block-size", type=int, required=True, help="tokens of a hash; a trace of blocks has its own"
+        "--block-size",
+        type=flags.positive,
+        required=True,
+        help="tokens of a hash; a trace of blocks has its own",
     )
-    parser.add_argument("--conversations", type=Path, required=True, help="conversations.parquet")
-    parser.add_argument("--model-dir", type=Path, required=True, help="as given to tokens.py")
-    parser.add_argument("--chat-template", required=True, help="as given to tokens.py")
-    parser.add_argument("--default-system-prompt", choices=("keep", "drop"), required=True)
-    parser.add_argument("--outdir", type=Path, required=True)
-    parser.add_argument("--index", type=Path, required=True, help="index, .json")
+    flags.add_rendering(parser)
+    flags.add_paths(parser, outdir="folder of the exports", index="index, .json")
     args = parser.parse_args(argv)
 
-    if args.block_size < 1:
-        raise LabError(f"--block-size is {args.block_size}, must be 1 or more")
     maker = StreamMaker(args.model_dir, args.chat_template, args.default_system_prompt)
     entries = []
     for path in args.traces:
@@ -53,13 +44,14 @@ def main(argv: Sequence[str] | None = None) -> None:
         else:
             source = Source(trace, args.block_size, Prompts(trace, args.conversations, maker))
         for format in args.formats:
-            if trace.unit == "block" and not FORMATS[format].imported:
+            outgoing = EXPORTS[format]
+            if trace.unit == "block" and not outgoing.of_blocks:
                 continue
-            target = args.outdir / FORMATS[format].file(name)
-            records = write(target, format, source)
-            entries.append(entry(name, format, target, records, source))
-            console.log(f"{target}: {records} {FORMATS[format].unit}")
-    notes = {format: list(FORMATS[format].notes) for format in args.formats}
+            target = args.outdir / outgoing.file(name)
+            records = outgoing.write(target, source)
+            entries.append(outgoing.entry(name, format, target, records, source))
+            console.log(f"{target}: {records} {outgoing.unit}")
+    notes = {format: list(EXPORTS[format].notes) for format in args.formats}
     files.write_json(args.index, {"exports": entries, "notes": notes})
 
 

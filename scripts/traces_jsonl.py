@@ -1,30 +1,21 @@
-"""A trace with the text of its prompts, as JSON Lines for tools outside.
+"""Write a trace with the text of its prompts, as JSON Lines for other tools.
 
-In: a trace in Parquet, and the conversations and model directory that it was made from.
-Out: one line a request; the keys are listed at vllm_lab.traces.jsonlines.write_requests.
+In: a trace in Parquet, and the conversations and the checkpoint that it was made from.
+Out: a line for each request; its keys are listed in workflow/schemas/trace_jsonl.schema.yaml.
 """
 
-import argparse
 from collections.abc import Sequence
-from pathlib import Path
 
-from vllm_lab.common import console
-from vllm_lab.traces.jsonlines import write_requests
-from vllm_lab.traces.prompts import Prompts
+from vllm_lab.common import console, flags
+from vllm_lab.traces.export import Prompts, write_requests
 from vllm_lab.traces.streams import StreamMaker
 from vllm_lab.traces.trace import Trace
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--trace", type=Path, required=True, help="trace, .parquet")
-    parser.add_argument("--conversations", type=Path, required=True, help="conversations.parquet")
-    parser.add_argument("--model-dir", type=Path, required=True, help="as given to tokens.py")
-    parser.add_argument("--chat-template", required=True, help="as given to tokens.py")
-    parser.add_argument("--default-system-prompt", choices=("keep", "drop"), required=True)
-    parser.add_argument("--output", type=Path, required=True, help="trace, .jsonl")
+    parser = flags.parser_of(__doc__)
+    flags.add_paths(parser, trace="trace, .parquet", output="trace, .jsonl")
+    flags.add_rendering(parser)
     args = parser.parse_args(argv)
 
     trace = Trace.read(args.trace)

@@ -1,44 +1,36 @@
-"""Token streams to a trace.
+"""Make a trace of token streams.
 
-In: streams.parquet and the model's config.json (its context length).
-Out: a trace in Parquet, and its part of the traces' summary as JSON.
+In: streams.parquet and the config.json of the model, for its context length.
+Out: a trace in Parquet, and its part of the summary of the traces as JSON.
 """
 
-import argparse
 from collections.abc import Sequence
 from math import inf
-from pathlib import Path
 
-from vllm_lab.common import console, files
+from vllm_lab.common import console, files, flags
 from vllm_lab.common.errors import LabError
-from vllm_lab.traces.arrivals import Arrivals
-from vllm_lab.traces.selection import Selection
-from vllm_lab.traces.stream_table import StreamTable
-from vllm_lab.traces.workload import Workload, context_length
+from vllm_lab.traces.stream_file import StreamTable
+from vllm_lab.traces.workload import Arrivals, Selection, Workload, context_length
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--streams", type=Path, required=True, help="streams.parquet")
-    parser.add_argument("--model-config", type=Path, required=True, help="the model's config.json")
+    parser = flags.parser_of(__doc__)
+    flags.add_paths(parser, streams="streams.parquet", model_config="the config.json of the model")
     parser.add_argument("--mode", choices=("single_turn", "multi_turn"), required=True)
     parser.add_argument("--count", type=int, default=0, help="conversations; 0 for all (default)")
     parser.add_argument("--order", choices=("first", "random"), default="first")
     parser.add_argument("--begins-with", choices=("user", "any"), default="user")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--rate", type=float, required=True, help="conversations a second")
+    parser.add_argument("--rate", type=float, required=True, help="conversations per second")
     parser.add_argument(
-        "--think-time", type=float, default=0.0, help="seconds between a conversation's turns"
+        "--think-time", type=float, default=0.0, help="seconds between the turns of a conversation"
     )
     parser.add_argument("--think-distribution", choices=("fixed", "exponential"), default="fixed")
     parser.add_argument("--over-context", choices=("drop", "keep"), default="drop")
     parser.add_argument(
         "--priorities", nargs="+", default=["0:1"], metavar="PRIORITY:SHARE", help="drawn per conversation"
     )
-    parser.add_argument("--output", type=Path, required=True, help="trace, .parquet")
-    parser.add_argument("--summary", type=Path, required=True, help="this trace's part of the summary, .json")
+    flags.add_paths(parser, output="trace, .parquet", summary="this trace's part of the summary, .json")
     args = parser.parse_args(argv)
 
     if args.count < 0 or args.seed < 0 or not 0 < args.rate < inf or not 0 <= args.think_time < inf:
@@ -69,7 +61,7 @@ def parse_priorities(texts: Sequence[str]) -> tuple[tuple[int, float], ...]:
     if not all(share > 0 for share in shares) or abs(sum(shares) - 1) > 1e-9:
         raise LabError(f"--priorities {' '.join(texts)}: shares must be positive and sum to 1")
     if len({priority for priority, _ in priorities}) < len(priorities):
-        raise LabError(f"--priorities {' '.join(texts)}: a priority stands there twice")
+        raise LabError(f"--priorities {' '.join(texts)}: a priority is given twice")
     return priorities
 
 

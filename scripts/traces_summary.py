@@ -1,24 +1,20 @@
-"""The traces' summaries, one file each, to one summary.json.
+"""Join the summaries of the traces into one summary.json.
 
-In: the parts that trace and import_trace wrote. Out: {"traces": {name: part}}.
+In: the parts that traces_make and traces_import wrote. Out: {"traces": {name: part}}.
 """
 
-import argparse
 from collections.abc import Sequence
-from pathlib import Path
 
-from vllm_lab.common import console, files
+from vllm_lab.common import console, files, flags
 from vllm_lab.common.errors import LabError
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = flags.parser_of(__doc__)
     parser.add_argument(
         "--part", action="append", required=True, metavar="NAME=FILE", help="once for each trace"
     )
-    parser.add_argument("--output", type=Path, required=True, help="summary.json")
+    flags.add_paths(parser, output="summary.json")
     args = parser.parse_args(argv)
 
     parts = {}

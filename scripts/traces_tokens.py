@@ -1,27 +1,19 @@
-"""Conversations to token streams.
+"""Make token streams of conversations.
 
-In: conversations.parquet and a model directory (tokenizer.json, tokenizer_config.json, chat_template.jinja).
-Out: streams.parquet, one row a token stream with the turns whose prompts are its prefixes, and summary.json.
+In: conversations.parquet and a checkpoint (tokenizer.json, tokenizer_config.json, chat_template.jinja). Out:
+streams.parquet, a row for each token stream with the turns whose prompts are its prefixes, and a summary.
 """
 
-import argparse
 from collections.abc import Sequence
-from pathlib import Path
 
-from vllm_lab.common import console, files, host
+from vllm_lab.common import console, files, flags, host
 from vllm_lab.traces.stream_file import write_streams
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--conversations", type=Path, required=True, help="conversations.parquet")
-    parser.add_argument("--model-dir", type=Path, required=True, help="directory with the tokenizer's files")
-    parser.add_argument("--chat-template", required=True, help="tokenizer, plain, or a Jinja file")
-    parser.add_argument("--default-system-prompt", choices=("keep", "drop"), required=True)
-    parser.add_argument("--output", type=Path, required=True, help="streams.parquet")
-    parser.add_argument("--summary", type=Path, required=True, help="summary.json")
+    parser = flags.parser_of(__doc__)
+    flags.add_rendering(parser)
+    flags.add_paths(parser, output="streams.parquet", summary="summary, .json")
     args = parser.parse_args(argv)
 
     settings = (args.model_dir, args.chat_template, args.default_system_prompt)

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vllm_lab.common.errors import LabError
-from vllm_lab.traces.jsonlines import write_requests
+from vllm_lab.traces.export import write_requests
 from vllm_lab.traces.trace import Trace
 
 ids = st.lists(st.integers(0, 2**31 - 1), min_size=1, max_size=6)
@@ -152,7 +152,7 @@ def test_bad_parquet_is_named_with_file_and_column(tmp_path) -> None:
         "column 'turn' is double": table.set_column(2, "turn", pa.array([1.0, 2.0, 1.0])),
         "row 1: turn is missing": table.set_column(2, "turn", nulls),
         "no schema metadata": table.replace_schema_metadata(None),
-        "stream_tokens must stand in the first row": table.set_column(
+        "stream_tokens must be in the first row": table.set_column(
             8, "stream_tokens", pa.array([[1] * 7, [1], [1] * 4], pa.list_(pa.int32()))
         ),
         "row 1 .*prompt_tokens is 5": table.set_column(

@@ -7,12 +7,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from vllm_lab.common.errors import LabError
-from vllm_lab.traces.arrivals import Arrivals
-from vllm_lab.traces.requests import Requests
-from vllm_lab.traces.selection import Selection
-from vllm_lab.traces.stream_file import write_streams
-from vllm_lab.traces.stream_table import StreamTable
-from vllm_lab.traces.workload import Workload, context_length
+from vllm_lab.traces.stream_file import StreamTable, write_streams
+from vllm_lab.traces.workload import Arrivals, Requests, Selection, Workload, context_length
 
 
 def ks_distance(values: np.ndarray, mean: float) -> float:

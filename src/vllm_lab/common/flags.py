@@ -39,6 +39,13 @@ def add_device(parser: argparse.ArgumentParser, required: bool = False) -> None:
     parser.add_argument("--device", choices=DEVICES, required=required, default=default)
 
 
+def add_rendering(parser: argparse.ArgumentParser) -> None:
+    """Add the conversations, and the checkpoint's folder, template and policy that render and tokenise them."""
+    add_paths(parser, conversations="conversations.parquet", model_dir="the checkpoint's folder")
+    parser.add_argument("--chat-template", required=True, help="tokenizer, plain, or a Jinja file")
+    parser.add_argument("--default-system-prompt", choices=("keep", "drop"), required=True)
+
+
 def spelt(name: str) -> str:
     """A setting's name as a flag: max_num_seqs -> --max-num-seqs."""
     return f"--{name.replace('_', '-')}"

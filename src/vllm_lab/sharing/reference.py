@@ -24,12 +24,10 @@ from vllm_lab.sharing.metrics import REFERENCE
 from vllm_lab.sharing.published import REFERENCE_RUN, REFERENCE_SETTINGS
 from vllm_lab.sharing.stats import block_hits, reuse_gaps
 from vllm_lab.sharing.tables import REFERENCE as COLUMNS
-from vllm_lab.traces.arrivals import Arrivals
 from vllm_lab.traces.prefix_tree import StreamOrder
-from vllm_lab.traces.selection import Selection
-from vllm_lab.traces.stream_table import StreamTable
+from vllm_lab.traces.stream_file import StreamTable
 from vllm_lab.traces.trace import Trace
-from vllm_lab.traces.workload import Workload
+from vllm_lab.traces.workload import Arrivals, Selection, Workload
 
 OPENINGS = {
     "default_system_prompt": "prompts begin with the default system prompt of the template",

@@ -8,9 +8,11 @@ import os
 from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -65,18 +67,78 @@ def write_streams(conversations: Path, output: Path, settings: Settings, process
     return counts | {"template_refused": refused} | StreamMaker(*settings).describe()
 
 
+@dataclass(frozen=True)
+class StreamTable:
+    """C conversations with a user turn, T turns ordered by conversation and turn, S streams in file order."""
+
+    conversation_id: list[str]  # [C]
+    first_role: np.ndarray  # str [C]
+    turn_offsets: np.ndarray  # int64 [C + 1]: conversation c has turns turn_offsets[c]:turn_offsets[c + 1]
+    prompt_tokens: np.ndarray  # int32 [T]
+    output_tokens: np.ndarray  # int32 [T]
+    answered: np.ndarray  # bool [T]
+    stream: np.ndarray  # int64 [T]
+    token_ids: np.ndarray  # int32 [all tokens]
+    token_offsets: np.ndarray  # int64 [S + 1]
+
+    @classmethod
+    def read(cls, path: Path) -> StreamTable:
+        """Read streams.parquet. LabError naming the file and what is wrong."""
+        table = _open(path, "traces_tokens").read()
+        if not table.schema.equals(SCHEMA):
+            raise LabError(
+                f"{path}: columns are {', '.join(table.column_names)}, must be {', '.join(SCHEMA.names)} of "
+                "the documented types; run the rule traces_tokens again"
+            )
+        conversation = table["conversation"].to_numpy()
+        turns = table["turns"].combine_chunks()
+        stream = np.repeat(np.arange(len(table)), turns.value_lengths().to_numpy())
+        number = turns.flatten().to_numpy()
+        order = np.lexsort((number, conversation[stream]))
+        names, first_rows, of_stream = np.unique(conversation, return_index=True, return_inverse=True)
+        counts = np.bincount(of_stream[stream], minlength=len(names))
+        offsets = np.concatenate([[0], np.cumsum(counts)])
+        expected = np.arange(len(order)) - np.repeat(offsets[:-1], counts) + 1
+        if not np.array_equal(number[order], expected):
+            wrong = int(names[of_stream[stream[order]][np.argmin(number[order] == expected)]])
+            raise LabError(
+                f"{path}: conversation {wrong}: user turns are not numbered 1, 2, …; run the rule "
+                "traces_tokens again"
+            )
+        tokens = table["token_ids"].combine_chunks()
+        return cls(
+            conversation_id=table["conversation_id"].take(pa.array(first_rows)).to_pylist(),
+            first_role=np.array(table["first_role"].take(pa.array(first_rows)).to_pylist()),
+            turn_offsets=offsets,
+            prompt_tokens=_flat(table, "prompt_tokens")[order],
+            output_tokens=_flat(table, "output_tokens")[order],
+            answered=_flat(table, "answered")[order],
+            stream=stream[order],
+            token_ids=tokens.flatten().to_numpy(),
+            token_offsets=np.concatenate(
+                [[0], np.cumsum(tokens.value_lengths().to_numpy().astype(np.int64))]
+            ),
+        )
+
+
 def open_conversations(path: Path) -> pq.ParquetFile:
-    """conversations.parquet, with the columns that are needed. LabError if it is not that."""
-    try:
-        source = pq.ParquetFile(path)
-    except FileNotFoundError as error:
-        raise LabError(f"{path}: no such file; run the rule `conversations`") from error
-    except pa.ArrowInvalid as error:
-        raise LabError(f"{path}: not a Parquet file ({error}); run the rule `conversations` again") from error
+    """conversations.parquet with the columns that are needed here; LabError if it is something else."""
+    source = _open(path, "data_conversations")
     missing = {"conversation_id", "messages"} - set(source.schema_arrow.names)
     if missing:
-        raise LabError(f"{path}: no column {', '.join(sorted(missing))}; run the rule `conversations` again")
+        raise LabError(
+            f"{path}: no column {', '.join(sorted(missing))}; run the rule data_conversations again"
+        )
     return source
+
+
+def _open(path: Path, rule: str) -> pq.ParquetFile:
+    try:
+        return pq.ParquetFile(path)
+    except FileNotFoundError as error:
+        raise LabError(f"{path}: no such file; run the rule {rule}") from error
+    except pa.ArrowInvalid as error:
+        raise LabError(f"{path}: not a Parquet file ({error}); run the rule {rule} again") from error
 
 
 def _batches(source: pq.ParquetFile) -> Iterator[Batch]:
@@ -118,3 +180,7 @@ def _start_worker(settings: Settings) -> None:
 
 def _work(batch: Batch) -> Result:
     return _worker.batch(*batch)
+
+
+def _flat(table: pa.Table, name: str) -> np.ndarray:
+    return table[name].combine_chunks().flatten().to_numpy(zero_copy_only=False)

@@ -20,8 +20,13 @@ import pyarrow as pa
 
 from vllm_lab.common.errors import LabError
 from vllm_lab.traces.layout import StreamLayout, lay_out
-from vllm_lab.traces.probe import probe, without_system_prompt
-from vllm_lab.traces.template import Message, TemplateRefusedError, load_template
+from vllm_lab.traces.template import (
+    Message,
+    TemplateRefusedError,
+    load_template,
+    probe,
+    without_system_prompt,
+)
 from vllm_lab.traces.tokenizer import ChatTokenizer
 
 SCHEMA = pa.schema(

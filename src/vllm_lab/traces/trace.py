@@ -12,7 +12,9 @@ import numpy as np
 import pyarrow as pa
 
 from vllm_lab.common.errors import LabError
-from vllm_lab.traces import jsonlines, parquet
+from vllm_lab.traces import trace_file
+
+PERCENTILES = (50, 90, 95, 99)  # of lengths, in the summary
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,7 +44,7 @@ class Trace:
     metadata: dict[str, Any] = field(default_factory=lambda: {"mode": "imported", "unit": "token"})
 
     def __post_init__(self) -> None:
-        kinds = parquet.NUMBERS | {"stream_ids": np.int32, "stream_offsets": np.int64}
+        kinds = trace_file.NUMBERS | {"stream_ids": np.int32, "stream_offsets": np.int64}
         for name, kind in kinds.items():
             column = np.ascontiguousarray(
                 getattr(self, name), dtype=kind
@@ -142,9 +144,9 @@ class Trace:
         suffix = Path(path).suffix
         try:
             if suffix == ".parquet":
-                return cls(**parquet.read_columns(path))
+                return cls(**trace_file.read_parquet(path))
             if suffix == ".jsonl":
-                return cls.from_requests(**jsonlines.read_requests(path))
+                return cls.from_requests(**trace_file.read_json_lines(path))
         except FileNotFoundError as error:
             raise LabError(f"{path}: no such file; run the rule that makes this trace") from error
         except (pa.ArrowInvalid, pa.ArrowKeyError) as error:
@@ -157,11 +159,29 @@ class Trace:
 
     def write(self, path: str | os.PathLike) -> None:
         """Write Parquet (zstd), whole or not at all; the same trace always gives the same bytes."""
-        parquet.write_columns(path, self)
+        trace_file.write_parquet(path, vars(self))
+
+    def summary(self) -> dict[str, Any]:
+        """The figures that describe the trace: lengths in tokens, with percentiles that are linear between
+        ranks; the duration in seconds, from 0 to the last arrival."""
+        return {
+            "mode": self.mode,
+            "unit": self.unit,
+            "requests": len(self),
+            "conversations": len(set(self.conversation_id)),
+            "streams": self.num_streams,
+            "prompt_tokens": int(self.prompt_tokens.sum(dtype=np.int64)),
+            "output_tokens": int(self.output_tokens.sum(dtype=np.int64)),
+            "lengths": {
+                "prompt_tokens": _lengths(self.prompt_tokens),
+                "output_tokens": _lengths(self.output_tokens),
+            },
+            "duration_s": float(self.arrival_time[-1]),
+        }
 
     def _check_columns(self) -> None:
         rows = len(self.request_id)
-        for name in ("conversation_id", *parquet.NUMBERS):
+        for name in ("conversation_id", *trace_file.NUMBERS):
             if len(getattr(self, name)) != rows:
                 raise _BadTraceError(f"{name} has {len(getattr(self, name))} rows, request_id has {rows}")
         if self.metadata.get("unit") not in ("token", "block") or "mode" not in self.metadata:
@@ -201,6 +221,11 @@ class Trace:
         raise _BadTraceError(
             f"row {row} (request_id {self.request_id[row]}): {column} is {value}, must be {wanted}"
         )
+
+
+def _lengths(values: np.ndarray) -> dict[str, float]:
+    percentiles = {f"p{p}": float(np.percentile(values, p)) for p in PERCENTILES}
+    return {"mean": float(values.mean()), **percentiles, "max": int(values.max())}
 
 
 class _BadTraceError(LabError):

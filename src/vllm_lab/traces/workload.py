@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -10,12 +10,144 @@ import numpy as np
 
 from vllm_lab.common.errors import LabError
 from vllm_lab.common.files import read_json
-from vllm_lab.traces.arrivals import Arrivals
-from vllm_lab.traces.requests import Requests
-from vllm_lab.traces.selection import Selection
-from vllm_lab.traces.stream_table import StreamTable
-from vllm_lab.traces.summary import summarise
+from vllm_lab.traces.stream_file import StreamTable
 from vllm_lab.traces.trace import Trace
+
+
+@dataclass(frozen=True)
+class Selection:
+    """`count` conversations (0: all) out of those that have a user turn and begin as `begins_with` says.
+
+    order first: the first ones, in the order of the file. order random: a seeded sample, and they start in
+    random order too, because neighbours in the file are often duplicates or splits of one chat; a smaller
+    sample is the beginning of a larger one with the same seed.
+    """
+
+    count: int
+    order: str  # first | random
+    begins_with: str  # user | any
+
+    def eligible(self, first_roles: np.ndarray) -> np.ndarray:
+        """Indices into `first_roles` (the role of the first message of every conversation that has a user
+        turn) of those that begin as they should, in the order of the file."""
+        return np.flatnonzero(np.full(len(first_roles), self.begins_with == "any") | (first_roles == "user"))
+
+    def choose(self, first_roles: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        """Indices as of `eligible`, in the order in which the conversations start. LabError if there are
+        none."""
+        eligible = self.eligible(first_roles)
+        if not len(eligible):
+            raise LabError(
+                f"none of {len(first_roles)} conversations begins with a user message; use --begins-with any"
+            )
+        if self.order == "random":
+            eligible = rng.permutation(eligible)
+        return eligible[: self.count or None]
+
+    def describe(self, first_roles: np.ndarray, chosen: int) -> dict[str, Any]:
+        """The rule in words and numbers, for the summary."""
+        begins = "begin with a user message" if self.begins_with == "user" else "have a user message"
+        which = (
+            "in the order of the file" if self.order == "first" else "a seeded random sample, in its order"
+        )
+        eligible = len(self.eligible(first_roles))
+        return {
+            "asked": self.count,
+            "order": self.order,
+            "begins_with": self.begins_with,
+            "eligible": eligible,
+            "chosen": chosen,
+            "statement": f"{chosen} of {eligible} conversations that {begins}, {which}",
+        }
+
+
+@dataclass(frozen=True)
+class Arrivals:
+    """`rate` conversations a second on average; `think_time` seconds between a conversation's turns.
+
+    Poisson means Poisson: gaps between starts are independent exponential draws of mean 1 / rate, not
+    rescaled to any end, so the measured rate of a finite trace differs from `rate` as chance has it.
+    """
+
+    rate: float
+    think_time: float
+    think_distribution: str  # fixed | exponential (of mean think_time)
+
+    def starts(self, conversations: int, rng: np.random.Generator) -> np.ndarray:
+        """float64 [conversations]: start times in seconds, ascending; the first after one gap."""
+        return np.cumsum(rng.exponential(1.0 / self.rate, conversations))
+
+    def times(self, starts: np.ndarray, turns: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        """float64 [turns.sum()]: arrival of every turn of every conversation, conversation by conversation.
+
+        `turns` [conversations] counts turns, at least one each. Turn 1 arrives at its conversation's start
+        and turn k one think time after turn k - 1 arrived (arrivals do not wait for answers: an open loop).
+        """
+        total = int(turns.sum())
+        if self.think_distribution == "exponential":
+            thinking = rng.exponential(self.think_time, total)
+        else:
+            thinking = np.full(total, self.think_time)
+        first = np.concatenate([[0], np.cumsum(turns)[:-1]]).astype(np.int64)
+        thinking[first] = 0.0
+        return np.concatenate(
+            [
+                start + np.cumsum(gaps)
+                for start, gaps in zip(starts, np.split(thinking, first[1:]), strict=True)
+            ]
+        )
+
+
+@dataclass(frozen=True)
+class Requests:
+    """R requests; conversation and stream are numbers in the StreamTable that they come from."""
+
+    conversation: np.ndarray  # int64 [R]
+    turn: np.ndarray  # int64 [R]
+    arrival_time: np.ndarray  # float64 [R], seconds
+    priority: np.ndarray  # int32 [R]
+    prompt_tokens: np.ndarray  # int32 [R]
+    output_tokens: np.ndarray  # int32 [R]
+    answered: np.ndarray  # bool [R]
+    stream: np.ndarray  # int64 [R]
+
+    def take(self, rows: np.ndarray) -> Requests:
+        """The requests at `rows` (indices or mask)."""
+        return Requests(**{column.name: getattr(self, column.name)[rows] for column in fields(self)})
+
+    def in_order(self) -> Requests:
+        """Sorted by arrival, then conversation (order of the file), then turn."""
+        return self.take(np.lexsort((self.turn, self.conversation, self.arrival_time)))
+
+    def name(self, row: int, streams: StreamTable) -> str:
+        """request_id of `row`."""
+        return f"{streams.conversation_id[self.conversation[row]]}-t{self.turn[row]}"
+
+    def trace(self, streams: StreamTable, metadata: dict[str, Any]) -> Trace:
+        """The trace of these requests in this order, its streams cut off behind the last token that one
+        needs."""
+        used, first_rows, number = np.unique(self.stream, return_index=True, return_inverse=True)
+        by_first_use = np.argsort(first_rows)
+        rank = np.empty_like(by_first_use)
+        rank[by_first_use] = np.arange(len(used))
+        needed = np.zeros(len(used), dtype=np.int64)
+        np.maximum.at(needed, number, self.prompt_tokens.astype(np.int64) + self.output_tokens)
+        starts = streams.token_offsets[used]
+        return Trace(
+            request_id=[self.name(row, streams) for row in range(len(self.turn))],
+            conversation_id=[streams.conversation_id[index] for index in self.conversation],
+            turn=self.turn,
+            arrival_time=self.arrival_time,
+            priority=self.priority,
+            prompt_tokens=self.prompt_tokens,
+            output_tokens=self.output_tokens,
+            stream=rank[number],
+            stream_ids=np.concatenate(
+                [streams.token_ids[starts[index] : starts[index] + needed[index]] for index in by_first_use]
+            ),
+            stream_offsets=np.concatenate([[0], np.cumsum(needed[by_first_use])]),
+            metadata=metadata,
+        )
 
 
 @dataclass(frozen=True)
@@ -65,7 +197,7 @@ class Workload:
         )
         requests, over_context = self._fit(requests, streams)
         trace = requests.in_order().trace(streams, {"mode": self.mode, "unit": "token", "seed": self.seed})
-        summary = summarise(trace) | {
+        summary = trace.summary() | {
             "selection": self.selection.describe(streams.first_role, len(chosen)),
             "seed": self.seed,
             "rate": self.arrivals.rate,

@@ -12,7 +12,7 @@ from vllm_lab.common.errors import LabError
 from vllm_lab.common.figure_names import FIGURES
 from vllm_lab.experiments.spec import Experiment, Run
 from vllm_lab.plan import tests as plan
-from vllm_lab.traces.exports.formats import FORMATS
+from vllm_lab.traces.formats import EXPORTS
 from vllm_lab.workflow.flags import Config
 
 MODES = ("single_turn", "multi_turn")  # the traces made of conversations
@@ -62,8 +62,8 @@ def export_files(config: Config) -> list[str]:
     return [
         f"results/traces/exports/{format.file(trace)}"
         for trace in (*MODES, *imported)
-        for format in (FORMATS[name] for name in config["exports"]["formats"])
-        if trace in MODES or format.imported
+        for format in (EXPORTS[name] for name in config["exports"]["formats"])
+        if trace in MODES or format.of_blocks
     ]
 
 

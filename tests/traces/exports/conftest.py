@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from tests.traces.conftest import many_conversations, model_dir  # noqa: F401  (fixtures)
-from vllm_lab.traces.exports.formats import FORMATS
-from vllm_lab.traces.mooncake import read_mooncake
+from vllm_lab.traces.block_trace import import_trace
+from vllm_lab.traces.formats import EXPORTS
 from vllm_lab.traces.trace import Trace
 
 ROOT = Path(__file__).parents[3]
@@ -30,7 +30,7 @@ class Exported:
         self.index = json.loads((folder / "index.json").read_text())
 
     def path(self, format: str, trace: str = "multi_turn") -> Path:
-        return self.folder / FORMATS[format].file(trace)
+        return self.folder / EXPORTS[format].file(trace)
 
     def trace(self, name: str = "multi_turn") -> Trace:
         return Trace.read(self.folder / f"{name}_trace.parquet")
@@ -65,7 +65,7 @@ def exported(data, tmp_path_factory) -> Exported:
     )  # fmt: skip
     lines = folder / "lines.jsonl"
     lines.write_text("".join(json.dumps(record) + "\n" for record in HASHED))
-    read_mooncake(lines).write(folder / "hashed_trace.parquet")
+    import_trace("mooncake", lines).write(folder / "hashed_trace.parquet")
     export(folder, data)
     return Exported(folder)
 
@@ -74,6 +74,6 @@ def export(folder: Path, data: list[object], outdir: Path | None = None) -> None
     outdir = outdir or folder
     traces = [folder / f"{name}_trace.parquet" for name in ("multi_turn", "hashed")]
     run(
-        "traces_exports", "--traces", *traces, "--formats", *FORMATS, "--block-size", BLOCKS, *data,
+        "traces_exports", "--traces", *traces, "--formats", *EXPORTS, "--block-size", BLOCKS, *data,
         "--outdir", outdir, "--index", outdir / "index.json",
     )  # fmt: skip

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from tests.traces.exports.conftest import export
 from vllm_lab.provenance.schemas import check
 from vllm_lab.traces.block_paths import hash_ids
-from vllm_lab.traces.exports.formats import FORMATS
+from vllm_lab.traces.formats import EXPORTS
 from vllm_lab.traces.trace import Trace
 
 ROOT = Path(__file__).parents[3]
@@ -29,7 +29,7 @@ def test_the_same_traces_give_the_same_bytes(exported, data, tmp_path):
 def test_the_index_fits_its_schema_and_names_every_file(exported):
     check(exported.folder / "index.json", ROOT / "workflow/schemas/exports.schema.yaml")
     found = {(entry["trace"], entry["format"]): entry for entry in exported.index["exports"]}
-    assert {format for trace, format in found if trace == "multi_turn"} == set(FORMATS)
+    assert {format for trace, format in found if trace == "multi_turn"} == set(EXPORTS)
     assert {format for trace, format in found if trace == "hashed"} == {"mooncake", "vidur", "libcachesim"}
     for entry in found.values():
         assert entry["bytes"] == Path(entry["file"]).stat().st_size

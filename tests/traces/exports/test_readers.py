@@ -15,7 +15,7 @@ from tests.load.conftest import mini_server
 from tests.traces.exports.conftest import BLOCKS, HASHED
 from vllm_lab.data.reader import Reader
 from vllm_lab.sharing.analysis import Sharing
-from vllm_lab.traces.mooncake import read_mooncake
+from vllm_lab.traces.block_trace import import_trace
 from vllm_lab.traces.prefix_tree import StreamOrder
 from vllm_lab.traces.trace import Trace
 
@@ -97,7 +97,7 @@ def test_vllms_serving_benchmark_sends_our_file_to_a_running_server(
 
 
 def test_our_own_importer_reads_the_same_blocks(exported):
-    ours, back = exported.trace(), read_mooncake(exported.path("mooncake"), BLOCKS)
+    ours, back = exported.trace(), import_trace("mooncake", exported.path("mooncake"), BLOCKS)
     assert back.prompt_tokens.tolist() == ours.prompt_tokens.tolist()
     one, other = sharing(ours), sharing(back, partial=False)
     assert other.shared_blocks.tolist() == one.shared_blocks.tolist()
@@ -107,7 +107,7 @@ def test_our_own_importer_reads_the_same_blocks(exported):
 
 def test_equal_prompts_alone_share_a_partial_last_block(exported):
     """As long a beginning as tokens have it, rounded up where the whole prompt is equal."""
-    ours, back = exported.trace(), read_mooncake(exported.path("mooncake"), BLOCKS)
+    ours, back = exported.trace(), import_trace("mooncake", exported.path("mooncake"), BLOCKS)
     seen, whole = set(), []
     for row in range(len(ours)):
         prompt = ours.prompt(row).tobytes()
@@ -121,7 +121,7 @@ def test_equal_prompts_alone_share_a_partial_last_block(exported):
 
 
 def test_a_trace_of_blocks_keeps_its_lengths_times_and_sharing(exported):
-    ours, back = exported.trace("hashed"), read_mooncake(exported.path("mooncake", "hashed"))
+    ours, back = exported.trace("hashed"), import_trace("mooncake", exported.path("mooncake", "hashed"))
     assert back.arrival_time.tolist() == ours.arrival_time.tolist()
     assert [back.prompt(row).tolist() for row in range(3)] == [[0, 1, 2], [0, 1], [0, 1, 3]]
     assert back.output_tokens.tolist() == [record["output_length"] for record in HASHED]
@@ -151,7 +151,7 @@ def test_aiperfs_hit_rate_is_ours(exported, tmp_path):
             [aiperf, "analyze-trace", path, "--block-size", str(size), "--output-file", report],
             check=True, capture_output=True,
         )  # fmt: skip
-        found = sharing(read_mooncake(path, size))
+        found = sharing(import_trace("mooncake", path, size))
         theirs = json.loads(report.read_text())["cache_hit_rate"]
         assert theirs == pytest.approx(np.mean(found.shared_blocks / found.prompt_blocks))
 

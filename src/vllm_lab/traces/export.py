@@ -1,0 +1,118 @@
+"""What leaves the project: a trace with the texts and the block numbers that other tools read."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import pairwise
+from pathlib import Path
+
+import orjson
+
+from vllm_lab.common import console
+from vllm_lab.common.errors import LabError
+from vllm_lab.common.files import atomic_path
+from vllm_lab.traces.block_paths import BlockPaths, cached_blocks, hash_ids
+from vllm_lab.traces.prefix_tree import StreamOrder
+from vllm_lab.traces.stream_file import open_conversations
+from vllm_lab.traces.streams import StreamMaker
+from vllm_lab.traces.tokenizer import show
+from vllm_lab.traces.trace import Trace
+
+
+class Prompts:
+    """Prompt texts of the conversations of one trace: exactly what was tokenised."""
+
+    def __init__(self, trace: Trace, conversations: Path, maker: StreamMaker) -> None:
+        self._trace, self._maker, self._path = trace, maker, conversations
+        wanted = set(trace.conversation_id)
+        self._messages = {}
+        source = open_conversations(conversations)
+        for batch in source.iter_batches(columns=["conversation_id", "messages"]):
+            names = batch["conversation_id"].to_pylist()
+            self._messages |= {
+                name: batch["messages"][row].as_py() for row, name in enumerate(names) if name in wanted
+            }
+
+    def text(self, row: int) -> str:
+        """The prompt of request `row`. LabError if the trace was not made from these conversations."""
+        name, turn = self._trace.conversation_id[row], int(self._trace.turn[row])
+        end = self._end(name, turn)
+        chat, hidden = self._maker.messages(self._messages[name][:end])
+        return show(self._maker.template.render(chat, prompt=True), hidden)
+
+    def conversation(self, name: str, turn: int) -> list[dict[str, str]]:
+        """The messages (role, text) of a conversation up to its user turn `turn` (from 1), with the reply if
+        there is one. LabError as for `text`."""
+        end = self._end(name, turn)
+        messages = self._messages[name]
+        replied = end < len(messages) and messages[end]["role"] == "assistant"
+        return messages[: end + replied]
+
+    def _end(self, name: str, turn: int) -> int:
+        """The number of messages up to user turn `turn` of the conversation."""
+        messages = self._messages.get(name, [])
+        user_turns = [index for index, message in enumerate(messages) if message["role"] == "user"]
+        if turn > len(user_turns):
+            raise LabError(
+                f"{self._path}: conversation {name} has {len(user_turns)} user turns, the trace asks for "
+                f"turn {turn}; run the rules traces_tokens and traces_make again"
+            )
+        return user_turns[turn - 1] + 1
+
+
+@dataclass(frozen=True)
+class Source:
+    """A trace to export, with the texts of its prompts where it is a trace of tokens."""
+
+    trace: Trace
+    block_size: int  # tokens that a hash stands for
+    prompts: Prompts | None = None
+
+    @cached_property
+    def last_turns(self) -> dict[str, int]:
+        """conversation_id -> the last of its turns in the trace, in the order in which they start."""
+        turns: dict[str, int] = {}
+        for name, turn in zip(self.trace.conversation_id, self.trace.turn.tolist(), strict=True):
+            turns[name] = max(turn, turns.get(name, 0))
+        return turns
+
+    def conversations(self) -> Iterator[tuple[str, list[dict[str, str]]]]:
+        """Id and messages (role, text) of each conversation as far as the trace has it, replies included."""
+        for name, turn in self.last_turns.items():
+            yield name, self.prompts.conversation(name, turn)
+
+    def hash_ids(self) -> list[list[int]]:
+        """The block numbers of each request, of a partial last block too."""
+        return _split(hash_ids(self.trace, self.block_size))
+
+    def cached_blocks(self) -> list[list[int]]:
+        """The block numbers of each request that the sharing analysis counts."""
+        return _split(cached_blocks(self.trace, StreamOrder.of(self.trace), self.block_size))
+
+
+def write_requests(path: str | os.PathLike, trace: Trace, prompt_text: Callable[[int], str]) -> None:
+    """Write a line for each request, in the order of the trace: its columns, the text of its prompt
+    (`prompt_text` of the row), prompt_token_ids and output_token_ids."""
+    with atomic_path(path) as partial, partial.open("wb") as file:
+        for row in console.progress(range(len(trace)), desc="write", unit="request"):
+            record = {
+                "request_id": trace.request_id[row],
+                "conversation_id": trace.conversation_id[row],
+                "turn": int(trace.turn[row]),
+                "arrival_time": float(trace.arrival_time[row]),
+                "priority": int(trace.priority[row]),
+                "prompt_tokens": int(trace.prompt_tokens[row]),
+                "output_tokens": int(trace.output_tokens[row]),
+                "prompt": prompt_text(row),
+                "prompt_token_ids": trace.prompt(row),
+                "output_token_ids": trace.output(row),
+            }
+            file.write(orjson.dumps(record, option=orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_APPEND_NEWLINE))
+
+
+def _split(paths: BlockPaths) -> list[list[int]]:
+    blocks = paths.block.tolist()
+    return [blocks[start:end] for start, end in pairwise(paths.offsets.tolist())]

@@ -1,1 +1,0 @@
-"""Our traces in the formats of other tools, each with the command that reads it."""

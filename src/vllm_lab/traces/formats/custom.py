@@ -1,0 +1,45 @@
+"""vLLM's custom dataset: prompts as text, with the lengths of their outputs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from vllm_lab.traces.formats.format import READ_BACK, VLLM_BENCH, Format, Outgoing, Reader, write_lines
+
+if TYPE_CHECKING:
+    from vllm_lab.traces.export import Source
+
+
+def _write(path: Path, source: Source) -> int:
+    tokens = source.trace.output_tokens.tolist()
+    return write_lines(
+        path,
+        ({"prompt": source.prompts.text(row), "output_tokens": count} for row, count in enumerate(tokens)),
+    )
+
+
+FORMAT = Format(
+    outgoing=Outgoing(
+        "custom.jsonl",
+        "requests",
+        of_blocks=False,
+        readers=(
+            Reader(
+                "vLLM",
+                f"{VLLM_BENCH} --dataset-name custom --dataset-path {{file}} --custom-output-len -1"
+                " --skip-chat-template --disable-shuffle --no-oversample --num-prompts {records}"
+                """ --extra-body '{{"add_special_tokens": false}}'""",
+                READ_BACK,
+            ),
+        ),
+        notes=(
+            "Prompts are rendered with the chat template. Without the flags vLLM renders them again, asks "
+            "for 256 tokens each and shuffles them, and the server adds a second BOS token. There are no "
+            "arrival times.",
+            "Its reader tokenises the text anew. Where a conversation holds the text of a special token, the "
+            "tokens differ from those of the trace.",
+        ),
+        write=_write,
+    )
+)

@@ -1,0 +1,51 @@
+"""LLMServingSim's traces: prompts and outputs as token ids."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from vllm_lab.traces.formats.format import DOCUMENTED, Format, Outgoing, Reader, write_lines
+
+if TYPE_CHECKING:
+    from vllm_lab.traces.export import Source
+
+
+def _write(path: Path, source: Source) -> int:
+    trace = source.trace
+    return write_lines(
+        path,
+        (
+            {
+                "input_toks": int(trace.prompt_tokens[row]),
+                "output_toks": int(trace.output_tokens[row]),
+                "arrival_time_ns": round(1e9 * float(trace.arrival_time[row])),
+                "input_tok_ids": trace.prompt(row),
+                "output_tok_ids": trace.output(row),
+            }
+            for row in range(len(trace))
+        ),
+    )
+
+
+FORMAT = Format(
+    outgoing=Outgoing(
+        "llmservingsim.jsonl",
+        "requests",
+        of_blocks=False,
+        readers=(
+            Reader(
+                "LLMServingSim",
+                "python -m serving --cluster-config configs/cluster/single_node_single_instance.json"
+                " --block-size 16 --dataset {file}",
+                DOCUMENTED,
+            ),
+        ),
+        notes=(
+            "Prompts and outputs are token ids of the tokenizer of this trace, which the simulator's "
+            "prefix cache needs. Times are whole nanoseconds. Paths are relative to the simulator's own "
+            "folder.",
+        ),
+        write=_write,
+    )
+)

@@ -1,0 +1,49 @@
+"""ShareGPT's form of conversations, which vLLM reads as pairs of prompt and reply."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from vllm_lab.traces.formats.format import READ_BACK, VLLM_BENCH, Format, Outgoing, Reader, write_array
+
+if TYPE_CHECKING:
+    from vllm_lab.traces.export import Source
+
+ROLES = {"user": "human", "assistant": "gpt", "system": "system"}
+
+
+def _write(path: Path, source: Source) -> int:
+    return write_array(
+        path,
+        (
+            {
+                "id": name,
+                "conversations": [{"from": ROLES[one["role"]], "value": one["text"]} for one in messages],
+            }
+            for name, messages in source.conversations()
+        ),
+    )
+
+
+FORMAT = Format(
+    outgoing=Outgoing(
+        "sharegpt.json",
+        "conversations",
+        of_blocks=False,
+        readers=(
+            Reader(
+                "vLLM",
+                f"{VLLM_BENCH} --dataset-name sharegpt --dataset-path {{file}} --disable-shuffle"
+                " --no-oversample --num-prompts {records}",
+                READ_BACK,
+            ),
+        ),
+        notes=(
+            "Each conversation reaches as far as the trace does, in the order of the trace. vLLM takes "
+            "only the first two messages, from any speaker, as prompt and reply. It drops texts shorter "
+            "than 4 tokens, prompts above 1,024 tokens and pairs above 2,048.",
+        ),
+        write=_write,
+    )
+)

@@ -1,0 +1,181 @@
+"""The files of a trace: Parquet, and JSON Lines from other tools.
+
+In Parquet the tokens of a stream are in the first row that uses it; they are null in the other rows.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import orjson
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from vllm_lab.common.errors import LabError
+from vllm_lab.common.files import atomic_path, canonical_json
+
+NUMBERS: dict[str, Any] = {
+    "turn": np.int32,
+    "arrival_time": np.float64,
+    "priority": np.int32,
+    "prompt_tokens": np.int32,
+    "output_tokens": np.int32,
+    "stream": np.int32,
+}
+METADATA_KEY = b"vllm_lab"
+SCHEMA = pa.schema(
+    [("request_id", pa.string()), ("conversation_id", pa.string())]
+    + [(name, pa.from_numpy_dtype(kind)) for name, kind in NUMBERS.items()]
+    + [("stream_tokens", pa.list_(pa.int32()))]
+)
+ROWS_PER_GROUP = 16_384
+
+REQUIRED = ("request_id", "arrival_time", "prompt_token_ids", "output_token_ids")
+
+
+def read_parquet(path: str | os.PathLike) -> dict[str, Any]:
+    """The keyword arguments of `Trace` from a Parquet file; LabError for columns missing, mistyped or
+    null."""
+    table = pq.read_table(path)
+    for column in SCHEMA:
+        _check_column(path, table, column)
+    streams = table["stream_tokens"].combine_chunks()
+    first_rows = np.flatnonzero(streams.is_valid().to_numpy(zero_copy_only=False))
+    number = table["stream"].to_numpy()
+    _check_first_rows(path, number, first_rows)
+    lengths = streams.value_lengths().to_numpy(zero_copy_only=False)[first_rows].astype(np.int64)
+    return {
+        "request_id": table["request_id"].to_pylist(),
+        "conversation_id": table["conversation_id"].to_pylist(),
+        **{name: table[name].to_numpy() for name in NUMBERS},
+        "stream_ids": streams.flatten().to_numpy(),
+        "stream_offsets": np.concatenate([[0], np.cumsum(lengths)]),
+        "metadata": json.loads(table.schema.metadata[METADATA_KEY]),
+    }
+
+
+def write_parquet(path: str | os.PathLike, columns: Mapping[str, Any]) -> None:
+    """Write the columns of a `Trace` as zstd Parquet, with its metadata under the schema key `vllm_lab`."""
+    stream = columns["stream"]
+    first_use = np.zeros(len(stream), dtype=bool)
+    first_use[np.unique(stream, return_index=True)[1]] = True
+    lengths = np.where(first_use, np.diff(columns["stream_offsets"])[stream], 0)
+    offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int32)
+    streams = pa.ListArray.from_arrays(
+        pa.array(offsets), pa.array(columns["stream_ids"]), mask=pa.array(~first_use)
+    )
+    arrays = [pa.array(list(columns[name])) for name in ("request_id", "conversation_id")]
+    arrays += [pa.array(columns[name]) for name in NUMBERS]
+    schema = SCHEMA.with_metadata({METADATA_KEY: canonical_json(columns["metadata"])})
+    table = pa.Table.from_arrays([*arrays, streams], schema=schema)
+    with atomic_path(path) as partial:
+        pq.write_table(table, partial, compression="zstd", row_group_size=ROWS_PER_GROUP)
+
+
+def read_json_lines(path: str | os.PathLike) -> dict[str, Any]:
+    """The keyword arguments of `Trace.from_requests`, in file order.
+
+    Needs request_id (string), arrival_time (s), prompt_token_ids and output_token_ids; priority defaults to
+    0, conversation_id to the request_id, turn to 1. Empty lines are passed over; anything else is a LabError
+    with the 1-based line and the key.
+    """
+    requests: dict[str, list[Any]] = {"prompts": [], "outputs": []}
+    others = {name: requests.setdefault(name, []) for name in ("request_id", "conversation_id", "turn")}
+    times, priorities = requests.setdefault("arrival_time", []), requests.setdefault("priority", [])
+    with Path(path).open("rb") as file:
+        for line, text in enumerate(file, start=1):
+            if text.isspace():
+                continue
+            record = _parse(path, line, text)
+            field = _Reader(path, line, record)
+            others["request_id"].append(field("request_id", _is_text, "a string"))
+            others["conversation_id"].append(
+                field("conversation_id", _is_text, "a string", record["request_id"])
+            )
+            others["turn"].append(field("turn", _is_int, "an integer", 1))
+            times.append(field("arrival_time", _is_number, "seconds >= 0"))
+            priorities.append(field("priority", _is_int, "an integer", 0))
+            requests["prompts"].append(field.tokens("prompt_token_ids"))
+            requests["outputs"].append(field.tokens("output_token_ids"))
+    return requests
+
+
+def _check_column(path: str | os.PathLike, table: pa.Table, column: pa.Field) -> None:
+    remake = "run the rule that makes this trace again"
+    if METADATA_KEY not in (table.schema.metadata or {}):
+        raise LabError(f"{path}: no schema metadata {METADATA_KEY.decode()!r}, so not a trace; {remake}")
+    if column.name not in table.column_names:
+        raise LabError(f"{path}: no column {column.name!r} (found {', '.join(table.column_names)}); {remake}")
+    found = table.schema.field(column.name).type
+    if found != column.type:
+        raise LabError(f"{path}: column {column.name!r} is {found}, must be {column.type}; {remake}")
+    if column.name != "stream_tokens" and table[column.name].null_count:
+        row = table[column.name].is_null().to_pylist().index(True)
+        raise LabError(f"{path}: row {row}: {column.name} is missing; {remake}")
+
+
+def _check_first_rows(path: str | os.PathLike, number: np.ndarray, first_rows: np.ndarray) -> None:
+    """A stream's first row, and no other, holds its tokens."""
+    if not np.array_equal(np.sort(np.unique(number, return_index=True)[1]), first_rows):
+        raise LabError(
+            f"{path}: stream_tokens must be in the first row of each stream and in no other; run the rule "
+            "that makes this trace again"
+        )
+
+
+class _Reader:
+    """One record's fields, checked."""
+
+    def __init__(self, path: str | os.PathLike, line: int, record: dict[str, Any]) -> None:
+        self.where, self.record = f"{path}: line {line}", record
+
+    def __call__(self, key: str, good: Callable[[Any], bool], wanted: str, default: Any = None) -> Any:
+        value = self.record.get(key, default)
+        if not good(value):
+            raise LabError(f"{self.where}: {key} is {value!r:.60}, must be {wanted}")
+        return value
+
+    def tokens(self, key: str) -> np.ndarray:
+        """int32 [n], n >= 1."""
+        ids = self(key, _is_list, "a list of token ids, at least one")
+        try:
+            values = np.array(ids)
+        except ValueError:  # lists of unequal length among the ids
+            values = np.array(["?"])
+        if values.dtype != np.int64 or values.ndim != 1 or values.min() < 0 or values.max() >= 2**31:
+            raise LabError(f"{self.where}: {key} holds something other than integers in [0, 2^31)")
+        return values.astype(np.int32)
+
+
+def _parse(path: str | os.PathLike, line: int, text: bytes) -> dict[str, Any]:
+    try:
+        record = orjson.loads(text)
+    except orjson.JSONDecodeError as error:
+        raise LabError(f"{path}: line {line}: not JSON ({error})") from error
+    if not isinstance(record, dict):
+        raise LabError(f"{path}: line {line}: not an object with {', '.join(REQUIRED)}")
+    missing = [key for key in REQUIRED if key not in record]
+    if missing:
+        raise LabError(f"{path}: line {line}: no {', '.join(missing)}")
+    return record
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str)
+
+
+def _is_int(value: Any) -> bool:
+    return type(value) is int and -(2**31) <= value < 2**31
+
+
+def _is_number(value: Any) -> bool:
+    return type(value) in (int, float) and 0 <= value < float("inf")
+
+
+def _is_list(value: Any) -> bool:
+    return isinstance(value, list) and bool(value)
