@@ -7,6 +7,7 @@ the reason, and the tables are empty.
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from mini_vllm.clock import CostModel
 from mini_vllm.limits import Limits
@@ -15,7 +16,9 @@ from vllm_lab.common.files import read_json, write_csv, write_json
 from vllm_lab.cost_model import result
 from vllm_lab.cost_model.fit import CHOSEN, cost_model, fits
 from vllm_lab.cost_model.measurements import measurements_of
+from vllm_lab.replay import mini
 
+PREDICTOR = "v4_prefix"  # takes the decisions of vLLM's scheduler
 LIMITS = ("num_blocks", "block_size", "max_num_seqs", "max_num_batched_tokens")
 
 
@@ -39,7 +42,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         fitted = fits(measurements)
         model = cost_model(fitted[CHOSEN]["coefficients"])
         limits = Limits(**{name: raw["parameters"][name] for name in LIMITS})
-        predicted = result.predict(measurements.requests, limits, model)
+        predicted = mini.run(PREDICTOR, measurements.requests, replace(limits, clock=model)).requests
         document = result.measured(raw, measurements, fitted, predicted)
         model_document = result.cost_model_document(model, document)
         steps = result.step_table(measurements, model)

@@ -10,9 +10,11 @@ from collections.abc import Sequence
 from mini_vllm.limits import Limits
 from vllm_lab.common import console, flags, host
 from vllm_lab.common.errors import Unavailable
-from vllm_lab.cost_model import measurements
+from vllm_lab.common.files import write_json
 from vllm_lab.cost_model.measure import choose, measure
+from vllm_lab.cost_model.measurements import content_of
 from vllm_lab.engines.settings import EngineSettings
+from vllm_lab.measure.document import raw_document
 from vllm_lab.traces.trace import Trace
 
 WORKLOAD = {
@@ -39,11 +41,11 @@ def main(argv: Sequence[str] | None = None) -> None:
     settings = EngineSettings(args.model_dir, limits, args.device, threads=host.threads())
     found = reason = None
     try:
-        found = measure(settings, workload, args.repeats, args.retries)
+        found = content_of(measure(settings, workload, args.repeats, args.retries))
     except Unavailable as missing:
         reason = str(missing)
         console.log(f"not run: {reason}")
-    measurements.write(args.output, parameters, args.device, found, reason)
+    write_json(args.output, raw_document(args.device, parameters, found, reason))
 
 
 if __name__ == "__main__":

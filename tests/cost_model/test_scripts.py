@@ -72,7 +72,7 @@ def test_with_vllm_it_is_measured_and_the_cost_model_can_be_read(tmp_path, monke
     document = measure_and_fit(tmp_path)
     assert document["status"] == "measured"
     assert len(document["runs"]) == 4
-    assert document["environment"]["config"]["cache_config"]["num_gpu_blocks"] == 60
+    assert document["environments"]["engine"]["config"]["cache_config"]["num_gpu_blocks"] == 60
     model = document["fit"]["models"]["context"]["coefficients"]
     assert read_cost_model(str(tmp_path / "cost_model.json")).base == model["base"]
 

@@ -37,8 +37,8 @@ def server(status: int, body: bytes):
         (500, b"no memory", "HTTP 500: no memory"),
         (200, CHUNK + b'data: {"error": {"message": "dead"}}\n\n', "dead"),
         (200, CHUNK + b"data: {\n\n", "JSONDecodeError"),
-        (200, CHUNK, "0 tokens came, 2 were asked for"),
-        (200, CHUNK + b'data: {"choices": [], "usage": {"completion_tokens": 1}}\n\n', "1 tokens came"),
+        (200, CHUNK, "received 0 tokens instead of 2"),
+        (200, CHUNK + b'data: {"choices": [], "usage": {"completion_tokens": 1}}\n\n', "received 1 tokens"),
     ],
 )
 def test_whatever_goes_wrong_is_the_requests_error(status, body, words):

@@ -9,23 +9,23 @@ from pathlib import Path
 import httpx
 import pytest
 
-from mini_vllm.limits import Limits
+from mini_vllm.clock import CostModel
 from tests.cost_model.traces import trace_of
-from tests.load.conftest import mini_server
-from vllm_lab.common.files import write_csv, write_json
+from tests.server.conftest import mini_server
+from vllm_lab.common.files import write_json
 from vllm_lab.load import result, server
-from vllm_lab.load.figures import latency_over_rate
-from vllm_lab.load.measures import LatencyLimits
-from vllm_lab.load.sweep import sweep
-from vllm_lab.load.workload import choose
+from vllm_lab.load.sweep import Sweep, content_of, sweep
 from vllm_lab.measure import prediction
+from vllm_lab.measure.document import raw_document
+from vllm_lab.measure.workload import choose
 from vllm_lab.provenance.schemas import check
-from vllm_lab.replay import mini
+from vllm_lab.provenance.sources import code_of
 from vllm_lab.replay.requests import TracedRequest, requests_of
 
 ROOT = Path(__file__).parents[2]
-LIMITS = Limits(num_blocks=200, block_size=16)
-PARAMETERS = {"requests": 6, "repeats": 2, "limit_ttft": 1.0, "limit_tpot": 1.0, "limit_e2e": 9.0}
+ENGINE = {"num_blocks": 200, "block_size": 16, "max_num_seqs": 256, "max_num_batched_tokens": 8192}
+PARAMETERS = {"requests": 6, "repeats": 2, "rates": [20.0, 40.0], **ENGINE}
+SCHEMAS = {"sweep.json": "load_sweep", "load.json": "load", "requests.csv": "load_requests"}
 
 
 class Standing:
@@ -46,24 +46,31 @@ class Standing:
         return {"device": "cpu", "vllm": "0.0"}
 
 
-def account(found, requests: list[TracedRequest], folder: Path) -> dict:
-    """The document of a sweep; it and the table are checked, the figure is drawn."""
-    rates = sorted({cell.rate for cell in found.cells})
-    predicted = {rate: mini.run("v4_prefix", requests, LIMITS).requests for rate in rates}
-    limits = LatencyLimits(1.0, 1.0, 9.0)
-    shared = prediction.shared_tokens(requests, LIMITS.block_size)
-    document = result.measured(PARAMETERS, found, limits, 2.0, shared, predicted)
-    write_json(folder / "server_replay.json", document)
-    write_csv(folder / "requests.csv", result.COLUMNS, result.request_table(found, predicted))
-    check_files(folder)
-    latency_over_rate(document, folder / "figure")
-    assert (folder / "figure.png").stat().st_size
-    return document
+def document_of(found: Sweep, folder: Path) -> dict:
+    """Store a sweep and run the scripts on it: the document. All files are checked, the figure is drawn."""
+    write_json(folder / "sweep.json", raw_document("cpu", PARAMETERS, content_of(found)))
+    write_json(folder / "cost_model.json", CostModel(0.001, 0.0, 0.0, 0.0)._asdict())
+    return predict(folder)
 
 
-def check_files(folder: Path) -> None:
-    check(folder / "server_replay.json", ROOT / "workflow/schemas/server_replay.schema.yaml")
-    check(folder / "requests.csv", ROOT / "workflow/schemas/server_requests.schema.yaml")
+def predict(folder: Path) -> dict:
+    """Run the scripts on sweep.json; the document."""
+    files = "--sweep sweep.json --cost-model cost_model.json --output load.json --requests-table requests.csv"
+    run("load_predict", folder, f"{files} --limit-ttft 1 --limit-tpot 1 --limit-e2e 9 --turn-factor 2")
+    for name, schema in SCHEMAS.items():
+        check(folder / name, ROOT / f"workflow/schemas/{schema}.schema.yaml")
+    run("load_figures", folder, f"--load load.json --outdir {folder}")
+    assert (folder / "latency_over_rate.png").stat().st_size
+    assert (folder / "latency_over_rate.svg").stat().st_size
+    return json.loads((folder / "load.json").read_text())
+
+
+def run(name: str, folder: Path, words: str) -> None:
+    """Run a script. Every word with a dot is a file in `folder`."""
+    spec = importlib.util.spec_from_file_location(name, ROOT / f"scripts/{name}.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    module.main([str(folder / word) if "." in word else word for word in words.split()])
 
 
 @pytest.fixture(scope="module")
@@ -73,30 +80,30 @@ def url():
         yield found
 
 
-def test_every_rate_and_repeat_is_measured_and_hits_are_what_sharing_foretells(url, requests, tmp_path):
+def test_every_rate_and_repeat_is_measured_and_hits_are_what_sharing_predicts(url, requests, tmp_path):
     found = sweep(Standing(url), requests, [20.0, 40.0], repeats=2, timeout=30)
-    document = account(found, requests, tmp_path)
+    document = document_of(found, tmp_path)
     assert [(run["rate"], run["repeat"]) for run in document["runs"]] == [
         (20.0, 0), (40.0, 0), (20.0, 1), (40.0, 1),
     ]  # fmt: skip
     assert [row["metrics"]["completed"] for row in document["rates"]] == [6, 6]
     hits = document["rates"][0]["hit_tokens"]
-    assert hits["measured"] == hits["told_to_clients"]
+    assert hits["measured"] == hits["reported_to_clients"]
     assert hits["scheduler"] == hits["sharing_of_prompts"] == hits["sharing_with_outputs"] == 4 * 32
     assert document["verification"]["runs"] == 2
 
 
 def test_a_server_that_dies_on_the_way_leaves_what_there_was_and_its_errors(url, requests, tmp_path):
     found = sweep(Standing(url, dies_after=1), requests, [20.0, 40.0], repeats=1, timeout=30)
-    document = account(found, requests, tmp_path)
+    document = document_of(found, tmp_path)
     assert [row["rate"] for row in document["rates"]] == [20.0]
     assert document["runs"][1]["metrics"] is None
     assert "has ended with -9: refused" in document["runs"][1]["problem"]
     assert document["server_exit_status"] == -9
 
 
-def test_one_that_is_dead_from_the_start_of_the_sweep_is_told_too(url, requests, tmp_path):
-    document = account(sweep(Standing(url, 0), requests, [20.0], 1, 30), requests, tmp_path)
+def test_a_server_that_is_dead_from_the_start_of_the_sweep_is_reported_too(url, requests, tmp_path):
+    document = document_of(sweep(Standing(url, 0), requests, [20.0], 1, 30), tmp_path)
     assert (document["rates"], document["verification"]) == ([], None)
     assert document["turn"]["first_rate_after"] is None
 
@@ -141,29 +148,26 @@ def test_the_workload_is_whole_conversations_cut_and_the_same_for_a_seed():
     assert all(replace(row, output=[]).prompt == full[row.request_id].prompt for row in chosen)
 
 
-def test_without_vllm_the_rules_files_say_so(tmp_path, monkeypatch):
+def test_without_vllm_the_rules_files_give_the_reason(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "vllm", None)
     trace_of(10, 2).write(tmp_path / "small_trace.parquet")
-    words = (
-        f"--trace {tmp_path}/small_trace.parquet --model-dir {tmp_path} --cost-model none.json --device cpu "
-        "--requests 6 --rates 4 8 --repeats 1 --max-prompt-tokens 200 --max-output-tokens 4 --num-blocks 60 "
-        "--block-size 32 --max-num-seqs 4 --max-num-batched-tokens 128 --limit-ttft 1 --limit-tpot 1 "
-        "--limit-e2e 1 --turn-factor 2 --timeout 30 --startup 30 --seed 0 "
-        f"--output {tmp_path}/server_replay.json --requests-table {tmp_path}/requests.csv "
-        f"--server-log {tmp_path}/server.log"
+    run(
+        "load_sweep",
+        tmp_path,
+        f"--trace small_trace.parquet --model-dir {tmp_path} --device cpu --requests 6 --rates 4 8 "
+        "--repeats 1 --max-prompt-tokens 200 --max-output-tokens 4 --num-blocks 60 --block-size 32 "
+        "--max-num-seqs 4 --max-num-batched-tokens 128 --timeout 30 --startup 30 --seed 0 "
+        "--output sweep.json --server-log server.log",
     )
-    script("load_replay").main(words.split())
-    check_files(tmp_path)
-    document = json.loads((tmp_path / "server_replay.json").read_text())
+    document = predict(tmp_path)
     assert document["status"] == "not_run"
     assert "not installed" in document["reason"]
-    figures = ["--replay", str(tmp_path / "server_replay.json"), "--outdir", str(tmp_path)]
-    script("load_figures").main(figures)
-    assert (tmp_path / "latency_over_rate.svg").stat().st_size
 
 
-def script(name: str):
-    spec = importlib.util.spec_from_file_location(name, ROOT / f"scripts/{name}.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+def test_a_changed_prediction_or_metric_reruns_no_load():
+    measured = code_of("scripts/load_sweep.py", ROOT)
+    predicted = code_of("scripts/load_predict.py", ROOT)
+    for module in ("measure/prediction", "oracle/engine", "load/metrics", "load/result", "sharing/analysis"):
+        assert f"src/vllm_lab/{module}.py" not in measured
+        assert f"src/vllm_lab/{module}.py" in predicted
+    assert [file for file in measured if "mini_vllm/v" in file] == []

@@ -56,8 +56,8 @@ def example(root: Path, *, host: str = "testhost", started: str = "2026-01-02T03
         "cost_model_fit", {"results/cost_model/fit.json": calibration()}, inputs=model, kind="measured"
     )
     served = project.job(
-        "server_replay",
-        {"results/load/server_replay.json": server_replay()},
+        "load_predict",
+        {"results/load/load.json": server_replay()},
         inputs=[*model, *calibrated],
         kind="measured",
     )

@@ -26,7 +26,7 @@ SECTIONS = {
     "replay/comparison.json": "Four schedulers against vLLM's own",
     "experiments/exp001.verdict.json": "Experiments",
     "cost_model/fit.json": "Cost model",
-    "load/server_replay.json": "Server replay",
+    "load/load.json": "Server replay",
     "plan/code_quality.json": "Benchmarks",
     "bundles/h200/plan/cuda/prefix_cache.json": "On other hardware",
     "provenance/configuration.json": "Settings",

@@ -35,7 +35,7 @@ ACCOUNTS = {
 def test_every_kind_of_account_is_told(tmp_path, name):
     account, words = ACCOUNTS[name]
     files = Project(tmp_path).job(
-        "server_replay", {"results/load/server_replay.json": account}, kind="measured"
+        "load_predict", {"results/load/load.json": account}, kind="measured"
     )
     folder = write_report(tmp_path, files)
     told = (folder / "report.md").read_text()

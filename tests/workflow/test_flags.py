@@ -132,3 +132,12 @@ def test_the_report_shows_each_file_once_and_no_figure_of_captures_that_are_not_
     assert len(everything) == len(set(everything))
     assert not [file for file in everything if "nsight" in file]
     assert "results/replay/figures/divergence.svg" in everything
+
+
+def test_the_limits_that_judge_a_load_are_no_setting_of_its_measurement(config):
+    measured, judging = flags.load_flags(config["load"]), flags.judging_flags(config["load"])
+    assert "--rates" in measured
+    assert "--limit-ttft" in judging
+    names = {word for words in (measured, judging) for word in words if word.startswith("--")}
+    assert len(names) == len(config["load"])
+    assert not set(measured) & {word for word in judging if word.startswith("--")}

@@ -44,7 +44,7 @@ def test_a_merged_bundle_changes_the_report_and_nothing_else(project, tmp_path):
     """The twin's results are this machine's own: packed, and merged as if they came from another."""
     measured = sorted(path.relative_to(project.root) for path in project.root.glob("results/plan/*/*.json"))
     files = [str(path) for path in measured if not path.name.endswith(".prov.json")]
-    files.append("results/load/server_replay.json")
+    files.append("results/load/load.json")
     bundle = str(tmp_path / "twin.zip")
     python(project, "vllm_lab.provenance", "pack", *files, "--output", bundle)
     python(project, "vllm_lab.provenance", "merge", bundle)
@@ -52,7 +52,7 @@ def test_a_merged_bundle_changes_the_report_and_nothing_else(project, tmp_path):
     project.snakemake("report")
     page = (project.root / "results/report/report.md").read_text()
     section = page[page.index("## On other hardware") :]
-    for test in ("throughput", "latency", "memory", "prefix_cache", "server_replay", "calibration"):
+    for test in ("throughput", "latency", "memory", "prefix_cache", "load", "fit"):
         result = next(project.root.glob(f"results/bundles/twin/**/{test}.json"))
         title = json.loads(result.read_text())["test_name"]
         assert re.search(rf"### {re.escape(title)}.*?\| here, .*? \| twin, ", section, re.DOTALL), title

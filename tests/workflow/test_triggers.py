@@ -16,7 +16,7 @@ VLLM_LOCK = "envs/cuda.lock" if shutil.which("nvidia-smi") else "envs/cpu.lock"
 EVERY_RULE = {
     "data_sharegpt", "data_conversations", "data_model", "traces_tokens", "traces_make", "sharing_analysis", "sharing_sweep", "replay_mini", "oracle_replay", "replay_compare",
     "replay_figures", "experiments_run", "experiments_real", "experiments_verdict", "cost_model_measure", "cost_model_fit",
-    "load_replay", "load_figures", "report_render", "traces_exports", "replay_mini_imported",
+    "load_sweep", "load_predict", "load_figures", "report_render", "traces_exports", "replay_mini_imported",
     "plan_code_quality", "plan_basics", "plan_prefix_cache", "plan_figures",
     "nsight_capture", "nsight_metrics", "nsight_figures",
     "tracing_calls", "tracing_kernels",
@@ -74,7 +74,7 @@ def append(path: Path) -> None:
         ("src/vllm_lab/tracing/kernels.yaml", {"tracing_kernels"}, {"plan_basics", "cost_model_measure"}),
         (
             VLLM_LOCK,
-            {"oracle_replay", "cost_model_measure", "experiments_run", "experiments_real", "load_replay", "plan_basics"},
+            {"oracle_replay", "cost_model_measure", "experiments_run", "experiments_real", "load_sweep", "plan_basics"},
             {"data_sharegpt", "data_conversations", "data_model", "traces_tokens", "traces_make", "sharing_analysis", "sharing_sweep", "replay_mini"},
         ),
         ("envs/lock.sh", set(), EVERY_RULE),

@@ -38,7 +38,14 @@ rule cost_model_measure:
 
 rule cost_model_fit:
     input:
-        **needs("cost_model_fit", "cost_model", "cost_model_fit", "cost_model_steps", "cost_model_heldout"),
+        **needs(
+            "cost_model_fit",
+            "cost_model",
+            "cost_model_fit",
+            "cost_model_steps",
+            "cost_model_heldout",
+            "document",
+        ),
         measurements="results/cost_model/measurements.json",
     output:
         cost_model="results/cost_model/cost_model.json",

@@ -1,24 +1,22 @@
-# A trace over HTTP against vLLM's own server.
+# vLLM's own server under load: a trace over HTTP at rising rates.
 
 
-rule load_replay:
+rule load_sweep:
     input:
         TOKENIZER,
-        **needs("load_replay", "server_replay", "server_requests", vllm=True),
+        **needs("load_sweep", "load_sweep", vllm=True),
         trace="results/traces/multi_turn_trace.parquet",
         model=rules.data_model.output.config,
         weights=rules.data_model.output.weights,
-        cost_model="results/cost_model/cost_model.json",
         plugin="src/vllm_lab/engines/forced_plugin.py",
     output:
-        replay="results/load/server_replay.json",
-        requests="results/load/requests.csv",
+        sweep="results/load/sweep.json",
         server_log="results/load/server.log",
-        prov="results/load/load_replay.prov.json",
+        prov="results/load/load_sweep.prov.json",
     log:
-        "results/logs/load_replay.log",
+        "results/logs/load_sweep.log",
     benchmark:
-        "results/timings/load_replay.tsv"
+        "results/timings/load_sweep.tsv"
     conda:
         VLLM_ENVIRONMENT
     container:
@@ -28,15 +26,44 @@ rule load_replay:
         **measured(),
     params:
         device=DEVICE,
-        flags=flags(config["load"]),
+        flags=load_flags(config["load"]),
     message:
-        "Replaying the multi-turn trace against vLLM's server ({params.device})"
+        "Sending the multi-turn trace to vLLM's server ({params.device})"
     shell:
         traced(
-            "load_replay",
-            "--trace {input.trace:q} --model-dir results/data/model --device {params.device}"
-            " --cost-model {input.cost_model:q} {params.flags:q} --output {output.replay:q}"
-            " --requests-table {output.requests:q} --server-log {output.server_log:q}",
+            "load_sweep",
+            "--trace {input.trace:q} --model-dir results/data/model --device {params.device} {params.flags:q}"
+            " --output {output.sweep:q} --server-log {output.server_log:q}",
+            kind="measured",
+        )
+
+
+rule load_predict:
+    input:
+        **needs("load_predict", "load", "load_requests", "document", vllm=True),
+        sweep="results/load/sweep.json",
+        cost_model="results/cost_model/cost_model.json",
+    output:
+        load="results/load/load.json",
+        requests="results/load/requests.csv",
+        prov="results/load/load_predict.prov.json",
+    log:
+        "results/logs/load_predict.log",
+    benchmark:
+        "results/timings/load_predict.tsv"
+    conda:
+        VLLM_ENVIRONMENT
+    container:
+        VLLM_CONTAINER
+    params:
+        flags=judging_flags(config["load"]),
+    message:
+        "Comparing vLLM's server with its prediction in virtual time"
+    shell:
+        traced(
+            "load_predict",
+            "--sweep {input.sweep:q} --cost-model {input.cost_model:q} {params.flags:q}"
+            " --output {output.load:q} --requests-table {output.requests:q}",
             kind="measured",
         )
 
@@ -44,9 +71,9 @@ rule load_replay:
 rule load_figures:
     input:
         **needs("load_figures"),
-        replay="results/load/server_replay.json",
+        load="results/load/load.json",
     output:
-        *drawn("load", caption="load_figures", category="Server replay"),
+        *drawn("load", caption="load_figures", category="Load"),
         prov="results/load/load_figures.prov.json",
     log:
         "results/logs/load_figures.log",
@@ -58,8 +85,4 @@ rule load_figures:
     message:
         "Drawing latency over arrival rate"
     shell:
-        traced(
-            "load_figures",
-            "--replay {input.replay:q} --outdir results/load/figures",
-            kind="measured",
-        )
+        traced("load_figures", "--load {input.load:q} --outdir results/load/figures", kind="measured")

@@ -3,6 +3,6 @@
 measurements  the raw measurements: every step and every held-out request of every run
 measure       the requests to replay, and the real runs
 fit           the coefficients by least squares, and their residuals
-result        the held-out requests predicted in virtual time; the result document and its tables
+result        the errors on the held-out requests; the result document and its tables
 figures       predicted against measured
 """

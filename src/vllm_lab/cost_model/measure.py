@@ -14,7 +14,8 @@ from vllm_lab.engines.engine import Engine
 from vllm_lab.engines.replay import replay
 from vllm_lab.engines.settings import EngineSettings
 from vllm_lab.measure.repeats import watched
-from vllm_lab.replay.requests import TracedRequest, requests_of, shortened
+from vllm_lab.measure.workload import at_rate, shuffled
+from vllm_lab.replay.requests import TracedRequest
 from vllm_lab.traces.trace import Trace
 
 
@@ -56,25 +57,6 @@ def choose(
     ends = rng.integers(1, max_output_tokens, size=len(fitted), endpoint=True)
     staggered = [replace(row, output=row.output[:end]) for row, end in zip(fitted, ends, strict=True)]
     return Workload(_groups(staggered), at_rate(heldout, rate))
-
-
-def shuffled(
-    trace: Trace, max_prompt_tokens: int, max_output_tokens: int, rng: np.random.Generator
-) -> list[TracedRequest]:
-    """Conversation by conversation in a random order, the short requests of each by arrival."""
-    conversations = sorted(set(trace.conversation_id))
-    order = rng.permutation(len(conversations))
-    rank = {conversations[index]: place for place, index in enumerate(order)}
-    of_request = dict(zip(trace.request_id, trace.conversation_id, strict=True))
-    short = shortened(requests_of(trace), max_prompt_tokens, max_output_tokens)
-    return sorted(short, key=lambda row: (rank[of_request[row.request_id]], row.arrival_time))
-
-
-def at_rate(requests: Sequence[TracedRequest], rate: float) -> list[TracedRequest]:
-    """In order of arrival, from 0 s on, stretched or squeezed to `rate` (1/s) on average."""
-    ordered = sorted(requests, key=lambda row: row.arrival_time)
-    span = ordered[-1].arrival_time - ordered[0].arrival_time
-    return shortened(ordered, time_scale=(len(ordered) - 1) / rate / span if span else 1.0)
 
 
 def _groups(requests: Sequence[TracedRequest]) -> list[list[TracedRequest]]:
@@ -119,7 +101,7 @@ def _run(engine: Engine, groups: Sequence[Sequence[TracedRequest]], keep_request
     if refused:
         raise LabError(f"{refused[0].request_id} {refused[0].reason}; raise cost_model.num_blocks")
     steps = [
-        [TimedStep(step.time, step.seconds, step.scheduled, step.computed) for step in part.steps]
+        [TimedStep(step.step.time, step.seconds, step.step.scheduled, step.computed) for step in part.steps]
         for part in replays
     ]
     return Run(steps, replays[0].requests if keep_requests else [], disturbance)

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
 from typing import Any
 
-from vllm_lab.common.files import write_json
-from vllm_lab.common.host import hardware
 from vllm_lab.measure import repeats
 from vllm_lab.measure.repeats import Disturbance
 from vllm_lab.replay.replay import Outcome
@@ -69,39 +65,23 @@ def used(runs: Sequence[Run]) -> list[Run]:
     return [run for run, counting in zip(runs, counts, strict=True) if counting]
 
 
-def write(
-    path: str | os.PathLike,
-    parameters: Mapping[str, Any],
-    device: str,
-    measurements: Measurements | None,
-    reason: str | None = None,
-) -> None:
-    """Write the file, or only why there are no measurements (`reason`)."""
-    found = measurements
-    document = {
-        "status": "not_run" if found is None else "measured",
-        "reason": reason,
-        "test_date": datetime.now(UTC).isoformat(timespec="seconds"),
-        "hardware": hardware(),
-        "device": device,
-        "parameters": dict(parameters),
-        "environment": None if found is None else found.environment,
-        "prompts": {} if found is None else found.prompts,
-        "requests": [] if found is None else list(map(asdict, found.requests)),
-        "runs": []
-        if found is None
-        else [{"set": name, **asdict(run)} for name, runs in found.sets.items() for run in runs],
+def content_of(measurements: Measurements) -> dict[str, Any]:
+    """The measurements as JSON stores them."""
+    return {
+        "environment": measurements.environment,
+        "prompts": measurements.prompts,
+        "requests": list(map(asdict, measurements.requests)),
+        "runs": [{"set": name, **asdict(run)} for name, runs in measurements.sets.items() for run in runs],
     }
-    write_json(path, document)
 
 
-def measurements_of(document: Mapping[str, Any]) -> Measurements:
-    """The measurements that `write` put into a document whose status is measured."""
+def measurements_of(content: Mapping[str, Any]) -> Measurements:
+    """The measurements that `content_of` stored."""
     runs: dict[str, list[Run]] = {FITTED: [], HELDOUT: []}
-    for run in document["runs"]:
+    for run in content["runs"]:
         steps = [[TimedStep(**step) for step in group] for group in run["steps"]]
         requests = [Outcome(**row) for row in run["requests"]]
         runs[run["set"]].append(Run(steps, requests, Disturbance(**run["disturbance"])))
-    requests = [TracedRequest(**row) for row in document["requests"]]
-    return Measurements(**runs, requests=requests, prompts=document["prompts"],
-                        environment=document["environment"])  # fmt: skip
+    requests = [TracedRequest(**row) for row in content["requests"]]
+    return Measurements(**runs, requests=requests, prompts=content["prompts"],
+                        environment=content["environment"])  # fmt: skip

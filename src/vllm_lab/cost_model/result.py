@@ -1,4 +1,4 @@
-"""The result of a fit: held-out requests predicted in virtual time, the document and the tables."""
+"""The result of a fit: the errors on held-out requests, the document and the tables."""
 
 from __future__ import annotations
 
@@ -10,16 +10,42 @@ from typing import Any
 import numpy as np
 
 from mini_vllm.clock import CostModel, StepLoad
-from mini_vllm.limits import Limits
+from vllm_lab.common.metric import Metric
 from vllm_lab.common.statistics import verification
 from vllm_lab.cost_model import fit
 from vllm_lab.cost_model.fit import quantiles
 from vllm_lab.cost_model.measurements import Measurements, Run, used
-from vllm_lab.replay import mini
+from vllm_lab.measure.document import Test, document_of, results_of
 from vllm_lab.replay.replay import Outcome
-from vllm_lab.replay.requests import TracedRequest
 
-TIMES = ("ttft", "tpot", "e2e")
+TIMES = {"ttft": "TTFT", "tpot": "TPOT", "e2e": "E2E"}
+PREDICTED = TIMES | {"throughput": "output throughput"}
+ERRORS = {
+    "median": ("median", "median of |prediction / measurement - 1|"),
+    "p95": ("95th percentile", "95th percentile of |prediction / measurement - 1|"),
+    "bias": ("bias", "median of prediction / measurement - 1; above 0: the prediction is too high"),
+}
+METRICS = {
+    f"{metric}_error_{name}": Metric(
+        "fraction",
+        f"{formula}, over the held-out requests; a request's measurement is its median over the runs that "
+        "count",
+        f"Error in {title}, {words}",
+    )
+    for metric, title in PREDICTED.items()
+    for name, (words, formula) in ERRORS.items()
+}
+TEST = Test(
+    id="cost_model",
+    name="Cost model of a step, fitted to real vLLM",
+    question="How well does a cost model of a step predict the times of requests on real vLLM?",
+    method="vLLM runs in one process and every step is timed. The coefficients are fitted by robust least "
+    "squares of relative errors. Held-out requests are replayed by real vLLM and, with the coefficients, in "
+    "virtual time (mini_vllm v4_prefix).",
+    how_obtained="time.perf_counter around LLMEngine.step, on CUDA after torch.cuda.synchronize",
+    metrics=METRICS,
+    headline="output_throughput",
+)
 # Columns of the tables, with their types. Times are in s.
 LOAD_COLUMNS = dict.fromkeys(
     (
@@ -60,11 +86,6 @@ REQUEST_COLUMNS = {
 Runs = Sequence[Sequence[Outcome]]  # [runs][requests]
 
 
-def predict(requests: Sequence[TracedRequest], limits: Limits, model: CostModel) -> list[Outcome]:
-    """Replay the requests in virtual time through mini_vllm's v4_prefix, which decides as vLLM does."""
-    return mini.run("v4_prefix", requests, replace(limits, clock=model)).requests
-
-
 def output_throughput(outcomes: Sequence[Outcome]) -> float:
     """Output tokens per second, from the first arrival to the last token of all requests."""
     start = min(row.arrival for row in outcomes)
@@ -95,7 +116,7 @@ def repetition_errors(measured: Runs) -> dict[str, dict[str, float]]:
 
 
 def _errors(pairs: Iterable[tuple[Sequence[Outcome], Sequence[Outcome]]]) -> dict[str, dict[str, float]]:
-    pooled: dict[str, list[float]] = {name: [] for name in (*TIMES, "throughput")}
+    pooled: dict[str, list[float]] = {name: [] for name in PREDICTED}
     for predicted, measured in pairs:
         for name in TIMES:
             for prediction, measurement in zip(predicted, measured, strict=True):
@@ -136,35 +157,40 @@ def request_table(measurements: Measurements, predicted: Sequence[Outcome]) -> I
 
 def cost_model_document(model: CostModel, document: Mapping[str, Any]) -> dict[str, Any]:
     """The content of cost_model.json: the coefficients (s) and what they were fitted on."""
-    return {
-        **model._asdict(),
-        "status": "measured",
-        "fitted_on": {name: document[name] for name in ("device", "environment", "parameters", "test_date")},
-    }
+    fitted_on = {name: document[name] for name in ("device", "environments", "parameters", "test_date")}
+    return {**model._asdict(), "status": "measured", "fitted_on": fitted_on}
 
 
 def not_run(raw: Mapping[str, Any]) -> dict[str, Any]:
     """The document of a fit without measurements; `raw` is the content of measurements.json."""
-    return _document(raw) | {"reason": raw["reason"]}
+    return document_of(TEST, raw, fit=None, step_noise=None, heldout=None)
 
 
 def measured(
     raw: Mapping[str, Any], measurements: Measurements, fits: Mapping[str, Any], predicted: Sequence[Outcome]
 ) -> dict[str, Any]:
-    """The document of a fit: the runs, the fitted models, and the errors on the held-out requests."""
+    """The document of a fit: the runs, the fitted models, and the errors on the held-out requests.
+
+    `raw`: the content of measurements.json. `predicted`: each held-out request in virtual time.
+    """
     truth = [run.requests for run in used(measurements.heldout)]
     prediction = prediction_errors(predicted, [medians(truth)])
     throughputs = [output_throughput(outcomes) for outcomes in truth]
-    return _document(raw) | {
-        "environment": measurements.environment,
-        "runs": [
+    errors = {
+        f"{metric}_error_{name}": value for metric, row in prediction.items() for name, value in row.items()
+    }
+    return document_of(
+        TEST,
+        raw,
+        environments={"engine": measurements.environment},
+        runs=[
             _run(name, number, run, run in used(runs))
             for name, runs in measurements.sets.items()
             for number, run in enumerate(runs)
         ],
-        "fit": {"chosen": fit.CHOSEN, "models": fits},
-        "step_noise": fit.step_noise(used(measurements.fitted)),
-        "heldout": {
+        fit={"chosen": fit.CHOSEN, "models": fits},
+        step_noise=fit.step_noise(used(measurements.fitted)),
+        heldout={
             "requests": len(predicted),
             "prediction": prediction,
             "prediction_of_one_run": prediction_errors(predicted, truth),
@@ -174,32 +200,9 @@ def measured(
                 "measured": float(np.median(throughputs)),
             },
         },
-        "results": {
-            f"{metric}_error_{name}": {"value": value, "unit": "fraction"}
-            for metric, errors in prediction.items()
-            for name, value in errors.items()
-        },
-        "verification": verification("output_throughput", throughputs),
-    }
-
-
-def _document(raw: Mapping[str, Any]) -> dict[str, Any]:
-    return {
-        "test_id": "cost_model",
-        "test_name": "Cost model of a step, fitted to real vLLM",
-        "method": "vLLM in one process, every step timed; coefficients by robust relative least squares; "
-        "held-out requests replayed really and in virtual time (mini_vllm v4_prefix)",
-        "how_obtained": "time.perf_counter around LLMEngine.step, on CUDA after torch.cuda.synchronize",
-        **{name: raw[name] for name in ("test_date", "hardware", "device", "parameters", "status")},
-        "reason": None,
-        "environment": None,
-        "runs": [],
-        "fit": None,
-        "step_noise": None,
-        "heldout": None,
-        "results": {},
-        "verification": None,
-    }
+        results=results_of(METRICS, errors),
+        verification=verification("output_throughput", throughputs),
+    )
 
 
 def _run(name: str, number: int, run: Run, counts: bool) -> dict[str, Any]:

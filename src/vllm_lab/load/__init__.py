@@ -1,12 +1,9 @@
-"""OpenAI-compatible servers under load: a trace replayed over HTTP at its arrival times.
+"""OpenAI-compatible servers under load: the requests of a trace are sent over HTTP at their arrival times.
 
-client      one replay: each request streamed, its tokens timed
-measures    what a replay comes to: percentiles, goodput, throughput
-counters    a server's /metrics before and after
-server      vLLM's api_server, started and always stopped again
-workload    the requests of a sweep, at a rate
-sweep       the same requests at several rates
-prediction  prefix cache hits that the sharing analysis and vLLM's own scheduler foretell
-result      the document and the table
-figures     latency over arrival rate
+client   sends requests, times their streamed tokens, and reads a server's counters
+server   starts vLLM's api_server and always stops it again
+sweep    sends the same requests at several rates; the raw measurements
+metrics  percentiles, goodput and throughput of one replay
+result   the result document, with the predictions, and the table of requests
+figures  latency over the arrival rate
 """

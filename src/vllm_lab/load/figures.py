@@ -17,9 +17,12 @@ RATES = {"request_throughput": "answered", "goodput": "within all limits"}
 
 
 def latency_over_rate(document: Mapping[str, Any], stem: Path) -> None:
-    """A panel a latency, and one of requests per second: lines through the medians, a point a replay."""
+    """Draw a panel for each latency and one for requests per second, over the arrival rate.
+
+    Lines go through the medians; each point is one replay. Latency turns up in the grey range.
+    """
     if not document["rates"]:
-        _no_rates(stem)
+        figures.message(stem, "nothing to draw: load.json contains the reason")
         return
     with figures.figure(stem, 5.4, 2, 2) as all_axes:
         for (metric, title), axes in zip(LATENCIES.items(), all_axes, strict=False):
@@ -55,7 +58,7 @@ def _lines(
 
 
 def _points(runs: Sequence[Mapping[str, Any]], metric: str) -> tuple[list[float], list[float]]:
-    """Every replay's rate and value, where it has one."""
+    """The rates and values of the replays that have a value."""
     known = [run for run in runs if run["metrics"] and run["metrics"][metric] is not None]
     return [run["rate"] for run in known], [run["metrics"][metric] for run in known]
 
@@ -69,9 +72,3 @@ def _over_rates(axes: Axes, document: Mapping[str, Any]) -> None:
     turn = document["turn"]
     if turn["last_rate_before"]:
         axes.axvspan(turn["last_rate_before"], turn["first_rate_after"], color="#eeeeee", zorder=0)
-
-
-def _no_rates(stem: Path) -> None:
-    with figures.figure(stem, 1.0) as (axes,):
-        axes.set_axis_off()
-        axes.text(0.5, 0.5, "nothing to draw: server_replay.json says why", ha="center", va="center")

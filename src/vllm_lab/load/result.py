@@ -1,22 +1,21 @@
-"""The table and the document that tell of a sweep, or of why there was none."""
+"""The result of a sweep, with what was predicted for it: the document and the table of requests."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
 
-from vllm_lab.common.host import hardware
-from vllm_lab.common.metric import Value
+from vllm_lab.common.metric import Metric, Value, title_of
 from vllm_lab.common.statistics import Distribution, verification
-from vllm_lab.load.measures import METRICS, LatencyLimits, measures
-from vllm_lab.load.sweep import Cell, Sweep, by_rate
+from vllm_lab.load.metrics import METRICS, LatencyLimits, metrics
+from vllm_lab.load.sweep import Cell, Sweep
+from vllm_lab.measure.document import Test, document_of, results_of
 from vllm_lab.measure.prediction import SharedTokens
 from vllm_lab.replay.replay import Outcome
 
-TURNS_BY = "ttft_p50"  # the latency that is looked at for the turn
+TURNS_BY = "ttft_p50"  # the metric that shows whether latency has turned up
 HEADLINE = (
     "ttft_p50",
     "ttft_p95",
@@ -27,76 +26,107 @@ HEADLINE = (
     "output_throughput",
     "goodput",
 )
-COLUMNS = (
-    "rate",
-    "repeat",
-    "request_id",
-    "arrival",
-    "sent",
-    "prompt_tokens",
-    "asked_tokens",
-    "output_tokens",
-    "cached_tokens",
-    "predicted_cached_tokens",
-    "ttft",
-    "tpot",
-    "e2e",
-    "predicted_ttft",
-    "predicted_e2e",
-    "itls",
-    "error",
+REPLAYS = {
+    "replays": Metric("replays", "rates x repeats"),
+    "complete_replays": Metric("replays", "replays in which every request was answered in full"),
+}
+TEST = Test(
+    id="load",
+    name="vLLM's OpenAI-compatible server under load",
+    question="At which arrival rate does the latency of vLLM's server turn up?",
+    method="api_server runs on the loopback with prefix caching and answers with the trace's outputs. An "
+    "open-loop asyncio client streams /v1/completions at the trace's arrival times, squeezed to each rate. "
+    "The prefix cache is emptied before each replay.",
+    how_obtained="time.perf_counter in the client at each streamed chunk; hits from the server's cumulative "
+    "Prometheus counters, read before and after each replay",
+    metrics=REPLAYS | METRICS,
+    headline="output_throughput",
 )
-Predicted = Mapping[float, Sequence[Outcome]]  # of each rate, by vLLM's scheduler in virtual time
+COLUMNS = {
+    "rate": "float",
+    "repeat": "int",
+    "request_id": "string",
+    "arrival": "float",
+    "sent": "float",
+    "prompt_tokens": "int",
+    "asked_tokens": "int",
+    "output_tokens": "int",
+    "cached_tokens": "int?",
+    "predicted_cached_tokens": "int?",
+    "ttft": "float?",
+    "tpot": "float?",
+    "e2e": "float?",
+    "predicted_ttft": "float?",
+    "predicted_e2e": "float?",
+    "itls": "string",
+    "error": "string?",
+}
+Predicted = Mapping[float, Sequence[Outcome]]  # rate -> each request in virtual time
 
 
 def request_table(found: Sweep, predicted: Predicted) -> Iterator[list[Any]]:
-    """A row of COLUMNS for every request that was sent. Times in s; itls: the gaps, with spaces between."""
+    """A row of COLUMNS for every request that was sent. Times in s; itls: the gaps, separated by spaces."""
     for cell in found.cells:
-        foretold = {outcome.request_id: outcome for outcome in predicted[cell.rate]}
-        for answer in cell.answers:
-            ours = foretold[answer.request_id]
-            gaps = " ".join(f"{gap:.6f}" for gap in answer.itls)
-            yield [cell.rate, cell.repeat, answer.request_id, answer.arrival, answer.sent,
-                   answer.prompt_tokens, answer.asked_tokens, answer.output_tokens, answer.cached_tokens,
-                   ours.cached_tokens, answer.ttft, answer.tpot, answer.e2e, ours.ttft, ours.e2e, gaps,
-                   answer.error]  # fmt: skip
+        expected = {outcome.request_id: outcome for outcome in predicted[cell.rate]}
+        for row in cell.requests:
+            outcome = expected[row.request_id]
+            gaps = " ".join(f"{gap:.6f}" for gap in row.itls)
+            yield [cell.rate, cell.repeat, row.request_id, row.arrival, row.sent, row.prompt_tokens,
+                   row.asked_tokens, row.output_tokens, row.cached_tokens, outcome.cached_tokens,
+                   row.ttft, row.tpot, row.e2e, outcome.ttft, outcome.e2e, gaps, row.error]  # fmt: skip
 
 
-def not_run(parameters: dict[str, Any], device: str, reason: str) -> dict[str, Any]:
-    """The document of a sweep that could not be."""
-    return _document(parameters, device, "not_run") | {"reason": reason}
+def not_run(raw: Mapping[str, Any], parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """The document of a sweep that could not run; `raw` is the content of sweep.json."""
+    return document_of(TEST, raw, parameters, server_exit_status=None, definitions={}, rates=[], turn=None)
 
 
 def measured(
-    parameters: dict[str, Any],
+    raw: Mapping[str, Any],
+    parameters: Mapping[str, Any],
     found: Sweep,
     limits: LatencyLimits,
     turn_factor: float,
     shared: SharedTokens,
     predicted: Predicted,
 ) -> dict[str, Any]:
-    """The document of a sweep: every replay, each rate's medians, hits against both predictions."""
-    rates = [_rate(rate, cells, limits, shared, predicted[rate]) for rate, cells in by_rate(found.cells)]
-    return _document(parameters, found.environment["device"], "measured") | {
-        "environment": found.environment,
-        "server_exit_status": found.exit_status,
-        "definitions": {name: metric._asdict() for name, metric in METRICS.items()},
-        "runs": [_run(cell, limits) for cell in found.cells],
-        "rates": rates,
-        "turn": turn(rates, turn_factor),
-        "results": {
-            f"{name}_at_{row['rate']:g}": {"value": row["metrics"][name], "unit": METRICS[name].unit}
-            for row in rates
-            for name in HEADLINE
-            if row["metrics"][name] is not None
-        },
-        "verification": _verification(rates),
-    }
+    """The document of a sweep: every replay, the medians at each rate, and hits with both predictions.
+
+    `raw`: the content of sweep.json, which holds `found`. `parameters`: in addition to the sweep's own.
+    """
+    rates = [_rate(rate, cells, limits, shared, predicted[rate]) for rate, cells in found.by_rate()]
+    return document_of(
+        TEST,
+        raw,
+        parameters,
+        environments={"server": found.environment},
+        server_exit_status=found.exit_status,
+        definitions={name: metric._asdict() for name, metric in METRICS.items()},
+        runs=[_run(cell, limits) for cell in found.cells],
+        rates=rates,
+        turn=turn(rates, turn_factor),
+        results=_results(found, rates),
+        verification=_verification(rates),
+    )
+
+
+def _results(found: Sweep, rates: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    complete = sum(not (cell.problem or cell.errors) for cell in found.cells)
+    table, values = dict(REPLAYS), {"replays": len(found.cells), "complete_replays": complete}
+    for row in rates:
+        for name in HEADLINE:
+            title = f"{title_of(name, METRICS[name])}, at {row['rate']:g} requests/s"
+            table[f"{name}_at_{row['rate']:g}"] = METRICS[name]._replace(title=title)
+            values[f"{name}_at_{row['rate']:g}"] = row["metrics"][name]
+    return results_of(table, values)
 
 
 def turn(rates: Sequence[Mapping[str, Any]], factor: float) -> dict[str, Any]:
-    """Where latency turns up: the first rate at which TURNS_BY is more than `factor` times its value at the
-    lowest rate, or at which a request failed, and the last rate before it; None where there is none."""
+    """Where latency turns up: the first rate at which that is so, and the last rate before it, or None.
+
+    Latency has turned up if a request failed, or if TURNS_BY is more than `factor` times its value at the
+    lowest rate.
+    """
     base = rates[0]["metrics"][TURNS_BY] if rates else None
     bad = (
         index
@@ -112,37 +142,11 @@ def turn(rates: Sequence[Mapping[str, Any]], factor: float) -> dict[str, Any]:
     }
 
 
-def _document(parameters: dict[str, Any], device: str, status: str) -> dict[str, Any]:
-    return {
-        "test_id": "server_replay",
-        "test_name": "A trace replayed against vLLM's OpenAI-compatible server",
-        "test_date": datetime.now(UTC).isoformat(timespec="seconds"),
-        "hardware": hardware(),
-        "device": device,
-        "method": "api_server on the loopback, prefix caching on, its answers forced to the trace's; an "
-        "open-loop asyncio client streams /v1/completions at the trace's arrival times, squeezed to each "
-        "rate; the prefix cache is emptied before each replay",
-        "how_obtained": "time.perf_counter in the client at each streamed chunk; hits from the server's "
-        "cumulative Prometheus counters, read before and after each replay",
-        "parameters": parameters,
-        "status": status,
-        "reason": None,
-        "environment": None,
-        "server_exit_status": None,
-        "definitions": {},
-        "runs": [],
-        "rates": [],
-        "turn": None,
-        "results": {},
-        "verification": None,
-    }
-
-
 def _run(cell: Cell, limits: LatencyLimits) -> dict[str, Any]:
     return {
         "rate": cell.rate,
         "repeat": cell.repeat,
-        "metrics": measures(cell.answers, limits) if cell.answers else None,
+        "metrics": metrics(cell.requests, limits) if cell.requests else None,
         "counters": cell.counters,
         "errors": cell.errors,
         "problem": cell.problem,
@@ -158,14 +162,12 @@ def _rate(
     shared: SharedTokens,
     predicted: Sequence[Outcome],
 ) -> dict[str, Any]:
-    found = [measures(cell.answers, limits) for cell in cells]
+    found = [metrics(cell.requests, limits) for cell in cells]
     return {
         "rate": rate,
-        "metrics": {name: _median([metrics[name] for metrics in found]) for name in METRICS},
-        "runs_output_throughput": [
-            value for metrics in found if (value := metrics["output_throughput"]) is not None
-        ],
-        "predicted": {  # of requests that the limits do not refuse
+        "metrics": {name: _median([row[name] for row in found]) for name in METRICS},
+        "runs_output_throughput": [value for row in found if (value := row["output_throughput"]) is not None],
+        "predicted": {  # without the requests that the limits refuse
             f"{time}_p50": Distribution.of(
                 [value for row in predicted if (value := getattr(row, time)) is not None]
             ).percentile(50)
@@ -173,7 +175,7 @@ def _rate(
         },
         "hit_tokens": {
             "measured": [cell.counters["prefix_cache_hits"] for cell in cells if cell.counters],
-            "told_to_clients": [sum(a.cached_tokens or 0 for a in cell.answers) for cell in cells],
+            "reported_to_clients": [sum(row.cached_tokens or 0 for row in cell.requests) for cell in cells],
             "scheduler": sum(row.cached_tokens or 0 for row in predicted),
             "sharing_of_prompts": shared.prompts,
             "sharing_with_outputs": shared.with_outputs,
@@ -187,6 +189,6 @@ def _median(values: Sequence[Value]) -> float | None:
 
 
 def _verification(rates: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:
-    """How well the repeats at the highest rate agree, if any was answered."""
+    """How well the repeats at the highest rate agree, if any request was answered there."""
     throughputs = rates[-1]["runs_output_throughput"] if rates else []
     return verification("output_throughput", throughputs) if throughputs else None

@@ -132,6 +132,36 @@ def document(
     } | found
 
 
+def raw_document(
+    device: str, parameters: Mapping[str, Any], found: Mapping[str, Any] | None, reason: str | None = None
+) -> dict[str, Any]:
+    """The content of a file of raw measurements, from which `document_of` makes a result document.
+
+    `found`: the measurements; None where nothing could be measured, for the `reason` given.
+    """
+    return {
+        "status": "not_run" if found is None else "measured",
+        "reason": reason,
+        **now_and_here(),
+        "device": device,
+        "parameters": dict(parameters),
+        **(found or {}),
+    }
+
+
+def document_of(
+    test: Test, raw: Mapping[str, Any], parameters: Mapping[str, Any] | None = None, **found: Any
+) -> dict[str, Any]:
+    """The result document made from the raw measurements: their date, machine and status are its own.
+
+    `parameters`: in addition to those of the measurements. `found`: as in `document`.
+    """
+    common = {name: raw[name] for name in ("reason", "test_date", "hardware")}
+    return document(
+        test, raw["device"], raw["parameters"] | dict(parameters or {}), raw["status"], **common, **found
+    )
+
+
 def now_and_here() -> dict[str, Any]:
     """The keys of a document that say when it was written, and on which machine."""
     return {"test_date": datetime.now(UTC).isoformat(timespec="seconds"), "hardware": hardware()}

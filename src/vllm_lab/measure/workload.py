@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -57,6 +58,16 @@ def shuffled(
 def at_once(requests: list[TracedRequest]) -> list[TracedRequest]:
     """The same requests, all at 0 s."""
     return [replace(row, arrival_time=0.0) for row in requests]
+
+
+def at_rate(requests: Sequence[TracedRequest], rate: float) -> list[TracedRequest]:
+    """The same requests in order of arrival, from 0 s on, at `rate` (1/s) on average.
+
+    They keep the trace's pattern of arrivals, which is stretched or squeezed.
+    """
+    ordered = sorted(requests, key=lambda row: row.arrival_time)
+    span = ordered[-1].arrival_time - ordered[0].arrival_time
+    return shortened(ordered, time_scale=(len(ordered) - 1) / rate / span if span else 1.0)
 
 
 def poisson(requests: list[TracedRequest], rate: float, seed: int) -> list[TracedRequest]:

@@ -54,7 +54,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--model", default="mini-vllm", help="the model's name (%(default)s)")
     parser.add_argument("--host", default="127.0.0.1", help="(%(default)s)")
     parser.add_argument("--port", type=int, default=8000, help="0: a free one (%(default)s)")
-    flags.add_server_limits(parser)
+    flags.add_limits(parser)
     flags.add_clock(parser)
     return parser
 

@@ -166,7 +166,7 @@ def report_files(config: Config, device: str, experiments: Mapping[str, Experime
         ],
         "results/replay/comparison.json",
         "results/cost_model/fit.json",
-        "results/load/server_replay.json",
+        "results/load/load.json",
         *plan_files(config, device),
         *[f"results/nsight/{run}.json" for run in captured],
         *[f"results/tracing/{device}/{tool}.json" for tool in ("simple", "detailed", "kernels")],

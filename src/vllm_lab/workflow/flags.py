@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 Config = Mapping[str, Any]
+JUDGING = ("limit_ttft", "limit_tpot", "limit_e2e", "turn_factor")  # settings of `load`
 
 
 def flags(values: Config) -> list[str]:
@@ -78,6 +79,16 @@ def replay_flags(config: Config, imported: str = "") -> list[str]:
     clock = ",".join(str(replay["clock"][part]) for part in ("base", "per_token", "per_request"))
     limits = {"block_size": block_size, **{name: replay[name] for name in names}}
     return flags({"limit": limit or False, **limits, "clock": clock})
+
+
+def load_flags(load: Config) -> list[str]:
+    """The settings of the load on a server that decide what is measured."""
+    return flags({name: value for name, value in load.items() if name not in JUDGING})
+
+
+def judging_flags(load: Config) -> list[str]:
+    """The settings that judge a measured load. A change in them reruns no measurement."""
+    return flags({name: load[name] for name in JUDGING})
 
 
 def plan_flags(config: Config, device: str, workload: str, trace: str = "") -> list[str]:

@@ -3,7 +3,7 @@
 from typing import Any
 
 from tests.report.documents.words import HOSTILE, REASON
-from vllm_lab.load import measures as server_metrics
+from vllm_lab.load import metrics as server_metrics
 from vllm_lab.nsight.metrics import GPU_METRICS, LAYER_METRICS
 from vllm_lab.nsight.metrics import METRICS as CAPTURE_METRICS
 
@@ -17,7 +17,7 @@ def calibration() -> dict[str, Any]:
     return {
         "status": "measured",
         "reason": None,
-        "environment": {"vllm": "0.32.0", "device_name": "Test CPU", "threads": 2},
+        "environments": {"engine": {"vllm": "0.32.0", "device_name": "Test CPU", "threads": 2}},
         "runs": [{**run, "set": "fitted", "used": True}, {**run, "set": "heldout", "used": False}],
         "fit": {
             "chosen": "context",
@@ -42,7 +42,7 @@ def server_replay() -> dict[str, Any]:
     """Latency turns up at the second rate, where a request failed with a hostile text."""
 
     def row(rate: float, ttft: float) -> dict[str, Any]:
-        hits = {"measured": [640, 608], "told_to_clients": [640, 608]}
+        hits = {"measured": [640, 608], "reported_to_clients": [640, 608]}
         foretold = {"scheduler": 640, "sharing_of_prompts": 320, "sharing_with_outputs": 640}
         metrics = {**dict.fromkeys(server_metrics.METRICS, 0.5), "ttft_p50": ttft}
         return {"rate": rate, "metrics": metrics, "hit_tokens": {**hits, **foretold}}
@@ -53,7 +53,7 @@ def server_replay() -> dict[str, Any]:
         "status": "measured",
         "reason": None,
         "hardware": {"cpu": "Test CPU"},
-        "environment": {"vllm": "0.32.0"},
+        "environments": {"server": {"vllm": "0.32.0"}},
         "server_exit_status": None,
         "parameters": {"requests": 32, "repeats": 2, **limits},
         "runs": [{**run, "rate": 2.0, "errors": {}}, {**run, "rate": 4.5, "errors": {HOSTILE: 1}}],

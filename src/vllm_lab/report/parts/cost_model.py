@@ -84,9 +84,9 @@ def _measured(found: JsonResult) -> Text:
         "come at once, so that each repetition has the same steps and a step counts with its median; then "
         "requests of other conversations are run in real time, and simulated with the coefficients. Steps "
         "are weighed by relative error, those far off less.",
-        version=str(found.value("environment", "vllm")),
-        device=str(found.value("environment", "device_name")),
-        threads=str(found.value("environment", "threads") or "as the device has"),
+        version=str(found.value("environments", "engine", "vllm")),
+        device=str(found.value("environments", "engine", "device_name")),
+        threads=str(found.value("environments", "engine", "threads") or "as the device has"),
     )
 
 

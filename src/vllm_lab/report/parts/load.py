@@ -1,4 +1,4 @@
-"""A trace over HTTP against vLLM's server: from serving/server_replay.json."""
+"""A trace over HTTP against vLLM's server: from load/load.json."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -19,7 +19,7 @@ from vllm_lab.report.blocks import (
 )
 from vllm_lab.report.results import JsonResult, Results
 
-_FILE = "load/server_replay.json"
+_FILE = "load/load.json"
 _FIGURE = "load/figures/latency_over_rate"
 _LATENCIES = {"ttft": "TTFT", "tpot": "TPOT", "itl": "ITL", "e2e": "E2E"}
 _PERCENTS = (50, 90, 95, 99)
@@ -75,7 +75,7 @@ def _measured(found: JsonResult) -> Text:
         "at its time, whatever became of the others. Arrivals keep the trace's pattern, squeezed to the "
         "rate. The prefix cache is emptied before each replay; the answers are forced to the trace's. "
         "Repeats of the whole sweep: {repeats}; the tables show their medians.",
-        version=str(found.value("environment", "vllm")),
+        version=str(found.value("environments", "server", "vllm")),
         cpu=str(found.value("hardware", "cpu")),
         requests=found.number(
             "serving.requests",
@@ -194,7 +194,7 @@ def _hit_table(found: JsonResult) -> Table:
             for name, words in _PREDICTIONS.items()
         )
         hits = found.value("rates", index, "hit_tokens")
-        rows.append((rate, _listed(hits["measured"]), _listed(hits["told_to_clients"]), *predicted))
+        rows.append((rate, _listed(hits["measured"]), _listed(hits["reported_to_clients"]), *predicted))
     columns = (
         Column("Rate"),
         Column("Server's counter, each repeat", numeric=True, varies=True),
@@ -273,5 +273,5 @@ def _turn_number(found: JsonResult, index: int, name: str) -> Number:
 
 def _figure(results: Results) -> list[Figure]:
     image = results.image(_FIGURE)
-    caption = f"{_CAPTION} server_replay.json holds the values."
+    caption = f"{_CAPTION} load.json holds the values."
     return [Figure("latency_over_rate", image, text(_CAPTION), caption)] if image else []

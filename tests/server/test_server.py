@@ -8,9 +8,8 @@ import httpx
 import pytest
 
 from mini_vllm.limits import Limits
-from tests.load.conftest import LIMITS, mini_server
-from vllm_lab.load.client import replay
-from vllm_lab.load.counters import difference, read_counters
+from tests.server.conftest import LIMITS, mini_server
+from vllm_lab.load.client import growth, read_counters, replay
 from vllm_lab.replay import mini
 
 
@@ -36,7 +35,7 @@ def test_a_replayed_trace_is_answered_with_its_own_tokens_and_hits_what_the_simu
     with mini_server(*LIMITS, *given) as url:
         before = read_counters(url)
         answers = replay(url, "mini-vllm", requests, forced=forced, timeout=30)
-        grown = difference(before, read_counters(url))
+        grown = growth(before, read_counters(url))
     assert [answer.error for answer in answers] == [None] * len(requests)
     assert [answer.text for answer in answers] == [bytes(row.output).decode() for row in requests]
     assert [len(answer.chunks) for answer in answers] == [len(row.output) for row in requests]

@@ -1,19 +1,19 @@
-"""What a replay comes to, by hand."""
+"""The metrics of a replay, computed by hand."""
 
 import pytest
 
-from vllm_lab.load.client import Answer
-from vllm_lab.load.measures import METRICS, LatencyLimits, measures
+from vllm_lab.load.client import SentRequest
+from vllm_lab.load.metrics import METRICS, LatencyLimits, metrics
 
 LIMITS = LatencyLimits(ttft=0.5, tpot=0.2, e2e=2.0)
 
 
-def answer(sent: float, chunks: list[float], **given) -> Answer:
-    return Answer("r", sent, 10, len(chunks), sent, chunks, len(chunks), 0, **given)
+def request(sent: float, chunks: list[float], **given) -> SentRequest:
+    return SentRequest("r", sent, 10, len(chunks), sent, chunks, len(chunks), 0, **given)
 
 
 def test_times_are_those_of_chunks_and_throughput_counts_the_drain():
-    found = measures([answer(0.0, [0.5, 0.6, 0.7]), answer(1.0, [1.25, 1.75])], LIMITS)
+    found = metrics([request(0.0, [0.5, 0.6, 0.7]), request(1.0, [1.25, 1.75])], LIMITS)
     assert found.keys() == METRICS.keys()
     assert found["duration"] == 1.75
     assert found["ttft_p50"] == pytest.approx((0.5 + 0.25) / 2)
@@ -36,18 +36,18 @@ def test_times_are_those_of_chunks_and_throughput_counts_the_drain():
     ],
 )
 def test_goodput_counts_requests_that_keep_every_limit(chunks, good):
-    assert measures([answer(0.0, chunks)], LIMITS)["within_limits"] == good
+    assert metrics([request(0.0, chunks)], LIMITS)["within_limits"] == good
 
 
 def test_a_failed_request_has_no_latency_and_counts_against_the_limits():
-    failed = answer(0.0, [0.1, 0.2], error="HTTP 500")
-    found = measures([failed, answer(0.0, [0.1, 0.2])], LIMITS)
+    failed = request(0.0, [0.1, 0.2], error="HTTP 500")
+    found = metrics([failed, request(0.0, [0.1, 0.2])], LIMITS)
     assert (found["completed"], found["failed"], found["within_limits"]) == (1, 1, 0.5)
-    nothing = measures([failed], LIMITS)
+    nothing = metrics([failed], LIMITS)
     assert nothing["duration"] is None
     assert nothing["request_throughput"] is None
     assert nothing["ttft_p50"] is None
 
 
 def test_arrivals_at_the_same_moment_give_no_division_by_zero():
-    assert measures([answer(0.0, [0.0])], LIMITS)["request_throughput"] is None
+    assert metrics([request(0.0, [0.0])], LIMITS)["request_throughput"] is None

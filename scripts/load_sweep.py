@@ -1,0 +1,52 @@
+"""Send the requests of a trace to vLLM's OpenAI-compatible server at several arrival rates.
+
+In: a trace and a checkpoint.
+Out: the raw measurements (JSON), one entry for every request of every replay, and the server's log. If vLLM
+is not installed, the device is missing or the server does not start, the JSON file has the status not_run and
+the reason.
+"""
+
+from collections.abc import Sequence
+
+from mini_vllm.limits import Limits
+from vllm_lab.common import console, flags
+from vllm_lab.common.errors import Unavailable
+from vllm_lab.common.files import write_json
+from vllm_lab.engines.settings import EngineSettings
+from vllm_lab.load.server import ServerFailedError, VllmServer
+from vllm_lab.load.sweep import content_of, sweep
+from vllm_lab.measure.document import raw_document
+from vllm_lab.measure.workload import choose
+from vllm_lab.traces.trace import Trace
+
+WORKLOAD = {"requests": int, "max_prompt_tokens": int, "max_output_tokens": int, "seed": int}
+LIMITS = {"num_blocks": int, "block_size": int, "max_num_seqs": int, "max_num_batched_tokens": int}
+SWEEP = {"repeats": int, "timeout": float, "startup": float}
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    parser = flags.parser_of(__doc__)
+    flags.add_paths(parser, trace="the trace", output="JSON to write", server_log="text to write")
+    flags.add_model(parser)
+    flags.add_settings(parser, WORKLOAD | LIMITS | SWEEP, "load")
+    parser.add_argument("--rates", type=float, nargs="+", required=True, help="config: load.rates")
+    args = parser.parse_args(argv)
+    parameters = {name: getattr(args, name) for name in ("rates", *WORKLOAD, *LIMITS, *SWEEP)}
+    limits = Limits(**{name: parameters[name] for name in LIMITS})
+    requests = choose(
+        Trace.read(args.trace), args.requests, args.max_prompt_tokens, args.max_output_tokens, args.seed
+    )
+    args.server_log.write_text("", encoding="utf-8")
+    settings = EngineSettings(args.model_dir, limits, args.device)
+    found = reason = None
+    try:
+        with VllmServer(settings, args.server_log, args.startup) as server:
+            found = content_of(sweep(server, requests, args.rates, args.repeats, args.timeout))
+    except (Unavailable, ServerFailedError) as missing:
+        reason = str(missing)
+        console.log(f"not run: {reason}")
+    write_json(args.output, raw_document(args.device, parameters, found, reason))
+
+
+if __name__ == "__main__":
+    console.run(main)
