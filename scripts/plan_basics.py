@@ -1,12 +1,11 @@
 """Measure throughput, latency and memory of one engine.
 
 In: a checkpoint; with --prompts sharegpt a trace.
-Out: a document for each of the three tests (JSON). Where vLLM is not installed or the device is not there:
-the same files, status not_run.
+Out: a document for each of the three tests (JSON). Where vLLM is not installed or the device is missing: the
+same files, status not_run.
 """
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 from vllm_lab.common import console
@@ -25,10 +24,7 @@ WORKLOAD = {
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    parser = flags.parser_of(__doc__, **WORKLOAD)
-    for test in basics.TESTS:
-        parser.add_argument(f"--{test.id}", type=Path, required=True, help="JSON to write")
-    args = parser.parse_args(argv)
+    args = flags.parser_of(__doc__, WORKLOAD, *(test.id for test in basics.TESTS)).parse_args(argv)
     parameters = flags.parameters_of(args, *WORKLOAD)
     batch = flags.requests_of(args, args.sequences, args.seed)
     arriving = poisson(flags.requests_of(args, args.loaded_requests, args.seed + 1), args.rate, args.seed)
@@ -37,7 +33,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         repeats, threads = flags.repeats_of(args), flags.busy_threads(args)
         engine = EngineProcess(flags.settings_of(args, batch, arriving))
         with running(engine):
-            return basics.accounts(
+            return basics.documents(
                 engine, args.model_dir, args.device, parameters, batch, arriving, repeats, threads
             )
 

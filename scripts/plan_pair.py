@@ -6,21 +6,19 @@ file, status not_run.
 """
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 from vllm_lab.common import console
 from vllm_lab.measure.workload import poisson
 from vllm_lab.plan import flags
-from vllm_lab.plan.pairs import PAIRS, account
+from vllm_lab.plan.pairs import PAIRS, document
 
 WORKLOAD = {"sequences": int, "prompt_tokens": int, "output_tokens": int, "rate": float}
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    parser = flags.parser_of(__doc__, **WORKLOAD)
+    parser = flags.parser_of(__doc__, WORKLOAD, "output")
     parser.add_argument("--test", choices=sorted(PAIRS), required=True)
-    parser.add_argument("--output", type=Path, required=True, help="JSON to write")
     args = parser.parse_args(argv)
     pair, parameters = PAIRS[args.test], flags.parameters_of(args, *WORKLOAD)
     requests = flags.requests_of(args, args.sequences, args.seed)
@@ -29,7 +27,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 
     def measure() -> list[dict[str, Any]]:
         settings, repeats = flags.settings_of(args, requests), flags.repeats_of(args)
-        return [account(pair, settings, parameters, requests, repeats, flags.busy_threads(args))]
+        return [document(pair, settings, parameters, requests, repeats, flags.busy_threads(args))]
 
     flags.write(args, parameters, {args.output: pair.test}, measure)
 

@@ -1,12 +1,11 @@
 """Measure one device, the same work on several and more work on several.
 
 In: a checkpoint; with --prompts sharegpt a trace.
-Out: a document for each of the three tests (JSON). Numbers of devices that the machine lacks are told as not
-run; where vLLM is not installed or the device is not there, all is not_run.
+Out: a document for each of the three tests (JSON). They list the numbers of devices that the machine lacks as
+not run. Where vLLM is not installed or the device is missing, all of them have the status not_run.
 """
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 from vllm_lab.common import console
@@ -16,10 +15,8 @@ WORKLOAD = {"sequences": int, "sequences_per_device": int, "prompt_tokens": int,
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    parser = flags.parser_of(__doc__, **WORKLOAD)
-    parser.add_argument("--devices", type=int, nargs="+", required=True, help="how many; 1 among them")
-    for make in scaling.TESTS:
-        parser.add_argument(f"--{make.__name__}", type=Path, required=True, help="JSON to write")
+    parser = flags.parser_of(__doc__, WORKLOAD, scaling.SINGLE, scaling.STRONG, scaling.WEAK)
+    parser.add_argument("--devices", type=int, nargs="+", required=True, help="how many; 1 is always added")
     args = parser.parse_args(argv)
     args.devices = sorted({1, *args.devices})
     parameters = flags.parameters_of(args, "devices", *WORKLOAD)
@@ -28,9 +25,9 @@ def main(argv: Sequence[str] | None = None) -> None:
 
     def measure() -> list[dict[str, Any]]:
         settings = flags.settings_of(args, fixed, growing[: args.sequences_per_device])
-        return scaling.accounts(settings, parameters, fixed, growing, flags.repeats_of(args))
+        return scaling.documents(settings, parameters, fixed, growing, flags.repeats_of(args))
 
-    outputs = {getattr(args, make.__name__): make(args.devices) for make in scaling.TESTS}
+    outputs = {getattr(args, name): test for name, test in scaling.tests(args.devices).items()}
     flags.write(args, parameters, outputs, measure)
 
 

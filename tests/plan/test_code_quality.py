@@ -6,7 +6,7 @@ import pytest
 
 from vllm_lab.common.errors import LabError
 from vllm_lab.common.files import write_json
-from vllm_lab.plan.code_quality import Counts, account, module
+from vllm_lab.plan.code_quality import Counts, count, module
 from vllm_lab.provenance.schemas import check
 
 ROOT = Path(__file__).parents[2]
@@ -42,7 +42,7 @@ def test_counts_by_hand():
 
 def test_every_version_is_counted_and_the_syntax_tree_agrees(tmp_path):
     paths = [Path(f"src/mini_vllm/{name}") for name in ("v1_naive", "v2_lru", "v3_priority", "v4_prefix")]
-    found = account(paths)
+    found = count(paths)
     assert all(check["holds"] for check in found["checks"])
     assert {module(path) for path in paths} == {name.rpartition(".")[0] for name in found["results"]}
     for path in paths:
@@ -54,4 +54,4 @@ def test_every_version_is_counted_and_the_syntax_tree_agrees(tmp_path):
 
 def test_a_path_without_code_is_named(tmp_path):
     with pytest.raises(LabError, match=r"nowhere: no Python file; correct plan\.code_quality"):
-        account([tmp_path / "nowhere"])
+        count([tmp_path / "nowhere"])

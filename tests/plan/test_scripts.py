@@ -21,7 +21,7 @@ COMMON = (
 BATCH = "--sequences 4 --rate 50"
 PREFIX = "--requests 10 --sharing-requests 0.7 --shared-prompt 0.8 --starts 2"
 SCALING = "--sequences 4 --sequences-per-device 2 --devices 1 2 64"
-SCALED = ["single", "strong", "weak"]
+SCALED = ["single-device", "strong-scaling", "weak-scaling"]
 BASICS = f"{BATCH} --single-requests 2 --loaded-requests 4"
 
 
@@ -133,19 +133,17 @@ def test_prompts_of_a_trace_are_found_in_the_cache_as_vllm_s_scheduler_foretells
 
 def test_a_separated_scheduler_mixes_no_step(tmp_path, model_dir):
     from vllm_lab.engines.settings import EngineSettings
-    from vllm_lab.measure.phases import phases
     from vllm_lab.measure.worker import EngineProcess, running
     from vllm_lab.measure.workload import ample_limits, uniform
 
     requests = uniform(6, 70, 4, 256, 0)
-    prompts = {row.request_id: 70 for row in requests}
     kinds = {}
     for scheduler in ("mixed", "separated"):
         settings = EngineSettings(model_dir, ample_limits(requests, 32, 4, 100), scheduler=scheduler)
         engine = EngineProcess(settings)
         with running(engine):
             replayed = engine.replay(requests)
-        kinds[scheduler] = phases(replayed.measured.steps, prompts)
+        kinds[scheduler] = replayed.phases()
         assert sum(phase.prompt_tokens for phase in kinds[scheduler].values()) == 6 * 70
         assert sum(phase.output_tokens for phase in kinds[scheduler].values()) == 6 * 4
     assert kinds["mixed"]["mixed"].steps

@@ -1,5 +1,6 @@
 """The table of the plan's tests agrees with the modules that run them, and takes ids that it lacks."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -17,7 +18,7 @@ DEFINED: dict[str, Test] = {
         *basics.TESTS,
         prefix_cache.TEST,
         *(pair.test for pair in pairs.PAIRS.values()),
-        *(make([1, 2]) for make in scaling.TESTS),
+        *scaling.tests([1, 2]).values(),
         code_quality.TEST,
     )
 }
@@ -81,3 +82,13 @@ def test_a_test_that_the_plan_does_not_have_is_drawn_by_its_headline(tmp_path):
     }
     draw(document, tmp_path / "warp_drive")
     assert (tmp_path / "warp_drive.png").stat().st_size
+
+
+def test_the_page_has_every_test_with_its_place_and_its_question():
+    page = (ROOT / "docs/plan.md").read_text()
+    headings = re.findall(r"^### ([\d.]+) `(\w+)`\n\n- \*\*Question\*\*: (.+)$", page, re.MULTILINE)
+    assert [(place, name) for place, name, _ in headings] == [
+        (test.place, test.id) for test in TESTS.values()
+    ]
+    for _, name, question in headings:
+        assert question == DEFINED[name].question[:1].lower() + DEFINED[name].question[1:]

@@ -142,9 +142,9 @@ rule plan_scaling:
         model=plan_model(),
         trace=plan_trace,
     output:
-        single="results/plan/{device}/single_device{prompts}.json",
-        strong="results/plan/{device}/strong_scaling{prompts}.json",
-        weak="results/plan/{device}/weak_scaling{prompts}.json",
+        single_device="results/plan/{device}/single_device{prompts}.json",
+        strong_scaling="results/plan/{device}/strong_scaling{prompts}.json",
+        weak_scaling="results/plan/{device}/weak_scaling{prompts}.json",
         prov="results/plan/plan_scaling.{device}{prompts}.prov.json",
     log:
         "results/logs/plan_scaling.{device}{prompts}.log",
@@ -168,7 +168,8 @@ rule plan_scaling:
         traced(
             "plan_scaling",
             "--device {wildcards.device} {params.flags:q}"
-            " --single {output.single:q} --strong {output.strong:q} --weak {output.weak:q}",
+            " --single-device {output.single_device:q} --strong-scaling {output.strong_scaling:q}"
+            " --weak-scaling {output.weak_scaling:q}",
             kind="measured",
             wildcards=["device", "prompts"],
         )

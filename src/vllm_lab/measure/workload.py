@@ -55,7 +55,7 @@ def shuffled(
     return sorted(short, key=lambda row: (rank[of_request[row.request_id]], row.arrival_time))
 
 
-def at_once(requests: list[TracedRequest]) -> list[TracedRequest]:
+def at_once(requests: Sequence[TracedRequest]) -> list[TracedRequest]:
     """The same requests, all at 0 s."""
     return [replace(row, arrival_time=0.0) for row in requests]
 

@@ -1,4 +1,4 @@
-"""The size and complexity of Python code, as radon counts them."""
+"""The size and complexity of Python code, as radon counts them: test 4 of docs/plan.md."""
 
 from __future__ import annotations
 
@@ -14,23 +14,26 @@ from radon.raw import analyze
 from radon.visitors import Class, Function
 
 from vllm_lab.common.errors import LabError
-from vllm_lab.common.metric import Metric, title_of
-from vllm_lab.measure.document import Check, Test, checks_of, document
+from vllm_lab.common.metric import Metric
+from vllm_lab.measure.document import Check, Test, checks_of, document, results_of
 
 TEST = Test(
     id="code_quality",
     name="Size and complexity of the code",
     question="How large and how complex is the code of each version of mini-vLLM?",
     method="radon.raw.analyze and radon.complexity.cc_visit on every Python file below each path",
-    how_obtained="counted from the source text; functions and classes counted a second time from the syntax "
-    "tree (ast)",
+    how_obtained="counted from the source text; functions and classes a second time in the syntax tree (ast)",
     metrics={
-        "total_loc": Metric("lines", "lines of all files, blank ones and comments among them (radon's LOC)"),
-        "source_loc": Metric("lines", "lines that hold code (radon's SLOC)"),
-        "function_count": Metric("", "functions, methods and functions inside functions"),
-        "class_count": Metric("", "classes"),
-        "avg_complexity": Metric("", "mean cyclomatic complexity of the functions (radon; 1: no branch)"),
-        "max_complexity": Metric("", "cyclomatic complexity of the most complex function"),
+        "total_loc": Metric(
+            "lines", "lines of all files, blank lines and comments included (radon's LOC)", "Lines"
+        ),
+        "source_loc": Metric("lines", "lines that hold code (radon's SLOC)", "With code"),
+        "function_count": Metric("", "functions, methods and functions inside functions", "Functions"),
+        "class_count": Metric("", "classes", "Classes"),
+        "avg_complexity": Metric(
+            "", "mean cyclomatic complexity of the functions (radon; 1: no branch)", "Complexity, mean"
+        ),
+        "max_complexity": Metric("", "cyclomatic complexity of the most complex function", "Most complex"),
         "lines_per_function": Metric("lines", "mean of a function's last line - first line + 1"),
     },
 )
@@ -38,7 +41,7 @@ TEST = Test(
 
 @dataclass(frozen=True)
 class Counts:
-    """What stands in one file, or in several together."""
+    """The counts of one file, or of several together."""
 
     loc: int
     sloc: int
@@ -48,7 +51,7 @@ class Counts:
 
     @classmethod
     def of(cls, source: str) -> Counts:
-        """Of one file's text."""
+        """The counts of one file's text."""
         raw, blocks = analyze(source), list(_all_blocks(cc_visit(source)))
         functions = [block for block in blocks if isinstance(block, Function)]
         return cls(
@@ -61,7 +64,7 @@ class Counts:
 
     @classmethod
     def together(cls, parts: Sequence[Counts]) -> Counts:
-        """Of several files."""
+        """The counts of several files."""
         return cls(
             sum(part.loc for part in parts),
             sum(part.sloc for part in parts),
@@ -71,7 +74,7 @@ class Counts:
         )
 
     def values(self) -> dict[str, float]:
-        """TEST's metrics; those over functions only where there is one."""
+        """Values of TEST's metrics, those over functions only where there is a function."""
         counts = {
             "total_loc": self.loc,
             "source_loc": self.sloc,
@@ -87,52 +90,45 @@ class Counts:
         }
 
 
-def account(paths: Sequence[Path]) -> dict[str, Any]:
-    """The test's document: results `{path as a module}.{metric}`, and each file's counts as raw values."""
+def count(paths: Sequence[Path]) -> dict[str, Any]:
+    """The test's document: results `{path as a module}.{metric}`, and each file's counts as runs."""
     files = {path: python_files(path) for path in paths}
     each = {file: Counts.of(file.read_text(encoding="utf-8")) for found in files.values() for file in found}
-    results, checks = {}, []
-    blind = " (radon does not look into a class inside a function)"
+    results: dict[str, Any] = {}
+    checks: list[Check] = []
     for path, found in files.items():
         counts = Counts.together([each[file] for file in found])
-        for name, value in counts.values().items():
-            metric = TEST.metrics[name]
-            results[f"{module(path)}.{name}"] = {
-                "value": value,
-                "unit": metric.unit,
-                "title": title_of(name, metric),
-                "definition": metric.definition,
-                "interval": None,
-                "cv_pct": None,
-                "spread_pct": None,
-            }
-        functions, classes = _by_syntax_tree(found)
-        checks += [
-            Check(
-                "functions_by_syntax_tree",
-                f"functions in {path.as_posix()}, by ast{blind}",
-                functions,
-                len(counts.complexities),
-            ),
-            Check(
-                "classes_by_syntax_tree",
-                f"classes in {path.as_posix()}, by ast{blind}",
-                classes,
-                counts.classes,
-            ),
-        ]
-    return document(TEST, None, {"paths": [path.as_posix() for path in paths]}, "derived") | {
-        "runs": [
-            {"run": file.as_posix(), "values": counts.values(), "raw": {}, "used": True}
-            for file, counts in sorted(each.items())
-        ],
-        "results": results,
-        "checks": checks_of(checks),
-    }
+        own = results_of(TEST.metrics, counts.values())
+        results |= {f"{module(path)}.{name}": result for name, result in own.items()}
+        checks += _checks(path, found, counts)
+    runs = [
+        {"run": file.as_posix(), "values": counts.values(), "raw": {}, "used": True}
+        for file, counts in sorted(each.items())
+    ]
+    given = {"paths": [path.as_posix() for path in paths]}
+    return document(TEST, None, given, "derived", runs=runs, results=results, checks=checks_of(checks))
+
+
+def _checks(path: Path, files: Sequence[Path], counts: Counts) -> list[Check]:
+    """The functions and classes of the files below `path`, counted a second time in their syntax trees."""
+    nodes = [node for file in files for node in ast.walk(ast.parse(file.read_text(encoding="utf-8")))]
+    rows = (
+        ("functions", (ast.FunctionDef, ast.AsyncFunctionDef), len(counts.complexities)),
+        ("classes", ast.ClassDef, counts.classes),
+    )
+    return [
+        Check(
+            f"{what}_by_syntax_tree",
+            f"{what} in {path.as_posix()}, by ast (radon does not look into a class inside a function)",
+            sum(isinstance(node, kind) for node in nodes),
+            found,
+        )
+        for what, kind, found in rows
+    ]
 
 
 def python_files(path: Path) -> list[Path]:
-    """The Python files below a folder, or the one that is given; LabError where there is none."""
+    """The Python files below a folder, or the given file itself. LabError where there is no file."""
     files = sorted(path.rglob("*.py")) if path.is_dir() else [path]
     if not files or not files[0].is_file():
         raise LabError(f"{path}: no Python file; correct plan.code_quality in the configuration")
@@ -146,7 +142,10 @@ def module(path: Path) -> str:
 
 
 def _all_blocks(blocks: Sequence[Function | Class]) -> Iterator[Function | Class]:
-    """Every function and class at any depth. radon lists methods beside their class, the rest inside."""
+    """Every function and class at any depth.
+
+    radon lists a class's methods next to the class, and everything else inside it.
+    """
     for block in blocks:
         if isinstance(block, Class):
             yield block
@@ -156,10 +155,3 @@ def _all_blocks(blocks: Sequence[Function | Class]) -> Iterator[Function | Class
         else:
             yield block
             yield from _all_blocks(block.closures)
-
-
-def _by_syntax_tree(files: Sequence[Path]) -> tuple[int, int]:
-    """(functions, classes) in the files' syntax trees."""
-    nodes = [node for file in files for node in ast.walk(ast.parse(file.read_text(encoding="utf-8")))]
-    functions = sum(isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) for node in nodes)
-    return functions, sum(isinstance(node, ast.ClassDef) for node in nodes)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from vllm_lab.plan.memory import shape_parameters
+from vllm_lab.plan.basics import shape_parameters
 
 SMOLLM2_135M = {
     "architectures": ["LlamaForCausalLM"], "hidden_size": 576, "intermediate_size": 1536, "vocab_size": 49152,
