@@ -1,31 +1,24 @@
-"""Read the raw ShareGPT file and keep its conversations, mended or dropped by stated, counted rules.
+"""Read the raw ShareGPT file and keep its conversations, mended or dropped by rules that are counted.
 
-In: a JSON array, JSON Lines or one object, which may be cut off in the middle (--input).
-Out: conversations.parquet (one row a conversation) and rejects.json (every rule, how often, the first
-example).
+In: a JSON array, JSON Lines or one object; it may be cut off in the middle. Out: conversations.parquet (a row
+for each conversation) and rejects.json (every rule, how often it applied, and the first example).
 """
 
-import argparse
 from collections.abc import Sequence
-from pathlib import Path
 
-from vllm_lab.common import console, files
+from vllm_lab.common import console, files, flags
 from vllm_lab.common.errors import LabError
 from vllm_lab.data import conversations
 from vllm_lab.data.ledger import DROPPED_MESSAGE, Ledger
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--input", type=Path, required=True, help="the raw file")
-    parser.add_argument("--output", type=Path, required=True, help="conversations.parquet")
-    parser.add_argument("--rejects", type=Path, required=True, help="rejects.json")
+    parser = flags.parser_of(__doc__)
+    flags.add_paths(parser, input="the raw file", output="conversations.parquet", rejects="rejects.json")
     parser.add_argument(
         "--merge-parts", action="store_true", help="join records that are parts of one conversation"
     )
-    parser.add_argument("--max-records", type=int, help="read no more than this many records")
+    parser.add_argument("--max-records", type=int, help="read at most this many records")
     args = parser.parse_args(argv)
 
     ledger = Ledger(merge_parts=args.merge_parts)

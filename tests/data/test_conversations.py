@@ -127,7 +127,7 @@ def test_two_runs_in_different_surroundings_give_the_same_bytes(tmp_path):
         flags = ["--input", str(EXCERPT), "--output", "c.parquet", "--rejects", "r.json", "--merge-parts"]
         path = os.pathsep.join([str(ROOT / "src"), os.environ.get("PYTHONPATH", "")])
         surroundings = {"PYTHONHASHSEED": seed, "TZ": zone, "LC_ALL": locale, "PYTHONPATH": path}
-        command = [sys.executable, str(ROOT / "scripts" / "conversations.py"), *flags]
+        command = [sys.executable, str(ROOT / "scripts" / "data_conversations.py"), *flags]
         subprocess.run(command, cwd=folder, env=os.environ | surroundings, check=True, capture_output=True)
         outputs.append([(folder / name).read_bytes() for name in ("c.parquet", "r.json")])
     assert outputs[0] == outputs[1]

@@ -7,7 +7,7 @@ import data_sharegpt as sharegpt
 import pytest
 
 from vllm_lab.common.errors import LabError
-from vllm_lab.data import localfile, package
+from vllm_lab.data import sources
 
 DATA = b'[{"id": "a"}]'
 SHA256 = hashlib.sha256(DATA).hexdigest()
@@ -63,19 +63,19 @@ def test_a_version_that_does_not_exist_is_named(wheels, tmp_path):
 def test_other_data_than_expected_in_a_package_leaves_no_file(wheels, tmp_path):
     wheel = next(wheels.glob("*.whl"))
     with pytest.raises(LabError, match=r"raw.json in tiny_data.*expected 0000"):
-        package.unpack(wheel, "tiny_data/data/raw.json", tmp_path / "raw.json", "0" * 64)
+        sources.unpack(wheel, "tiny_data/data/raw.json", tmp_path / "raw.json", "0" * 64)
     assert not (tmp_path / "raw.json").exists()
 
 
 def test_a_missing_member_is_named(wheels, tmp_path):
     with pytest.raises(LabError, match=r"no member 'nothing\.json'"):
-        package.unpack(next(wheels.glob("*.whl")), "nothing.json", tmp_path / "raw.json")
+        sources.unpack(next(wheels.glob("*.whl")), "nothing.json", tmp_path / "raw.json")
 
 
 def test_a_file_that_is_no_wheel_is_named(tmp_path):
     (tmp_path / "a.whl").write_bytes(b"not a zip")
     with pytest.raises(LabError, match=r"a\.whl: not a wheel"):
-        package.unpack(tmp_path / "a.whl", "raw.json", tmp_path / "raw.json")
+        sources.unpack(tmp_path / "a.whl", "raw.json", tmp_path / "raw.json")
 
 
 def test_a_local_file_is_copied_so_that_later_edits_do_not_reach_the_result(tmp_path):
@@ -89,11 +89,11 @@ def test_a_local_file_is_copied_so_that_later_edits_do_not_reach_the_result(tmp_
 
 def test_a_local_file_of_another_hash_or_none_at_all_is_refused(tmp_path):
     (tmp_path / "mine.json").write_bytes(DATA)
-    localfile.copy(tmp_path / "mine.json", tmp_path / "raw.json", SHA256)
+    sources.copy(tmp_path / "mine.json", tmp_path / "raw.json", SHA256)
     with pytest.raises(LabError, match=r"mine\.json: sha256 .* expected 0000"):
-        localfile.copy(tmp_path / "mine.json", tmp_path / "raw2.json", "0" * 64)
+        sources.copy(tmp_path / "mine.json", tmp_path / "raw2.json", "0" * 64)
     with pytest.raises(LabError, match=r"nothing\.json: no such file"):
-        localfile.copy(tmp_path / "nothing.json", tmp_path / "raw3.json")
+        sources.copy(tmp_path / "nothing.json", tmp_path / "raw3.json")
 
 
 @pytest.mark.parametrize(("source", "flag"), [("pypi", "--package"), ("hub", "--repo"), ("path", "--path")])

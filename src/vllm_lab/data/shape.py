@@ -56,11 +56,6 @@ def shape_of(config: dict[str, Any]) -> Shape:
     )
 
 
-def kv_bytes_per_token(config: dict[str, Any]) -> int:
-    """Bytes of KV cache that one token takes in the model of this config.json."""
-    return shape_of(config).kv_bytes_per_token
-
-
 def _whole_number(config: dict[str, Any], key: str) -> int:
     value = config.get(key)
     if not isinstance(value, int) or isinstance(value, bool) or value <= 0:
