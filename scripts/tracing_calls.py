@@ -1,34 +1,31 @@
 """Trace every call of every module of real vLLM while it answers a prompt.
 
 In: a checkpoint.
-Out: what the tools `simple` and `detailed` saw, each as JSON and laid out for reading. Where vLLM is not
+Out: what the tools `simple` and `detailed` saw, each as JSON and as text. Where vLLM is not
 installed or the device is not there: the same files, status not_run.
 """
 
-import argparse
 from collections.abc import Sequence
-from pathlib import Path
 
 from vllm_lab.common import console
 from vllm_lab.common.errors import Unavailable
 from vllm_lab.common.files import write_json, write_text
+from vllm_lab.common.flags import add_paths, parser_of
 from vllm_lab.engines.engine import Engine
-from vllm_lab.tracing import documents, flags, text
+from vllm_lab.tracing import documents, text
+from vllm_lab.tracing.generation import add_question, question_from, settings_from
 
 TOOLS = {"simple": documents.simple, "detailed": documents.detailed}
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    flags.add_question(parser)
-    for tool in TOOLS:
-        parser.add_argument(f"--{tool}", type=Path, required=True, help="JSON to write; the text beside it")
+    parser = parser_of(__doc__)
+    add_question(parser)
+    add_paths(parser, **dict.fromkeys(TOOLS, "JSON to write; the text goes beside it"))
     args = parser.parse_args(argv)
-    question = flags.question_from(args)
+    question = question_from(args)
     try:
-        with Engine(flags.settings_from(args, question)) as engine:
+        with Engine(settings_from(args, question)) as engine:
             found = {name: tool(engine, question) for name, tool in TOOLS.items()}
     except Unavailable as missing:
         console.log(f"not run: {missing}")

@@ -13,25 +13,25 @@ from tests.tracing.conftest import LAYERS, PROMPT, QUESTION, QWEN3, SCHEMAS, che
 from vllm_lab.common.errors import LabError
 from vllm_lab.engines.engine import Engine
 from vllm_lab.provenance.schemas import check
-from vllm_lab.tracing import expected
+from vllm_lab.tracing import modules
 from vllm_lab.tracing.__main__ import main
+from vllm_lab.tracing.calls import traced
 from vllm_lab.tracing.generation import generate_traced, settings
-from vllm_lab.tracing.hooks import traced
 
 
-def test_an_architecture_that_is_not_spelt_out_is_held_against_the_modules_found_in_it(opt_dir):
+def test_an_unknown_architecture_is_compared_with_the_modules_found_in_it(opt_dir):
     pytest.importorskip("vllm")
     config = {"architectures": ["OPTForCausalLM"]}
     with Engine(settings(opt_dir, "cpu", 64, load_format="dummy")) as engine:
         _, tracer = generate_traced(engine, QUESTION, lambda: traced(engine))
-        account = expected.check(config, engine.modules, tracer.calls)
-    assert account["basis"].startswith("modules found in the model")
-    counted = {row["kind"]: set(row["counted"]) for row in account["kinds"]}
+        found = modules.check(config, engine.modules, tracer.calls)
+    assert found["basis"].startswith("modules found in the model")
+    counted = {row["kind"]: set(row["counted"]) for row in found["kinds"]}
     assert counted["norm"] == {2 * LAYERS + 1}
     assert counted["attention"] == counted["activation"] == {LAYERS}
     assert counted["linear"] == {4 * LAYERS}
     assert "rotary" not in counted
-    assert account["findings"] == []
+    assert found["findings"] == []
 
 
 def run(arguments: str, model: Path) -> None:
@@ -59,13 +59,13 @@ def test_the_command_shows_text_and_leaves_the_profilers_files(qwen3_dir, tmp_pa
 
 
 @pytest.mark.parametrize(
-    ("words", "told"),
+    ("words", "said"),
     [(["--limit", "0"], "above 0"), (["--layers", "x"], "--layers"), (["--max-tokens", "-1"], "above 0")],
 )
-def test_a_wrong_flag_is_named(words, told, capsys):
+def test_a_wrong_flag_is_named(words, said, capsys):
     with pytest.raises(SystemExit):
         main(["simple", "--model", "nowhere", *words])
-    assert told in capsys.readouterr().err
+    assert said in capsys.readouterr().err
 
 
 def test_a_compiled_graph_has_no_modules_to_select(qwen3_dir):

@@ -1,15 +1,15 @@
 """Hooks on real vLLM: what a forward calls, in which order, and that nothing of them stays behind."""
 
+from statistics import median
+
 import pytest
 
 from tests.tracing.conftest import LAYERS, QUESTION, QWEN3
 from vllm_lab.common.errors import LabError
 from vllm_lab.engines.engine import Engine
-from vllm_lab.tracing import expected, summary
+from vllm_lab.tracing.calls import described, layer_path, traced
 from vllm_lab.tracing.generation import Question, generate, generate_traced
-from vllm_lab.tracing.hooks import described, traced
-from vllm_lab.tracing.modules import layer_of, named
-from vllm_lab.tracing.selection import Selection, layers
+from vllm_lab.tracing.modules import Selection, check, layer_of, layers, named
 
 KINDS = {
     "norm": 4 * LAYERS + 1,
@@ -57,38 +57,38 @@ def hooks(engine: Engine) -> int:
 
 
 def test_every_forward_of_qwen3_makes_the_calls_that_its_configuration_asks_for(engine, calls):
-    account = expected.check(QWEN3, engine.modules, calls)
-    assert account["basis"] == "config.json: Qwen3ForCausalLM"
-    assert {row["kind"]: row["calls"] for row in account["kinds"]} == KINDS
-    assert all(row["counted"] == [row["calls"]] * QUESTION.max_tokens for row in account["kinds"])
-    assert account["findings"] == []
+    found = check(QWEN3, engine.modules, calls)
+    assert found["basis"] == "config.json: Qwen3ForCausalLM"
+    assert {row["kind"]: row["calls"] for row in found["kinds"]} == KINDS
+    assert all(row["counted"] == [row["calls"]] * QUESTION.max_tokens for row in found["kinds"])
+    assert found["findings"] == []
 
 
 def test_every_silent_module_is_explained(engine, calls):
-    silent = {row["class"]: row["reason"] for row in expected.check(QWEN3, engine.modules, calls)["silent"]}
+    silent = {row["class"]: row["reason"] for row in check(QWEN3, engine.modules, calls)["silent"]}
     assert silent.keys() >= {"Qwen3Model", "ModuleList", "ParallelLMHead"}
     assert all(silent.values())
 
 
 def test_calls_that_the_configuration_does_not_ask_for_are_findings(engine, calls):
     larger = QWEN3 | {"num_hidden_layers": LAYERS + 1}
-    (first, *others) = expected.check(larger, engine.modules, calls)["findings"]
-    assert first.startswith("norm: 17 calls a forward expected (4 x 4 layers + 1")
+    (first, *others) = check(larger, engine.modules, calls)["findings"]
+    assert first.startswith("norm: expected 17 calls in each forward (4 x 4 layers + 1")
     assert len(others) == 4  # attention, rotary, activation, linear
 
 
 def test_a_module_whose_calls_are_missing_is_a_finding(engine, calls):
     missing = "model.layers.1.mlp.act_fn"
     without = [call for call in calls if call.place != missing]
-    findings = expected.check(QWEN3, engine.modules, without)["findings"]
+    findings = check(QWEN3, engine.modules, without)["findings"]
     assert findings == [
-        "activation: 3 calls a forward expected (3 layers), counted [2, 2, 2, 2]",
+        "activation: expected 3 calls in each forward (3 layers), counted [2, 2, 2, 2]",
         f"{missing} (SiluAndMul) was never called, and why is not known",
     ]
 
 
-def test_the_first_layer_is_told_in_the_order_of_its_calls_with_the_prompts_shapes_and_a_tokens(calls):
-    path = summary.layer_path(calls)
+def test_the_first_layer_has_its_calls_in_order_with_the_prompts_shapes_and_a_tokens(calls):
+    path = layer_path(calls)
     assert [(row["module"], row["class"]) for row in path] == LAYER
     for row in path:
         assert row["module"].count(".") - 2 == row["depth"]
@@ -98,7 +98,7 @@ def test_the_first_layer_is_told_in_the_order_of_its_calls_with_the_prompts_shap
     assert [tensor["name"] for tensor in path[2]["prefill"]["inputs"]] == ["positions", "hidden_states"]
 
 
-def test_a_module_that_layers_share_is_told_where_it_was_called_from(calls):
+def test_a_module_that_layers_share_has_the_place_it_was_called_from(calls):
     rotary = [call for call in calls if call.kind == "rotary" and call.forward == 0]
     assert [call.place for call in rotary] == [
         f"model.layers.{layer}.self_attn.rotary_emb" for layer in range(LAYERS)
@@ -120,12 +120,15 @@ def test_a_call_stack_leads_from_the_engine_to_the_line_that_called(calls):
     assert not [file for file in files if file.startswith(("torch/", "/"))]
 
 
-def test_tracing_changes_no_answer_and_its_cost_is_told(run):
-    account = run[0].account()
-    assert account["same_answers"]
-    assert len(run[0].tokens) == QUESTION.max_tokens
-    assert len(account["plain_runs"]) == len(account["traced_runs"]) == QUESTION.repeats
-    assert account["added"] == pytest.approx(account["traced_seconds"] / account["plain_seconds"] - 1)
+def test_tracing_changes_no_answer_and_its_cost_is_known(run):
+    answers, runs, costs = run[0], run[0].runs(), run[0].costs()
+    assert answers.different_answers == 0
+    assert len(answers.tokens) == QUESTION.max_tokens
+    assert len(runs) == QUESTION.repeats
+    assert all(pair["values"].keys() == {"plain_seconds", "traced_seconds"} for pair in runs)
+    assert costs["added"] == pytest.approx(costs["traced_seconds"] / costs["plain_seconds"] - 1)
+    for name in ("plain_seconds", "traced_seconds"):
+        assert costs[name] == pytest.approx(median(pair["values"][name] for pair in runs if pair["used"]))
 
 
 def test_the_answer_is_the_models_own(engine):

@@ -5,8 +5,8 @@ from types import SimpleNamespace
 import pytest
 
 from vllm_lab.common.errors import Unavailable
+from vllm_lab.tracing.modules import ALL, Selection
 from vllm_lab.tracing.profiler import Origin, Profile, Scope
-from vllm_lab.tracing.selection import ALL, Selection
 
 RMS = "void vllm::rms_norm_kernel<c10::BFloat16, 8, 2>(c10::BFloat16*)"
 ELEMENTWISE = "void at::native::vectorized_elementwise_kernel<4, MulFunctor<float>>(int)"

@@ -3,7 +3,7 @@
 
 rule tracing_calls:
     input:
-        **needs("tracing_calls", "tracing_calls", vllm=True),
+        **needs("tracing_calls", "tracing_calls", "document", vllm=True),
         model=rules.data_model.output.config,
         tokenizer=TOKENIZER,
         weights=rules.data_model.output.weights,
@@ -41,7 +41,7 @@ rule tracing_calls:
 
 rule tracing_kernels:
     input:
-        **needs("tracing_kernels", "tracing_kernels", vllm=True),
+        **needs("tracing_kernels", "tracing_kernels", "document", vllm=True),
         model=rules.data_model.output.config,
         tokenizer=TOKENIZER,
         weights=rules.data_model.output.weights,

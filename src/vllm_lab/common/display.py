@@ -5,7 +5,7 @@ import re
 from vllm_lab.common.errors import LabError
 
 COUNTS = (
-    "blocks", "conversations", "messages", "preemptions", "records", "requests", "step", "steps", "streams",
+    "blocks", "calls", "conversations", "kernels", "messages", "preemptions", "records", "requests", "step", "steps", "streams",
     "tokens", "lines", "",
 )  # fmt: skip
 RATES = ("1/s", "requests/s", "tokens/s")

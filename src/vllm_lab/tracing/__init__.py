@@ -1,15 +1,12 @@
 """What real vLLM calls to make a token: its modules by forward hooks, its kernels by PyTorch's profiler.
 
-generation  a prompt answered, plainly and traced in turns, so that tracing's own cost is known
-modules     which part a module plays: norm, attention, rotary, activation, linear, …
-hooks       every call of every module: shapes, dtypes, time, place, call stack
-selection   the calls that a user asks for
-summary     calls by class, the path through one layer, the most called
-expected    the calls that a forward must make by the model's configuration, held against those counted
-profiler    operators and kernels, each with the class and the source file that its name tells
+generation  a prompt answered in turns without and with tracing, so that the cost of tracing is known
+modules     the part a module plays, the calls that a forward must make, the choice of some modules
+calls       every call of every module, by hooks: shapes, dtypes, time, place, call stack; lists of them
 kernels     names of kernels -> classes and source files; kernels.yaml has the patterns
-documents   what the three tools leave
-text        the same for reading
+profiler    operators and kernels, each with its class and its source file
+documents   the result documents of the three tools
+text        the same documents as text
 
-Imports torch and vLLM only inside functions, so that the rest runs where they are not installed.
+torch and vLLM are imported only inside functions, so that the rest runs where they are not installed.
 """

@@ -12,9 +12,11 @@ from typing import Any
 from vllm_lab.common import console
 from vllm_lab.common.errors import LabError
 from vllm_lab.common.files import write_text
+from vllm_lab.common.flags import positive
 from vllm_lab.engines.engine import Engine
-from vllm_lab.tracing import documents, flags, text
-from vllm_lab.tracing.selection import ALL, Selection, layers
+from vllm_lab.tracing import documents, text
+from vllm_lab.tracing.generation import add_question, question_from, settings_from
+from vllm_lab.tracing.modules import ALL, Selection, layers
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -29,9 +31,9 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 def _calls(arguments: argparse.Namespace) -> dict[str, Any]:
-    question = flags.question_from(arguments)
+    question = question_from(arguments)
     tool = {"simple": documents.simple, "detailed": documents.detailed}[arguments.tool]
-    with Engine(flags.settings_from(arguments, question)) as engine:
+    with Engine(settings_from(arguments, question)) as engine:
         return tool(engine, question, Selection(arguments.modules, arguments.layers), arguments.limit)
 
 
@@ -41,8 +43,8 @@ def _kernels(arguments: argparse.Namespace) -> dict[str, Any]:
         raise LabError(
             "--modules and --layers: a compiled graph has no modules; leave --no-enforce-eager out"
         )
-    question = flags.question_from(arguments)
-    with Engine(flags.settings_from(arguments, question, arguments.enforce_eager)) as engine:
+    question = question_from(arguments)
+    with Engine(settings_from(arguments, question, arguments.enforce_eager)) as engine:
         return documents.kernels(
             engine, question, arguments.report, arguments.chrome_trace, selection, arguments.limit
         )
@@ -50,13 +52,13 @@ def _kernels(arguments: argparse.Namespace) -> dict[str, Any]:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m vllm_lab.tracing", description=__doc__)
-    tools = parser.add_subparsers(dest="tool", required=True, metavar=" | ".join(documents.TOOLS))
-    for name, what in documents.TOOLS.items():
-        tool = tools.add_parser(name, help=what, description=what)
-        flags.add_question(tool)
+    tools = parser.add_subparsers(dest="tool", required=True, metavar=" | ".join(documents.TESTS))
+    for name, test in documents.TESTS.items():
+        tool = tools.add_parser(name, help=test.method, description=test.method)
+        add_question(tool)
         tool.add_argument(
             "--limit",
-            type=flags.positive,
+            type=positive,
             default=documents.LISTED[name],
             metavar="N",
             help="rows listed (%(default)s)",

@@ -1,4 +1,4 @@
-"""The three tools: each answers a question plainly and traced, and gives a document of what it saw."""
+"""The three tools: each answers a question without and with tracing, and gives a document of what it saw."""
 
 from __future__ import annotations
 
@@ -7,20 +7,60 @@ from pathlib import Path
 from typing import Any
 
 from vllm_lab.common.files import read_json
-from vllm_lab.common.host import hardware
+from vllm_lab.common.metric import Metric
+from vllm_lab.common.statistics import verification
 from vllm_lab.engines.engine import Engine
+from vllm_lab.measure import document
+from vllm_lab.measure.document import Check, Test
 from vllm_lab.traces.tokenizer import ChatTokenizer
-from vllm_lab.tracing import expected, summary
+from vllm_lab.tracing import modules
+from vllm_lab.tracing.calls import Tracer, by_class, call_list, layer_path, most_called, traced
 from vllm_lab.tracing.generation import Question, Traced, generate_traced
-from vllm_lab.tracing.hooks import Tracer, traced
 from vllm_lab.tracing.kernels import table
+from vllm_lab.tracing.modules import ALL, Selection
 from vllm_lab.tracing.profiler import Row, profiled
-from vllm_lab.tracing.selection import ALL, Selection
 
-TOOLS = {
-    "simple": "Forward hooks on every module: what is called, with which shapes.",
-    "detailed": "Forward hooks on every module: every call's shapes, time and call stack.",
-    "kernels": "PyTorch's profiler: CUDA kernels, on a CPU operators.",
+CLOCK = "time.perf_counter around each LLMEngine.step; medians of the pairs of answers that count"
+COSTS = {
+    "plain_seconds": Metric("s", "seconds in the engine's steps without tracing", "Steps without tracing"),
+    "traced_seconds": Metric("s", "seconds in the engine's steps with tracing", "Steps with tracing"),
+    "added": Metric("fraction", "traced_seconds / plain_seconds - 1", "Time that tracing adds"),
+}
+CALLS = {"total_calls": Metric("calls", "calls of all modules in all forwards", "Calls of modules")}
+KERNELS = {
+    "total_seconds": Metric("s", "seconds of all kernels, on a CPU of all operators", "Time in kernels"),
+    "total_kernels": Metric(
+        "kernels", "distinct kernels, on a CPU distinct operators of one origin", "Distinct kernels"
+    ),
+}
+TESTS = {
+    "simple": Test(
+        id="tracing_simple",
+        name="Calls and shapes",
+        question="Which modules does real vLLM call to make a token, and with which shapes?",
+        method="Forward hooks on every module: what is called, with which shapes.",
+        how_obtained=CLOCK,
+        metrics=CALLS | COSTS,
+        headline="plain_seconds",
+    ),
+    "detailed": Test(
+        id="tracing_detailed",
+        name="Calls, times and stacks",
+        question="How long does each call of a module take, and which lines of vLLM lead to it?",
+        method="Forward hooks on every module: every call's shapes, time and call stack.",
+        how_obtained=CLOCK,
+        metrics=CALLS | COSTS,
+        headline="plain_seconds",
+    ),
+    "kernels": Test(
+        id="tracing_kernels",
+        name="Kernels",
+        question="Which kernels does real vLLM run to make a token, and where does their time go?",
+        method="PyTorch's profiler: CUDA kernels, on a CPU operators.",
+        how_obtained=f"PyTorch's profiler; {CLOCK}",
+        metrics=KERNELS | COSTS,
+        headline="plain_seconds",
+    ),
 }
 LISTED = {"simple": 100, "detailed": 40, "kernels": 30}  # rows of the long list, unless asked otherwise
 
@@ -36,10 +76,8 @@ def simple(
     calls = selection.of(tracer.calls)
     return {
         **_calls_document("simple", engine, question, runs, tracer),
-        "classes": [
-            {name: row[name] for name in ("class", "modules", "calls")} for row in summary.by_class(calls)
-        ],
-        "path": summary.layer_path(calls)[:limit],
+        "classes": [{name: row[name] for name in ("class", "modules", "calls")} for row in by_class(calls)],
+        "path": layer_path(calls)[:limit],
     }
 
 
@@ -52,11 +90,11 @@ def detailed(
     """Calls one by one, by class, and the ten modules most called."""
     runs, tracer = generate_traced(engine, question, lambda: traced(engine, stacks=True))
     calls = selection.of(tracer.calls)
-    rows, stacks = summary.call_list(calls[:limit])
+    rows, stacks = call_list(calls[:limit])
     return {
         **_calls_document("detailed", engine, question, runs, tracer),
-        "classes": summary.by_class(calls),
-        "most_called": summary.most_called(calls),
+        "classes": by_class(calls),
+        "most_called": most_called(calls),
         "selected_calls": len(calls),
         "calls": rows,
         "stacks": stacks,
@@ -71,57 +109,78 @@ def kernels(
     selection: Selection = ALL,
     limit: int = LISTED["kernels"],
 ) -> dict[str, Any]:
-    """Kernels by time and by class, of a selection those that its modules ran; PyTorch's own table and the
-    trace, always of all, are written to the two files."""
+    """Kernels by time and by class; of a selection, those that its modules ran.
+
+    PyTorch's own table and the trace are written to the two files. They always cover all kernels.
+    """
     runs, profile = generate_traced(engine, question, lambda: profiled(engine))
     profile.write(report, chrome_trace)
     rows = profile.rows(selection)
     total = sum(row.seconds for row in rows)
     return {
-        **_document("kernels", engine, question, runs),
+        **_document("kernels", engine, question, runs, total_seconds=total, total_kernels=len(rows)),
         "counted": "CUDA kernels" if engine.settings.device == "cuda" else "CPU operators",
         "patterns_of": table().version,
-        "total_seconds": total,
-        "total_kernels": len(rows),
-        "classes": _by_class(rows, total),
+        "classes": _kernel_classes(rows, total),
         "kernels": [_kernel(row, total) for row in rows[:limit]],
     }
 
 
 def not_run(tool: str, question: Question, device: str, reason: str) -> dict[str, Any]:
     """The document where vLLM or the device is missing."""
-    return {**_head(tool, question, device), "status": "not_run", "reason": reason}
+    return document.not_run(TESTS[tool], device, _parameters(question), reason)
 
 
 def _calls_document(
     tool: str, engine: Engine, question: Question, runs: Traced, tracer: Tracer
 ) -> dict[str, Any]:
     config = read_json(engine.settings.model_dir / "config.json")
-    return {
-        **_document(tool, engine, question, runs),
-        "total_calls": len(tracer.calls),
-        "check": expected.check(config, engine.modules, tracer.calls),
-    }
+    found = modules.check(config, engine.modules, tracer.calls)
+    checks = [
+        Check(
+            f"calls_of_{row['kind']}",
+            f"calls of {row['kind']} in each forward: {row['why']}",
+            row["calls"],
+            next((count for count in row["counted"] if count != row["calls"]), row["calls"]),
+        )
+        for row in found["kinds"]
+    ]
+    body = _document(tool, engine, question, runs, checks, total_calls=len(tracer.calls))
+    return {**body, "check": found}
 
 
-def _document(tool: str, engine: Engine, question: Question, runs: Traced) -> dict[str, Any]:
+def _document(
+    tool: str,
+    engine: Engine,
+    question: Question,
+    runs: Traced,
+    checks: list[Check] | None = None,
+    **values: float,
+) -> dict[str, Any]:
+    """What the documents of all tools have; `values`: the tool's own metrics."""
+    test, pairs = TESTS[tool], runs.runs()
     write = ChatTokenizer(engine.settings.model_dir).decoder()
-    return {
-        **_head(tool, question, engine.settings.device),
-        "status": "measured",
-        "reason": None,
-        "hardware": hardware(),
-        "environment": engine.environment(),
-        "prompt_tokens": len(question.prompt),
-        "answer": "".join(write(token) for token in runs.tokens),
-        "forward_tokens": runs.traced[-1].scheduled,
-        "overhead": runs.account(),
-    }
+    same = Check("same_answers", "answers that differ, with tracing or without", 0, runs.different_answers)
+    headline = [pair["values"][test.headline] for pair in pairs if pair["used"]]
+    return document.document(
+        test,
+        engine.settings.device,
+        _parameters(question),
+        "measured",
+        **document.now_and_here(),
+        environments={"vllm": engine.environment()},
+        runs=pairs,
+        results=document.results_of(test.metrics, {**values, **runs.costs()}),
+        verification=verification(test.headline, headline),
+        checks=document.checks_of([same, *(checks or ())]),
+        prompt_tokens=len(question.prompt),
+        answer="".join(write(token) for token in runs.tokens),
+        forward_tokens=runs.traced[-1].scheduled,
+    )
 
 
-def _head(tool: str, question: Question, device: str) -> dict[str, Any]:
-    parameters = {"prompt": question.text, "max_tokens": question.max_tokens, "repeats": question.repeats}
-    return {"tool": tool, "method": TOOLS[tool], "parameters": parameters, "device": device}
+def _parameters(question: Question) -> dict[str, Any]:
+    return {"prompt": question.text, "max_tokens": question.max_tokens, "repeats": question.repeats}
 
 
 def _kernel(row: Row, total: float) -> dict[str, Any]:
@@ -129,7 +188,7 @@ def _kernel(row: Row, total: float) -> dict[str, Any]:
         "name": row.name,
         "class": row.origin.kernel_class,
         "source": row.origin.source,
-        "told_by": row.origin.told_by,
+        "classified_by": row.origin.classified_by,
         "calls": row.calls,
         "seconds": row.seconds,
         "average_seconds": row.seconds / row.calls,
@@ -137,7 +196,7 @@ def _kernel(row: Row, total: float) -> dict[str, Any]:
     }
 
 
-def _by_class(rows: list[Row], total: float) -> list[dict[str, Any]]:
+def _kernel_classes(rows: list[Row], total: float) -> list[dict[str, Any]]:
     groups: dict[str, list[Row]] = defaultdict(list)
     for row in rows:
         groups[row.origin.kernel_class].append(row)

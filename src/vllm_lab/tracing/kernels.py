@@ -1,4 +1,4 @@
-"""Names of kernels and operators -> what they do and which of vLLM's source files they come from."""
+"""Names of kernels and operators -> what they do, and which source file of vLLM they come from."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ import yaml
 
 @dataclass(frozen=True)
 class Origin:
-    """What the name of a kernel tells."""
+    """What the name of a kernel says about it."""
 
     kernel_class: str  # a key of Table.classes
     source: str  # a file of vLLM's repository, or another project
     seen_in: str  # the file of the installed package that defines or launches it
-    text: str  # what stands there
+    text: str  # a text in that file
 
 
 @dataclass(frozen=True)
@@ -26,13 +26,11 @@ class Table:
 
     version: str  # of vLLM, whose sources were read
     classes: dict[str, str]  # name -> what it is
-    modules: dict[
-        str, str
-    ]  # kind of module (modules.kind_of) -> class of what it calls by no name of its own
+    modules: dict[str, str]  # kind of module (modules.kind_of) -> class of calls whose names say nothing
     origins: tuple[tuple[re.Pattern[str], Origin], ...]
 
     def origin(self, name: str) -> Origin | None:
-        """Of the first pattern that is found in a kernel's name; None where none is."""
+        """The origin of the first pattern that is found in a kernel's name; None where no pattern is."""
         return next((origin for pattern, origin in self.origins if pattern.search(name)), None)
 
 

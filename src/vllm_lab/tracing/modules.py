@@ -1,11 +1,20 @@
-"""Which part a module of vLLM's models plays, whatever the model is called."""
+"""The modules of vLLM's models: the part each plays, the calls that a forward must make, the choice of some.
+
+A forward computes all tokens of a step. So the calls in a forward are those for each output token, and those
+for a whole prompt.
+"""
 
 from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Mapping
-from typing import Any
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from fnmatch import fnmatchcase
+from typing import Any, Protocol, TypeVar
+
+from vllm_lab.common.errors import LabError
 
 # Kind -> the classes, one of which a module of that kind is or inherits from.
 KINDS = {
@@ -19,7 +28,7 @@ KINDS = {
 }
 # Where activations are defined; they have no class in common.
 ACTIVATIONS = {"vllm.model_executor.layers.activation", "torch.nn.modules.activation"}
-NEVER_CALLED = {"ParallelLMHead"}  # an embedding by inheritance; see expected.silence
+NEVER_CALLED = {"ParallelLMHead"}  # an embedding by inheritance; see `silence`
 
 
 def kind_of(module: Any) -> str | None:
@@ -54,10 +63,176 @@ def layer_of(place: str) -> int | None:
 def named(roots: Mapping[str, Any], remove_duplicate: bool = True) -> dict[str, Any]:
     """Dotted name -> module, of all modules below the roots (see Engine.modules).
 
-    One that several layers share stands under its first name only, unless duplicates are kept.
+    A module that several layers share has its first name only, unless duplicates are kept.
     """
     return {
         name: module
         for prefix, root in roots.items()
         for name, module in root.named_modules(prefix=prefix, remove_duplicate=remove_duplicate)
     }
+
+
+class Called(Protocol):
+    """A module at the place where it is called."""
+
+    class_name: str
+    place: str  # dotted
+    layer: int | None
+
+
+class TracedCall(Called, Protocol):
+    """A call in a forward."""
+
+    forward: int  # of the model, from 0
+    kind: str | None  # see `kind_of`
+
+
+# Norms that each decoder layer of these models calls; Qwen3 also norms the heads of queries and keys.
+NORMS_PER_LAYER = {"LlamaForCausalLM": 2, "Qwen3ForCausalLM": 4}
+
+
+@dataclass(frozen=True)
+class Expected:
+    """Calls of one kind of module in each forward."""
+
+    kind: str
+    calls: int
+    why: str
+
+
+def from_config(config: dict[str, Any]) -> list[Expected] | None:
+    """The calls by the model's config.json; None for an architecture that is not described here."""
+    norms = NORMS_PER_LAYER.get((config.get("architectures") or [""])[0])
+    if norms is None:
+        return None
+    layers = config.get("num_hidden_layers")
+    if not isinstance(layers, int):
+        raise LabError(f"config.json: num_hidden_layers is {layers!r}, expected a whole number")
+    return [
+        Expected("norm", norms * layers + 1, f"{norms} x {layers} layers + 1 before the logits"),
+        Expected("attention", layers, f"{layers} layers"),
+        Expected("rotary", layers, f"{layers} layers, one module for all"),
+        Expected("activation", layers, f"{layers} layers"),
+        Expected("linear", 4 * layers, f"4 x {layers} layers: qkv, o, gate and up, down"),
+        Expected("embedding", 1, "once in each forward"),
+        Expected("logits", 1, "once in each forward, for the last token of each request"),
+    ]
+
+
+def from_modules(roots: dict[str, Any]) -> list[Expected]:
+    """The calls by the modules that the model has: one of each, of a shared one at each of its places."""
+    kinds = Counter(kind_of(module) for module in named(roots, remove_duplicate=False).values())
+    return [
+        Expected(kind, count, f"{count} found in the model")
+        for kind, count in kinds.items()
+        if kind not in (None, "sampler")
+    ]
+
+
+def check(config: dict[str, Any], roots: dict[str, Any], calls: Sequence[TracedCall]) -> dict[str, Any]:
+    """Each kind's expected and counted calls in every forward, the silent modules and why, the findings."""
+    architecture = (config.get("architectures") or ["no architecture"])[0]
+    expected = from_config(config)
+    basis = f"config.json: {architecture}"
+    if expected is None:
+        expected = from_modules(roots)
+        basis = f"modules found in the model; what {architecture} calls is not described here"
+    if "sampler" in roots:
+        expected.append(Expected("sampler", 1, "once in each forward"))
+    rows = [_row(found, calls) for found in expected]
+    silent = _silent(roots, calls)
+    findings = [
+        f"{row['kind']}: expected {row['calls']} calls in each forward ({row['why']}), "
+        f"counted {row['counted']}"
+        for row in rows
+        if not row["holds"]
+    ]
+    findings += [
+        f"{row['module']} ({row['class']}) was never called, and why is not known"
+        for row in silent
+        if row["reason"] is None
+    ]
+    return {"basis": basis, "kinds": rows, "silent": silent, "findings": findings}
+
+
+def silence(module: Any) -> str | None:
+    """Why a module's hooks never run though the model works; None where that is not known."""
+    ancestors = {ancestor.__name__ for ancestor in type(module).__mro__}
+    if ancestors & {"ModuleList", "ModuleDict"}:
+        return "a container: its members are called, not itself"
+    if hasattr(module, "do_not_compile"):
+        return "under @support_torch_compile, whose __call__ goes straight to forward"
+    if "ParallelLMHead" in ancestors:
+        return "the logits processor multiplies by its weight without calling it"
+    if "ApplyRotaryEmb" in ancestors:
+        return "for implementations in PyTorch; the rotary embedding has its own kernel here"
+    if "TopKTopPSampler" in ancestors:
+        return "greedy sampling takes the likeliest token without it"
+    return None
+
+
+def _row(expected: Expected, calls: Iterable[TracedCall]) -> dict[str, Any]:
+    counts: Counter[int] = Counter()
+    forwards = 0
+    for call in calls:
+        forwards = max(forwards, call.forward + 1)
+        counts[call.forward] += call.kind == expected.kind
+    counted = [counts[number] for number in range(forwards)]
+    holds = set(counted) == {expected.calls}
+    return {**asdict(expected), "counted": counted, "holds": holds}
+
+
+def _silent(roots: dict[str, Any], calls: Iterable[TracedCall]) -> list[dict[str, Any]]:
+    places = {call.place for call in calls}
+    return [
+        {"module": name, "class": type(module).__name__, "reason": silence(module)}
+        for name, module in named(roots).items()
+        if name not in places
+    ]
+
+
+Found = TypeVar("Found", bound=Called)
+
+
+@dataclass(frozen=True)
+class Selection:
+    """The calls that a list shows. The check against the configuration always covers all calls."""
+
+    modules: tuple[str, ...] = ()  # parts of class names, or dotted names with * and ?; empty: all modules
+    layers: frozenset[int] | None = None  # None: all layers, and calls outside any layer
+
+    def of(self, calls: Iterable[Found]) -> list[Found]:
+        """The selected calls. LabError for a name that no call has, and for layers that do not exist."""
+        calls = list(calls)
+        for word in self.modules:
+            if not any(has_name(call, word) for call in calls):
+                classes = ", ".join(sorted({call.class_name for call in calls}))
+                raise LabError(f"--modules {word}: no called module has this name; there are {classes}")
+        found = {call.layer for call in calls} - {None}
+        if self.layers is not None and not self.layers & found:
+            raise LabError(f"--layers: no such layer; the model's are 0 to {max(found, default=0)}")
+        return [
+            call
+            for call in calls
+            if (self.layers is None or call.layer in self.layers)
+            and (not self.modules or any(has_name(call, word) for word in self.modules))
+        ]
+
+
+ALL = Selection()
+
+
+def has_name(call: Called, word: str) -> bool:
+    """Whether the word is a part of a call's class, or a pattern of its place."""
+    return word in call.class_name or fnmatchcase(call.place, word)
+
+
+def layers(text: str) -> frozenset[int]:
+    """The numbers of layers in a text such as 0-2,5. ValueError if it is not one."""
+    found: set[int] = set()
+    for part in text.split(","):
+        first, dash, last = part.partition("-")
+        found.update(range(int(first), int(last if dash else first) + 1))
+    if not found:
+        raise ValueError(text)
+    return frozenset(found)

@@ -15,27 +15,26 @@ from vllm_lab.common.errors import Unavailable
 from vllm_lab.common.files import atomic_path, write_text
 from vllm_lab.engines.engine import Engine
 from vllm_lab.tracing.kernels import table
-from vllm_lab.tracing.modules import kind_of, layer_of, named, place_of, source_of
-from vllm_lab.tracing.selection import ALL, Selection
+from vllm_lab.tracing.modules import ALL, Selection, kind_of, layer_of, named, place_of, source_of
 
 
 @dataclass(frozen=True)
 class Origin:
-    """What an operator or kernel does, where it comes from, and what told so."""
+    """What an operator or kernel does, where it comes from, and how that is known."""
 
     kernel_class: str  # a key of kernels.Table.classes
     source: str | None
-    told_by: str | None  # name, or module: the one that called it
+    classified_by: str | None  # its name, or the module that called it
 
 
 @dataclass(frozen=True)
 class Scope:
-    """A module where it is called, under whose name the trace has what it runs."""
+    """A module at the place where it is called. In the trace, what it runs is inside its name."""
 
     class_name: str
     place: str  # dotted; see modules.place_of
     layer: int | None
-    origin: Origin | None  # of what it runs under names that tell nothing
+    origin: Origin | None  # of operators whose own names say nothing
 
     @property
     def name(self) -> str:
@@ -57,7 +56,7 @@ UNKNOWN = Origin("other", None, None)
 
 
 class Profile:
-    """What the profiler saw; whole once its block has ended."""
+    """What the profiler saw. It is complete when its block has ended."""
 
     def __init__(self, profiler: Any, on_device: bool, scopes: dict[str, Scope]) -> None:
         self._profiler = profiler
@@ -65,10 +64,10 @@ class Profile:
         self._scopes = scopes  # by name
 
     def rows(self, selection: Selection = ALL) -> list[Row]:
-        """Kernels, or where no device was watched operators; those that took longest first.
+        """Kernels, or operators where no device was watched; the longest first.
 
-        Of a selection, what its modules ran. LabError as of Selection.of; Unavailable where the profiler saw
-        none: it needs CUPTI to see a GPU's.
+        Of a selection, those that its modules ran. LabError as in Selection.of. Unavailable where the
+        profiler saw nothing: it needs CUPTI to see a GPU's kernels.
         """
         within = None
         if selection != ALL:
@@ -103,7 +102,7 @@ class Profile:
                 yield event.name, self._of_operator(event), event.self_cpu_time_total
 
     def _kernels(self, within: Set[str] | None) -> Iterator[tuple[str, Origin, float]]:
-        """Those that a CUDA graph replays have no operator that launched them: their names must tell."""
+        """Of a kernel that a CUDA graph replays, no operator is known: only its name says what it is."""
         from torch.autograd import DeviceType
 
         launched: dict[str, Counter[Origin]] = defaultdict(Counter)
@@ -115,7 +114,7 @@ class Profile:
                 if within is not None and _is_within(event, within):
                     yield kernel.name, _of_name(kernel.name) or origin, kernel.duration
         if within is not None:
-            return  # what nobody is known to have launched is no module's
+            return  # a kernel without a known launch belongs to no module
         for event in events:
             if event.device_type != DeviceType.CPU and not event.is_user_annotation:
                 usual = launched[event.name].most_common(1)
@@ -123,7 +122,7 @@ class Profile:
                 yield event.name, origin, event.time_range.elapsed_us()
 
     def _of_operator(self, event: Any) -> Origin:
-        """Of the operator, or the nearest operator or module around it, that tells."""
+        """The origin of the operator, or of the nearest operator or module around it that has one."""
         around = event
         while around is not None:
             scope = self._scopes.get(around.name)
@@ -135,7 +134,7 @@ class Profile:
 
 
 def _is_within(event: Any, names: Set[str] | None) -> bool:
-    """Whether an event, or one around it, has one of the names; any has, if there are none to have."""
+    """Whether an event, or one around it, has one of the names. Without names every event fits."""
     if names is None:
         return True
     around = event
@@ -151,7 +150,7 @@ def _of_name(name: str) -> Origin | None:
 
 @contextmanager
 def profiled(engine: Engine) -> Iterator[Profile]:
-    """Watch while the block runs. Modules are annotated where they run as such: not in compiled graphs."""
+    """Watch while the block runs. Modules are annotated in eager mode; a compiled graph has no modules."""
     from torch.profiler import ProfilerActivity, profile
 
     on_device = engine.settings.device == "cuda"
@@ -163,7 +162,7 @@ def profiled(engine: Engine) -> Iterator[Profile]:
 
 @contextmanager
 def _annotated(roots: dict[str, Any]) -> Iterator[dict[str, Scope]]:
-    """Name every module's calls in the trace; the scopes, as they are called."""
+    """Name every module's calls in the trace; yield the scopes, which fill as the modules are called."""
     from torch.profiler import record_function
 
     scopes: dict[str, Scope] = {}

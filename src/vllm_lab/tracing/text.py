@@ -1,4 +1,4 @@
-"""The tools' documents laid out for reading."""
+"""The tools' documents as text."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 
 def simple(document: dict[str, Any]) -> str:
-    """Counts, the path through the first layer, the check."""
+    """Counts, the path through the first layer, and the check."""
     path = [
         (
             "  " * row["depth"] + (row["module"].rpartition(".")[2] if row["depth"] else row["module"]),
@@ -27,7 +27,7 @@ def simple(document: dict[str, Any]) -> str:
 
 
 def detailed(document: dict[str, Any]) -> str:
-    """By class, the most called, then call by call; the stacks at the end."""
+    """By class, the most called, then call by call, with the stacks at the end."""
     times = ("seconds", "self_seconds")
     calls = [
         (
@@ -61,7 +61,7 @@ def detailed(document: dict[str, Any]) -> str:
 
 
 def kernels(document: dict[str, Any]) -> str:
-    """By class, then those that took longest."""
+    """By class, then the kernels that took longest."""
     classes = [
         (row["class"], row["calls"], _milliseconds(row["seconds"]), f"{row['share']:.1%}", row["what"])
         for row in document["classes"]
@@ -79,11 +79,12 @@ def kernels(document: dict[str, Any]) -> str:
         for row in document["kernels"]
     ]
     columns = ("name", "class", "calls", "ms", "us each", "share", "source")
-    shown = f"{document['counted']}, {len(longest)} of {document['total_kernels']}, by time"
+    total = int(_value(document, "total_kernels"))
+    shown = f"{document['counted']}, {len(longest)} of {total}, by time"
     return _sections(
         _head(document),
         (
-            f"By class, as names of vLLM {document['patterns_of']} tell",
+            f"By class, by the names of vLLM {document['patterns_of']}",
             table(("class", "calls", "ms", "share", "what"), classes),
         ),
         (shown, table(columns, longest)),
@@ -99,13 +100,14 @@ LAYOUTS: dict[str, Callable[[dict[str, Any]], str]] = {
 
 def layout(document: dict[str, Any]) -> str:
     """The text of any of the tools' documents."""
+    tool = document["test_id"].removeprefix("tracing_")
     if document["status"] == "not_run":
-        return f"{document['tool']}: not run\n{document['reason']}\n"
-    return LAYOUTS[document["tool"]](document)
+        return f"{tool}: not run\n{document['reason']}\n"
+    return LAYOUTS[tool](document)
 
 
 def table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
-    """Columns of one width each; numbers to the right."""
+    """A table as text: each column has one width, and numbers are right-aligned."""
     body = [[str(cell) for cell in row] for row in rows]
     widths = [max(map(len, column)) for column in zip(header, *body, strict=True)]
     numeric = [all(_is_number(row[index]) for row in body) and bool(body) for index in range(len(header))]
@@ -120,18 +122,23 @@ def table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
 
 
 def _head(document: dict[str, Any]) -> tuple[str, str]:
-    overhead, environment = document["overhead"], document["environment"]
+    environment, pairs = document["environments"]["vllm"], document["runs"]
+    plain, traced, added = (_value(document, name) for name in ("plain_seconds", "traced_seconds", "added"))
+    same = next(check["holds"] for check in document["checks"] if check["kind"] == "same_answers")
     prefill, *decodes = document["forward_tokens"]
     return (
         document["method"],
         f"vLLM {environment['vllm']} on {environment['device_name']}\n"
         f"{document['parameters']['prompt']!r} -> {document['answer']!r}\n"
         f"{1 + len(decodes)} forwards: the prompt's {prefill} tokens, then {len(decodes)} of one token each\n"
-        f"tracing adds {overhead['added']:+.1%} to the time of the steps: "
-        f"{overhead['plain_seconds']:.4f} s without, {overhead['traced_seconds']:.4f} s with, "
-        f"medians of {sum(overhead['used'])}; "
-        f"the answers are {'the same' if overhead['same_answers'] else 'NOT the same'}",
+        f"tracing adds {added:+.1%} to the time of the steps: {plain:.4f} s without, {traced:.4f} s with, "
+        f"medians of {sum(pair['used'] for pair in pairs)}; "
+        f"the answers are {'the same' if same else 'NOT the same'}",
     )
+
+
+def _value(document: dict[str, Any], metric: str) -> float:
+    return document["results"][metric]["value"]
 
 
 def _check(document: dict[str, Any]) -> list[tuple[str, str]]:
@@ -150,7 +157,7 @@ def _check(document: dict[str, Any]) -> list[tuple[str, str]]:
     findings = "\n".join(check["findings"]) or "none"
     return [
         (
-            f"Calls a forward, by {check['basis']}",
+            f"Calls in each forward, by {check['basis']}",
             table(("kind", "expected", "counted", "holds", "why"), rows),
         ),
         ("Never called", table(("module", "class", "why"), silent)),
@@ -167,7 +174,7 @@ def _classes(document: dict[str, Any], names: Sequence[str], times: Sequence[str
 
 
 def _stacks(stacks: Sequence[Sequence[str]]) -> str:
-    """Each stack without the frames that it has in common with the one before."""
+    """Each stack without the frames that it shares with the one before."""
     lines: list[str] = []
     before: Sequence[str] = []
     for number, stack in enumerate(stacks):

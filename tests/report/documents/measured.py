@@ -132,10 +132,16 @@ def traced(tool: str) -> dict[str, Any]:
     row = {"class": "RMSNorm", "modules": 5, "calls": 9, "seconds": 0.25, "self_seconds": 0.25}
     kernel = {"class": "norm", "calls": 9, "seconds": 0.25, "share": 1.0}
     common = {
-        "tool": tool, "status": "measured", "reason": None,
+        "test_id": f"tracing_{tool}", "status": "measured", "reason": None,
         "parameters": {"prompt": HOSTILE}, "answer": HOSTILE, "forward_tokens": [7, 1],
-        "environment": {"vllm": "0.0", "device_name": "Test CPU"},
-        "overhead": {"plain_seconds": 0.2, "traced_seconds": 0.25, "added": 0.25, "same_answers": True},
+        "environments": {"vllm": {"vllm": "0.0", "device_name": "Test CPU"}},
+        "results": {
+            name: {"value": value}
+            for name, value in (
+                ("plain_seconds", 0.2), ("traced_seconds", 0.25), ("added", 0.25), ("total_kernels", 1)
+            )
+        },
+        "checks": [{"kind": "same_answers", "holds": True}],
         "check": {
             "basis": HOSTILE, "kinds": [kind], "findings": [HOSTILE],
             "silent": [{"module": "model", "class": "LlamaModel", "reason": None}],
@@ -149,7 +155,6 @@ def traced(tool: str) -> dict[str, Any]:
         "kernels": {
             "counted": "CPU operators",
             "patterns_of": "0.0",
-            "total_kernels": 1,
             "classes": [{**kernel, "what": HOSTILE, "sources": [HOSTILE]}],
             "kernels": [{**kernel, "name": HOSTILE, "source": None, "average_seconds": 0.01}],
         },

@@ -47,9 +47,17 @@ def build(results: Results) -> Section | None:
 
 
 def _not_run(found: JsonResult) -> Text:
-    tool, reason = found.value("tool"), found.value("reason")
+    tool, reason = _tool(found), found.value("reason")
     number = Number(f"tracing.{tool}.status", None, "", "not_run", found.file, "status", _TOOLS[tool], reason)
     return text("{tool}: {state}. {reason}", tool=_TOOLS[tool], state=number, reason=reason)
+
+
+def _tool(found: JsonResult) -> str:
+    return found.value("test_id").removeprefix("tracing_")
+
+
+def _same_answers(found: JsonResult) -> bool:
+    return next(check["holds"] for check in found.value("checks") if check["kind"] == "same_answers")
 
 
 def _answers(ran: dict[str, JsonResult]) -> list[Text]:
@@ -98,8 +106,8 @@ def _calls(found: JsonResult) -> list[Block]:
         text(
             "vLLM {version} on {device} answers {prompt} with {answer}, in {forwards} forwards: one for all "
             "tokens of the prompt, then one for each further token. A hook on every module notes its calls.",
-            version=found.value("environment", "vllm"),
-            device=found.value("environment", "device_name"),
+            version=found.value("environments", "vllm", "vllm"),
+            device=found.value("environments", "vllm", "device_name"),
             prompt=Code(found.value("parameters", "prompt")),
             answer=Code(found.value("answer")),
             forwards=str(len(found.value("forward_tokens"))),
@@ -189,7 +197,7 @@ def _times(found: JsonResult) -> list[Block]:
 
 
 def _seconds(found: JsonResult, id: str, *keys: str | int) -> Number:
-    tool = found.value("tool")
+    tool = _tool(found)
     return found.number(f"tracing.{tool}.{id}", "s", *keys, label=f"{_TOOLS[tool]}: {id}", decimals=6)
 
 
@@ -250,7 +258,7 @@ def _kernels(found: JsonResult) -> list[Block]:
         "The {shown} that took longest, of {total}. profiler_report.txt has all, chrome_trace.json.gz every "
         "call.",
         shown=str(len(kernels)),
-        total=str(found.value("total_kernels")),
+        total=str(int(found.value("results", "total_kernels", "value"))),
     )
     return [
         Heading(_TOOLS["kernels"]),
@@ -263,15 +271,15 @@ def _overhead_table(ran: dict[str, JsonResult]) -> Table:
     rows = tuple(
         (
             _TOOLS[tool],
-            _seconds(found, "plain", "overhead", "plain_seconds"),
-            _seconds(found, "traced", "overhead", "traced_seconds"),
+            _seconds(found, "plain", "results", "plain_seconds", "value"),
+            _seconds(found, "traced", "results", "traced_seconds", "value"),
             found.number(
                 f"tracing.{tool}.added",
                 "fraction",
-                *("overhead", "added"),
+                *("results", "added", "value"),
                 label=f"{_TOOLS[tool]}: time that tracing adds to the steps",
             ),
-            "yes" if found.value("overhead", "same_answers") else "no",
+            "yes" if _same_answers(found) else "no",
         )
         for tool, found in ran.items()
     )

@@ -1,25 +1,31 @@
-"""Forward hooks on every module: each call with its shapes, dtypes, time, place and call stack."""
+"""The calls of modules: traced by forward hooks, then listed by class, by module and along a layer.
+
+A call has its shapes, dtypes, time, place and call stack.
+"""
 
 from __future__ import annotations
 
 import functools
+import re
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections import Counter, defaultdict
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from vllm_lab.engines import engine as engine_module
 from vllm_lab.engines.engine import Engine
 from vllm_lab.tracing.modules import kind_of, layer_of, named, place_of
 
+Key = TypeVar("Key", bound=Hashable)
 Frame = tuple[str, int, str]  # file as imports spell it, line, function
 
 
 class Tensor(NamedTuple):
-    """What a tensor that came in or went out looked like."""
+    """A tensor that a call received or returned."""
 
     name: str  # the keyword it was passed by, or ""
     dtype: str
@@ -28,7 +34,7 @@ class Tensor(NamedTuple):
 
 @dataclass(slots=True)
 class Call:
-    """One call of one module. What is filled in when it ends has a default."""
+    """One call of one module. The fields with a default are filled in when the call ends."""
 
     forward: int  # of the model, from 0
     place: str  # dotted; of a shared module, where it was called from
@@ -39,7 +45,7 @@ class Call:
     inputs: list[Tensor]
     stack: tuple[Frame, ...]  # outermost first, from the engine's step on; empty unless asked for
     outputs: list[Tensor] = field(default_factory=list)
-    seconds: float = 0.0  # hooks' own time taken out
+    seconds: float = 0.0  # without the hooks' own time
     self_seconds: float = 0.0  # without the calls inside
 
 
@@ -145,3 +151,99 @@ def _dtype(dtype: Any) -> str:
 def _short(file: str) -> str:
     package = file.rpartition("site-packages/")
     return package[2] if package[1] else Path(file).name
+
+
+def by_class(calls: Iterable[Call]) -> list[dict[str, Any]]:
+    """A row for each class, the most called first: modules, calls, seconds with and without inner calls."""
+    return [{"class": name, **row} for name, row in _grouped(calls, lambda call: call.class_name)]
+
+
+def most_called(calls: Iterable[Call], count: int = 10) -> list[dict[str, Any]]:
+    """The modules most called, layers taken together: model.layers.*.self_attn.attn."""
+    rows = _grouped(calls, lambda call: (_any_layer(call.place), call.class_name))
+    return [{"module": module, "class": name, **row} for (module, name), row in rows[:count]]
+
+
+def layer_path(calls: Iterable[Call]) -> list[dict[str, Any]]:
+    """The calls of the first layer, in order, in the first forward, which computes the prompt.
+
+    Each row also has the shapes of the same call in the last forward, where there is more than one forward.
+    """
+    inside = [call for call in calls if call.layer is not None]
+    if not inside:
+        return []
+    layer = min(call.layer for call in inside if call.layer is not None)
+    first, last = min(call.forward for call in inside), max(call.forward for call in inside)
+    prefill, decode = (
+        _in_turn(call for call in inside if (call.forward, call.layer) == (number, layer))
+        for number in (first, last)
+    )
+    outermost = min(call.depth for call in prefill.values())
+    return [
+        {
+            "module": call.place,
+            "class": call.class_name,
+            "depth": call.depth - outermost,
+            "prefill": _shapes(call),
+            "decode": _shapes(decode[turn]) if last > first and turn in decode else None,
+        }
+        for turn, call in prefill.items()
+    ]
+
+
+def call_list(calls: Iterable[Call]) -> tuple[list[dict[str, Any]], list[list[str]]]:
+    """The calls as rows, and the call stacks that their key `stack` counts into."""
+    stacks: dict[tuple, int] = {}
+    rows = [
+        {
+            "forward": call.forward,
+            "module": call.place,
+            "class": call.class_name,
+            "layer": call.layer,
+            "depth": call.depth,
+            **_shapes(call),
+            "seconds": call.seconds,
+            "self_seconds": call.self_seconds,
+            "stack": stacks.setdefault(call.stack, len(stacks)),
+        }
+        for call in calls
+    ]
+    return rows, [[f"{file}:{line} {name}" for file, line, name in stack] for stack in stacks]
+
+
+def _in_turn(calls: Iterable[Call]) -> dict[tuple[str, int], Call]:
+    """(place, how often it had been called before) -> call, in order."""
+    found: dict[tuple[str, int], Call] = {}
+    seen: Counter[str] = Counter()
+    for call in calls:
+        found[call.place, seen[call.place]] = call
+        seen[call.place] += 1
+    return found
+
+
+def _grouped(calls: Iterable[Call], key: Callable[[Call], Key]) -> list[tuple[Key, dict[str, Any]]]:
+    groups: dict[Key, list[Call]] = defaultdict(list)
+    for call in calls:
+        groups[key(call)].append(call)
+    rows = {
+        name: {
+            "modules": len({call.place for call in group}),
+            "calls": len(group),
+            "seconds": sum(call.seconds for call in group),
+            "self_seconds": sum(call.self_seconds for call in group),
+        }
+        for name, group in groups.items()
+    }
+    return sorted(rows.items(), key=lambda item: (-item[1]["calls"], -item[1]["self_seconds"]))
+
+
+def _any_layer(place: str) -> str:
+    return re.sub(r"(^|\.)\d+(?=\.|$)", r"\1*", place)
+
+
+def _shapes(call: Call) -> dict[str, Any]:
+    return {"inputs": _tensors(call.inputs), "outputs": _tensors(call.outputs)}
+
+
+def _tensors(tensors: Iterable[Tensor]) -> list[dict[str, Any]]:
+    return [{**tensor._asdict(), "shape": list(tensor.shape)} for tensor in tensors]
