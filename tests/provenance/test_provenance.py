@@ -27,7 +27,7 @@ def wrapped(rule: str, inputs: list[str], output: str, command: list[str]) -> li
     """The wrapper's command line, as a rule would write it."""
     prov = f"results/{rule}.prov.json"
     return [
-        "run", "--rule", rule, "--inputs", *inputs, "--environment", "env.lock", "--outputs", output, prov,
+        "run", "--inputs", *inputs, "--environment", "env.lock", "--outputs", output, prov,
         "--document", prov, "--log", f"results/logs/{rule}.log", "--", *command,
     ]  # fmt: skip
 

@@ -75,7 +75,8 @@ def test_rules_that_run_vllm_on_a_gpu_run_in_its_container_and_others_do_not(pro
     (call,) = (stand_ins / "calls").read_text().splitlines()
     assert f"exec --home {project.root} --nv" in call
     assert "envs/cuda.sif bash -c" in call
-    assert "python -m vllm_lab.provenance run --rule bench_basics" in call
+    assert "python -m vllm_lab.provenance run" in call
+    assert "scripts/plan_basics.py" in call
     made = documents.collect(project.root)
     assert made[GPU].identity["environment"].keys() == {"envs/core.lock", "envs/cuda.lock"}
 

@@ -1,4 +1,4 @@
-"""What every rule must have, read from the workflow itself."""
+"""What every rule must have, as Snakemake reads the workflow."""
 
 import re
 import subprocess
@@ -7,87 +7,104 @@ from pathlib import Path
 
 import pytest
 
+from tests.workflow.rules import CORES, making_rules
+from vllm_lab.provenance.schemas import matched
+
 ROOT = Path(__file__).parents[2]
-FILES = sorted((ROOT / "workflow/rules").glob("*.smk"))
-RULES = {
-    name: body
-    for file in FILES
-    for name, body in re.findall(r"^rule (\w+):\n((?:(?:[ \t].*)?\n)+)", file.read_text(), re.MULTILINE)
-}
+SCRIPTS = sorted(path.stem for path in (ROOT / "scripts").glob("*.py"))
+VLLM = "envs/cuda.lock"
 
 
-def directives(body: str) -> list[str]:
-    return re.findall(r"^    (\w+):", body, re.MULTILINE)
+@pytest.fixture(scope="module")
+def rules() -> dict[str, dict]:
+    return making_rules()
 
 
-def test_there_are_rules():
-    assert {
-        "data_sharegpt",
-        "data_conversations",
-        "data_model",
-        "traces_tokens",
-        "traces_make",
-        "sharing_analysis",
-        "sharing_sweep",
-        "replay_mini",
-        "oracle_replay",
-        "replay_compare",
-        "replay_figures",
-        "report_render",
-    } <= RULES.keys()
+def made(rule: dict) -> list[str]:
+    """The rule's outputs without its document."""
+    return [path for path in rule["output"] if path not in rule["document"]]
 
 
-@pytest.mark.parametrize("name", sorted(RULES))
-def test_every_rule_has_log_benchmark_message_environment_and_provenance(name):
-    body = RULES[name]
-    assert {"input", "output", "log", "benchmark", "conda", "message", "shell"} <= set(directives(body))
-    assert re.search(rf'traced\(\s*"{name}",', body), "its command does not run inside the provenance wrapper"
-    assert f'code=code("{name}")' in body
-    assert re.search(r"lock=(LOCK|\[LOCK, VLLM_LOCK\]),", body)
-    assert re.search(r'prov="results/[^"]+\.prov\.json"', body)
+def kind(rule: dict) -> str:
+    """The kind of result that the rule's command states; a rule may compute it."""
+    return re.search(r" --kind (\S+)", rule["command"])[1]
 
 
-@pytest.mark.parametrize("name", sorted(RULES))
-def test_rule_script_log_benchmark_and_document_share_one_name(name):
-    body = RULES[name]
-    assert re.search(rf'prov="results/\w+/{name}(\.?\{{\w+\}})*\.prov\.json"', body)
-    assert re.search(rf'"results/logs/{name}(\.?\{{\w+\}})*\.log"', body)
-    assert re.search(rf'"results/timings/{name}(\.?\{{\w+\}})*\.tsv"', body)
-    assert f"scripts/{name}.py" in body
-    assert (ROOT / f"scripts/{name}.py").is_file()
+def test_every_rule_says_what_it_makes_and_has_an_environment(rules):
+    lacking = {
+        name: key
+        for name, rule in rules.items()
+        for key in ("docstring", "message", "conda")
+        if not rule[key]
+    }
+    assert lacking == {}
 
 
-@pytest.mark.parametrize("name", sorted(RULES))
-def test_every_table_and_every_json_of_a_rule_is_checked_against_a_schema(name):
-    body = RULES[name]
-    outputs = body[body.index("output:") : body.index("log:")]
-    named = re.findall(r'(\w+)=(?:expand\(\s*)?"results/[^"]+\.(?:json|jsonl|csv|parquet)"', outputs)
-    for output in set(named) - {"prov", "raw", "config", "generation"}:
-        assert f"{output}_schema=schema(" in body, f"output {output} has no schema"
-        assert re.search(rf'checked=\[[^\]]*"{output}"', body), f"output {output} is not checked"
+def script(rule: dict) -> str:
+    """The script's name, from the command."""
+    before, after = rule["command"].split(" -- ")
+    assert before.startswith("python -m vllm_lab.provenance run ")
+    return re.match(r"python scripts/(\w+)\.py ", after)[1]
 
 
-@pytest.mark.parametrize("name", sorted(name for name in RULES if "VLLM_LOCK" in RULES[name]))
-def test_every_rule_that_runs_vllm_has_its_container_and_if_it_measures_a_machine_to_itself(name):
-    body = RULES[name]
-    assert "    container:\n        VLLM_CONTAINER\n" in body
-    assert "localrule" not in body
-    measures = 'kind="measured"' in body
-    assert measures == ("    threads: ALL_CORES\n" in body)
-    assert measures == bool(re.search(r"^        \*\*measured\(", body, re.MULTILINE))
+def test_every_command_runs_its_rule_s_script_inside_the_provenance_wrapper(rules):
+    for name, rule in rules.items():
+        assert name.startswith(script(rule))
+        assert f"scripts/{script(rule)}.py" in rule["input"]["code"]
+        assert "envs/core.lock" in rule["input"]["lock"]
 
 
-def test_only_common_files_define_functions_and_these_hold_no_rules():
-    for file in (*FILES, ROOT / "Snakefile"):
-        never = "rule" if file.stem.startswith("common") else "def"
+def test_every_script_belongs_to_a_rule(rules):
+    assert {script(rule) for rule in rules.values()} == set(SCRIPTS)
+
+
+def test_log_timing_and_document_bear_the_rule_s_name_and_its_wildcards(rules):
+    for name, rule in rules.items():
+        (document,), (log,), (timing,) = rule["document"], rule["log"], rule["benchmark"]
+        tail = re.fullmatch(rf"results/logs/{name}((\.?\{{\w+\}})*)\.log", log)[1]
+        assert timing == f"results/timings/{name}{tail}.tsv"
+        assert document.startswith(f"results/{rule['stage']}/")
+        assert document.endswith(f"/{name}{tail}.prov.json")
+        assert set(re.findall(r"\{(\w+)\}", tail)) == set(re.findall(r" --wildcard (\w+)=", rule["command"]))
+
+
+def test_a_rule_s_name_begins_with_its_stage_which_has_a_package_and_tests_of_that_name(rules):
+    for name, rule in rules.items():
+        stage = rule["stage"]
+        assert name.startswith(f"{stage}_")
+        assert (ROOT / "src/vllm_lab" / stage).is_dir()
+        assert (ROOT / "tests" / stage).is_dir()
+
+
+def test_a_schema_covers_every_table_and_json_file_of_a_rule_and_no_schema_is_idle(rules):
+    for name, rule in rules.items():
+        written = [path.replace("{run}", "exp001.run") for path in made(rule)]
+        matched(name, written, rule["input"]["schemas"])
+
+
+def test_every_rule_with_vllm_has_its_container_and_a_measuring_one_a_machine_to_itself(rules):
+    with_vllm = {name: rule for name, rule in rules.items() if VLLM in rule["input"]["lock"]}
+    assert {"oracle_replay", "plan_basics", "load_replay"} <= with_vllm.keys()
+    for name, rule in with_vllm.items():
+        measures = kind(rule) == "measured"
+        assert rule["conda"] == "cuda.yaml", name
+        assert rule["container"] == "envs/cuda.sif", name
+        assert measures == (rule["threads"] == CORES), name
+        assert measures == ({"gpu", "mem_mb", "runtime"} <= set(rule["resources"])), name
+
+
+def test_rules_without_vllm_need_no_container(rules):
+    others = [rule for rule in rules.values() if VLLM not in rule["input"]["lock"]]
+    assert {(rule["conda"], rule["container"]) for rule in others} == {("core.yaml", None)}
+
+
+def test_only_the_common_file_defines_functions_and_it_holds_no_rules():
+    for file in [*(ROOT / "workflow/rules").glob("*.smk"), ROOT / "Snakefile"]:
+        never = "rule" if file.stem == "common" else "def"
         assert not re.search(rf"^\s*{never} ", file.read_text(), re.MULTILINE), file
 
 
-def test_every_script_belongs_to_a_rule():
-    assert {path.stem for path in (ROOT / "scripts").glob("*.py")} == set(RULES)
-
-
-@pytest.mark.parametrize("name", sorted(RULES))
+@pytest.mark.parametrize("name", SCRIPTS)
 def test_every_script_explains_itself(name):
     done = subprocess.run(
         [sys.executable, f"scripts/{name}.py", "--help"],
@@ -99,3 +116,47 @@ def test_every_script_explains_itself(name):
     assert done.returncode == 0, done.stderr
     assert "In:" in done.stdout
     assert "Out:" in done.stdout
+
+
+# results/README.md
+
+
+def mapped() -> list[tuple[str, str]]:
+    """(file pattern below results/, rule) of every row of the map of results that names rules."""
+    rows = re.findall(
+        r"^\| (`.*`) \| .* \| (`\w.*`) \|$", (ROOT / "results/README.md").read_text(), re.MULTILINE
+    )
+    return [
+        (file, rule)
+        for files, names in rows
+        for file in re.findall(r"`([^`]+)`", files)
+        for rule in re.findall(r"`(\w+)`", names)
+    ]
+
+
+def fits(pattern: str, path: str) -> bool:
+    """Whether a path fits a pattern of the map: {a,b} is one of these, {x} one name, a final / a folder."""
+    spelt = re.escape(pattern).replace(r"\{", "{").replace(r"\}", "}").replace(",", "|")
+    spelt = re.sub(r"\{(\w+)\}", "[^/]+", spelt)
+    spelt = re.sub(r"\{([^}]*)\}", r"(\1)", spelt)
+    return re.fullmatch(f"results/{spelt}" + (".+" if pattern.endswith("/") else ""), path) is not None
+
+
+def test_the_map_of_results_names_every_output_with_its_rule(rules):
+    rows = mapped()
+    missing = {
+        (name, output)
+        for name, rule in rules.items()
+        for output in made(rule)
+        if not any(named == name and fits(pattern, output) for pattern, named in rows)
+    }
+    assert missing == set()
+
+
+def test_the_map_of_results_names_nothing_that_its_rule_does_not_make(rules):
+    stale = {
+        (pattern, name)
+        for pattern, name in mapped()
+        if not any(fits(pattern, path) for path in made(rules[name]))
+    }
+    assert stale == set()

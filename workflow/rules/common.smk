@@ -74,7 +74,7 @@ def any_of(names):
 
 
 def needs(rule, *schemas, vllm=False):
-    """The inputs that every rule has: its code, its environment's locks and the schemas of its outputs.
+    """The inputs of every rule, namely its code, its environment's locks and the schemas of its outputs.
 
     The code is scripts/RULE.py and every module of this project that it imports. A change in one of these files
     reruns the rule. The wrapper knows from each schema which outputs it covers.
@@ -97,18 +97,18 @@ def drawn(folder, caption, category, names=None):
     return [*shown, *(f"{stem}.svg" for stem in stems)]
 
 
-def traced(rule, arguments, kind="deterministic", wildcards=(), script=""):
-    """The command of scripts/RULE.py (or of another `script`) inside the wrapper that checks the outputs and writes the provenance document.
+def traced(script, arguments, kind="deterministic", wildcards=()):
+    """The command of scripts/SCRIPT.py inside the wrapper that checks the outputs and writes the provenance document.
 
-    Every rule that makes something runs through it, with the inputs that `needs` gives and its document as output
-    `prov`. The wrapper checks every JSON, CSV and Parquet output against the schema that covers it.
+    Every rule that makes something runs through it, with the inputs that `needs` gives and with its document as
+    output `prov`, from whose name the wrapper takes the rule's. The wrapper checks every JSON, CSV and Parquet output
+    against the schema that covers it.
     """
     given = "".join(f" --wildcard {name}={{wildcards.{name}}}" for name in wildcards)
     return (
-        f"python -m vllm_lab.provenance run --rule {rule} --kind {kind}{given}"
-        " --inputs {input:q} --environment {input.lock:q}"
+        f"python -m vllm_lab.provenance run --kind {kind}{given} --inputs {{input:q}} --environment {{input.lock:q}}"
         " --outputs {output:q} --document {output.prov:q} --threads {threads} --log {log:q}"
-        f" -- python scripts/{script or rule}.py {arguments}"
+        f" -- python scripts/{script}.py {arguments}"
     )
 
 

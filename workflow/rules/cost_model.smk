@@ -2,6 +2,7 @@
 
 
 rule cost_model_measure:
+    """the steps of real vLLM, measured"""
     input:
         TOKENIZER,
         **needs("cost_model_measure", "cost_model_measure", vllm=True),
@@ -37,6 +38,7 @@ rule cost_model_measure:
 
 
 rule cost_model_fit:
+    """the cost model fitted to the measured steps, with its errors"""
     input:
         **needs(
             "cost_model_fit",
@@ -72,6 +74,7 @@ rule cost_model_fit:
 
 
 rule cost_model_figures:
+    """predicted against measured times"""
     input:
         **needs("cost_model_figures"),
         fit="results/cost_model/fit.json",

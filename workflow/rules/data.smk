@@ -2,6 +2,7 @@
 
 
 rule data_sharegpt:
+    """the raw conversations, fetched and checked against their sha256"""
     input:
         given_files(config["sharegpt"]),
         **needs("data_sharegpt"),
@@ -24,6 +25,7 @@ rule data_sharegpt:
 
 
 rule data_conversations:
+    """the conversations, read and mended, and a table of what was dropped"""
     input:
         **needs("data_conversations", "conversations", "rejects"),
         raw="results/data/sharegpt.json",
@@ -50,6 +52,7 @@ rule data_conversations:
 
 
 rule data_model:
+    """the model's checkpoint: tokenizer, configuration and weights"""
     input:
         given_files(config["model"]),
         **needs("data_model", "model_summary"),

@@ -3,6 +3,7 @@
 
 
 rule experiments_run:
+    """a run of an experiment in virtual time"""
     input:
         **needs("experiments_run", "steps", "replayed_requests", "replay", vllm=True),
         trace=experiment_trace,
@@ -37,6 +38,7 @@ rule experiments_run:
 
 
 rule experiments_real:
+    """a run of an experiment on real vLLM"""
     input:
         TOKENIZER,
         **needs("experiments_real", "steps", "replayed_requests", "replay", vllm=True),
@@ -81,6 +83,7 @@ rule experiments_real:
 
 
 rule experiments_verdict:
+    """the verdicts on an experiment's predictions"""
     input:
         lambda wildcards: experiment_files(EXPERIMENTS[wildcards.experiment]),
         **needs("experiments_verdict", "verdict", "experiment"),
@@ -117,6 +120,7 @@ rule experiments_verdict:
 
 
 rule experiments_progress:
+    """all experiments at a glance: PROGRESS.md"""
     input:
         **needs("experiments_progress"),
         verdicts=expand("results/experiments/{experiment}.verdict.json", experiment=EXPERIMENTS),
@@ -124,7 +128,7 @@ rule experiments_progress:
         progress=report(
             "results/report/PROGRESS.md", caption="../report/progress.rst", category="Experiments"
         ),
-        prov="results/report/experiments_progress.prov.json",
+        prov="results/experiments/experiments_progress.prov.json",
     log:
         "results/logs/experiments_progress.log",
     benchmark:

@@ -2,6 +2,7 @@
 
 
 rule load_sweep:
+    """a trace replayed against vLLM's server at rising rates"""
     input:
         TOKENIZER,
         **needs("load_sweep", "load_sweep", vllm=True),
@@ -39,6 +40,7 @@ rule load_sweep:
 
 
 rule load_predict:
+    """the sweep judged, and compared with what was predicted for it"""
     input:
         **needs("load_predict", "load", "load_requests", "document", vllm=True),
         sweep="results/load/sweep.json",
@@ -69,6 +71,7 @@ rule load_predict:
 
 
 rule load_figures:
+    """latency over arrival rate"""
     input:
         **needs("load_figures"),
         load="results/load/load.json",

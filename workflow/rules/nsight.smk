@@ -4,6 +4,7 @@ CAPTURE_SCHEMAS = ("nsight_capture", "steps", "replayed_requests", "replay")
 
 
 rule nsight_mini:
+    """a run of mini-vLLM captured by Nsight Systems"""
     input:
         **needs("nsight_mini", *CAPTURE_SCHEMAS, vllm=True),
         trace=experiment_trace,
@@ -30,13 +31,14 @@ rule nsight_mini:
     resources:
         **measured(),
     params:
+        script="nsight_mini",
         device=DEVICE,
         flags=experiment_flags,
     message:
         "Capturing {wildcards.run} with Nsight Systems ({params.device})"
     shell:
         traced(
-            "{rule}",
+            "{params.script}",
             "--device {params.device} --trace {input.trace:q} {params.flags:q} --report {output.report:q}"
             " --sqlite {output.sqlite:q} --capture {output.capture:q} --steps {output.steps:q}"
             " --requests {output.requests:q} --record {output.record:q} --events {output.events:q}",
@@ -46,6 +48,7 @@ rule nsight_mini:
 
 
 use rule nsight_mini as nsight_vllm with:
+    """a run of real vLLM captured by Nsight Systems"""
     input:
         **needs("nsight_vllm", *CAPTURE_SCHEMAS, vllm=True),
         trace=experiment_trace,
@@ -61,11 +64,13 @@ use rule nsight_mini as nsight_vllm with:
     wildcard_constraints:
         run=any_of(CAPTURED_VLLM_RUNS),
     params:
+        script="nsight_vllm",
         device=DEVICE,
         flags=lambda wildcards: [*experiment_flags(wildcards), "--model-dir", "results/data/model"],
 
 
 rule nsight_metrics:
+    """the numbers that a capture holds"""
     input:
         **needs("nsight_metrics", "nsight_metrics", "document"),
         capture="results/nsight/{run}.capture.json",
@@ -93,6 +98,7 @@ rule nsight_metrics:
 
 
 rule nsight_figures:
+    """the figures of the captures"""
     input:
         **needs("nsight_figures"),
         metrics=expand("results/nsight/{run}.json", run=CAPTURED_RUNS),

@@ -3,6 +3,7 @@
 
 # One job for all replays of a trace: loading vLLM takes longer than a replay.
 rule oracle_replay:
+    """a trace replayed through vLLM's own scheduler"""
     input:
         **needs("oracle_replay", "steps", "replayed_requests", "replay", vllm=True),
         trace="results/traces/{trace}_trace.parquet",

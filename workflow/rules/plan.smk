@@ -2,6 +2,7 @@
 
 
 rule plan_code_quality:
+    """lines, functions and branches of the code"""
     input:
         **needs("plan_code_quality", "result", "document"),
         measured=code_files(config["plan"]["code_quality"]),
@@ -27,6 +28,7 @@ rule plan_code_quality:
 
 
 rule plan_basics:
+    """throughput, latency and memory of real vLLM"""
     input:
         **needs("plan_basics", "result", "document", vllm=True),
         model=plan_model(),
@@ -65,6 +67,7 @@ rule plan_basics:
 
 
 rule plan_prefix_cache:
+    """real vLLM with the prefix cache off and on"""
     input:
         **needs("plan_prefix_cache", "result", "document", vllm=True),
         model=plan_model(),
@@ -100,6 +103,7 @@ rule plan_prefix_cache:
 
 
 rule plan_pair:
+    """real vLLM with one feature off and on"""
     input:
         **needs("plan_pair", "result", "document", vllm=True),
         model=plan_model(),
@@ -137,6 +141,7 @@ rule plan_pair:
 
 
 rule plan_scaling:
+    """real vLLM on one and on more devices"""
     input:
         **needs("plan_scaling", "result", "document", vllm=True),
         model=plan_model(),
@@ -176,6 +181,7 @@ rule plan_scaling:
 
 
 rule plan_figures:
+    """the runs of every test of the plan"""
     input:
         **needs("plan_figures"),
         results=[f"results/plan/{DEVICE}/{test}.json" for test in PLAN_TESTS],

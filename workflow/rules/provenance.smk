@@ -2,6 +2,7 @@
 
 
 rule provenance_configuration:
+    """the configuration that the run used"""
     input:
         **needs("provenance_configuration", "config"),
     output:
@@ -26,6 +27,7 @@ rule provenance_configuration:
 
 
 rule provenance_crate:
+    """the run as a research object (RO-Crate)"""
     input:
         **needs("provenance_crate", "crate"),
         report=[
@@ -61,6 +63,7 @@ rule provenance_crate:
 
 
 rule provenance_archive:
+    """the report and everything behind it in one zip file"""
     input:
         **needs("provenance_archive"),
         crate=rules.provenance_crate.output.crate,

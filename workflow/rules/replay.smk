@@ -2,6 +2,7 @@
 
 
 rule replay_mini:
+    """a trace replayed through one version of mini-vLLM"""
     input:
         **needs("replay_mini", "steps", "replayed_requests", "replay"),
         trace="results/traces/{trace}_trace.parquet",
@@ -28,17 +29,17 @@ rule replay_mini:
         "Replaying the {wildcards.trace} trace through {wildcards.version}, memory {wildcards.memory}"
     shell:
         traced(
-            "{rule}",
+            "replay_mini",
             "--version {wildcards.version} --trace {input.trace:q} --num-blocks {params.num_blocks} {params.limits:q}"
             " {params.steps:q} --requests {output.requests:q} --record {output.record:q}",
             wildcards=["version", "trace", "memory"],
             kind="simulated",
-            script="replay_mini",
         )
 
 
 # Without steps: they list every running request, 70 MB for Mooncake's trace.
 use rule replay_mini as replay_mini_imported with:
+    """an imported trace replayed through mini-vLLM"""
     input:
         **needs("replay_mini", "replayed_requests", "replay"),
         trace="results/traces/{trace}_trace.parquet",
@@ -61,6 +62,7 @@ use rule replay_mini as replay_mini_imported with:
 
 
 rule replay_compare:
+    """mini-vLLM compared with vLLM's scheduler, step by step"""
     input:
         replay_files(config, "steps.jsonl", "requests.csv"),
         **needs("replay_compare", "comparison"),
@@ -87,6 +89,7 @@ rule replay_compare:
 
 
 rule replay_figures:
+    """the figures of scheduling"""
     input:
         replay_files(config, "steps.jsonl", "requests.csv"),
         **needs("replay_figures"),

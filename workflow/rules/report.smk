@@ -2,6 +2,7 @@
 
 
 rule report_render:
+    """the report as a page, as Markdown and as numbers"""
     input:
         **needs("report_render", "report_summary"),
         results=report_files(config, DEVICE, EXPERIMENTS),

@@ -2,6 +2,7 @@
 
 
 rule sharing_analysis:
+    """how much of its prompts a trace shares, with tables"""
     input:
         **needs("sharing_analysis", "stats", "request_metrics", "block_metrics", "reuse_gaps", "working_set"),
         trace="results/traces/{trace}_trace.parquet",
@@ -41,6 +42,7 @@ rule sharing_analysis:
 
 
 rule sharing_figures:
+    """the figures of prefix sharing"""
     input:
         **needs("sharing_figures"),
         tables=[table for trace in TRACES for table in sharing_tables(trace)],
@@ -66,6 +68,7 @@ rule sharing_figures:
 
 
 rule sharing_reference:
+    """the published run compared with this project's"""
     input:
         **needs("sharing_reference", "reference", "reference_table"),
         streams="results/traces/streams.parquet",
@@ -94,6 +97,7 @@ rule sharing_reference:
 
 
 rule sharing_sweep:
+    """hit rates of one trace by cache size, block size and eviction policy"""
     input:
         **needs("sharing_sweep", "sweep"),
         trace="results/traces/{trace}_trace.parquet",
@@ -124,6 +128,7 @@ rule sharing_sweep:
 
 
 rule sharing_sweep_table:
+    """the hit rates of all traces in one table"""
     input:
         **needs("sharing_sweep_table", "sweep"),
         parts=expand("results/sharing/sweeps/{trace}.csv", trace=TRACES),
@@ -150,6 +155,7 @@ rule sharing_sweep_table:
 
 
 rule sharing_sweep_figures:
+    """the figures of the cache sweeps"""
     input:
         **needs("sharing_sweep_figures"),
         table="results/sharing/sweeps/hit_rates.csv",
@@ -177,6 +183,7 @@ rule sharing_sweep_figures:
 
 
 rule sharing_published:
+    """Mooncake's published hit rates compared with this project's"""
     input:
         **needs("sharing_published", "mooncake_published"),
         sweep="results/sharing/sweeps/mooncake_conversation.csv",

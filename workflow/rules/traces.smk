@@ -2,6 +2,7 @@
 
 
 rule traces_tokens:
+    """every conversation rendered and tokenised once"""
     input:
         TOKENIZER,
         template_file(config),
@@ -31,6 +32,7 @@ rule traces_tokens:
 
 
 rule traces_make:
+    """a trace of requests made from the conversations"""
     input:
         **needs("traces_make", "trace", "trace_summary"),
         streams="results/traces/streams.parquet",
@@ -61,6 +63,7 @@ rule traces_make:
 
 
 rule traces_jsonl:
+    """a trace as JSON Lines, with the text and tokens of every prompt"""
     input:
         TOKENIZER,
         template_file(config),
@@ -92,6 +95,7 @@ rule traces_jsonl:
 
 
 rule traces_import:
+    """a trace from another project's file"""
     input:
         lambda wildcards: config["traces"]["imported"][wildcards.imported]["path"],
         **needs("traces_import", "trace", "trace_summary"),
@@ -120,6 +124,7 @@ rule traces_import:
 
 
 rule traces_summary:
+    """requests, tokens and lengths of all traces"""
     input:
         **needs("traces_summary", "traces_summary"),
         parts=expand("results/traces/{trace}_trace.json", trace=TRACES),
@@ -146,6 +151,7 @@ rule traces_summary:
 
 # One job for all files: what a trace is written from is read once.
 rule traces_exports:
+    """the traces in the formats of other tools"""
     input:
         TOKENIZER,
         template_file(config),

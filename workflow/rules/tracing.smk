@@ -2,6 +2,7 @@
 
 
 rule tracing_calls:
+    """every call of a module of real vLLM"""
     input:
         **needs("tracing_calls", "tracing_calls", "document", vllm=True),
         model=rules.data_model.output.config,
@@ -40,6 +41,7 @@ rule tracing_calls:
 
 
 rule tracing_kernels:
+    """the kernels of real vLLM, by PyTorch's profiler"""
     input:
         **needs("tracing_kernels", "tracing_kernels", "document", vllm=True),
         model=rules.data_model.output.config,

@@ -23,7 +23,6 @@ def main(argv: Sequence[str] | None = None) -> None:
     commands = parser.add_subparsers(dest="action", required=True)
 
     run = commands.add_parser("run", help="run one job and write its document (what every rule does)")
-    run.add_argument("--rule", required=True)
     run.add_argument("--wildcard", action="append", default=[], metavar="NAME=VALUE")
     run.add_argument("--kind", choices=KINDS, default="deterministic")
     run.add_argument(
@@ -34,7 +33,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     run.add_argument(
         "--outputs", nargs="+", required=True, help="all outputs; the document may be among them"
     )
-    run.add_argument("--document", required=True)
+    run.add_argument("--document", required=True, help="RULE.prov.json, or RULE.WILDCARDS.prov.json")
     run.add_argument("--threads", type=int, default=1)
     run.add_argument("--log", required=True)
     run.add_argument("command", nargs="+", metavar="-- COMMAND")
@@ -83,13 +82,14 @@ def _run(given: argparse.Namespace) -> int:
     """
     from vllm_lab.provenance import record, schemas
 
+    rule = Path(given.document).name.split(".")[0]
     code = code_of(given.command[1])
     unlisted = sorted({*code, *given.environment} - set(given.inputs))
     if unlisted:
-        raise LabError(f"{unlisted[0]}: rule {given.rule} depends on it but does not list it as an input")
+        raise LabError(f"{unlisted[0]}: rule {rule} depends on it but does not list it as an input")
     special = {*code, *given.environment}
     job = record.Job(
-        rule=given.rule,
+        rule=rule,
         wildcards=dict(pair.split("=", 1) for pair in given.wildcard),
         kind=given.kind,
         inputs=[path for path in given.inputs if path not in special and not path.endswith(SUFFIX)],

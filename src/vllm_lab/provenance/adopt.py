@@ -1,9 +1,9 @@
 """Make kept results current again in a fresh clone.
 
-Snakemake remembers the contents of a job's inputs in .snakemake. Where that folder is lost (results were copied
-into a new clone), Snakemake knows only the files' times, and every file of a clone is new. The provenance
-documents know the contents. So the outputs that still fit their documents get the present time, and Snakemake
-makes nothing twice.
+Snakemake remembers the contents of a job's inputs in .snakemake. Where that folder is lost (results were
+copied into a new clone), Snakemake knows only the files' times, and every file of a clone is new. The
+provenance documents know the contents. So the outputs that still fit their documents get the present time,
+and Snakemake makes nothing twice.
 """
 
 import os

@@ -39,19 +39,25 @@ FOREIGN = (
 
 
 def check_outputs(rule: str, outputs: Iterable[str], schemas: Iterable[str]) -> None:
-    """Check every table and JSON file that a rule wrote against the schema that covers it.
+    """Check every table and JSON file that a rule wrote against the schema that covers it; else LabError."""
+    for output, schema in matched(rule, outputs, schemas).items():
+        check(Path(output), schema)
 
-    A schema without `outputs` describes files that a rule reads. LabError for an output that does not fit,
-    for one that no schema covers and that is not FOREIGN, and for a schema that covers no output.
+
+def matched(rule: str, outputs: Iterable[str], schemas: Iterable[str]) -> dict[str, Path]:
+    """Output -> the schema that covers it.
+
+    A schema without `outputs` describes files that a rule reads. LabError for a table or JSON file that no
+    schema covers and that is not FOREIGN, and for a schema that covers no output.
     """
     unused = {Path(file) for file in schemas if load(Path(file)).get("outputs")}
-    known = sorted(unused)
+    known, found = sorted(unused), {}
     for output in outputs:
         if not output.endswith(CHECKED):
             continue
         schema = covering(output, known)
         if schema is not None:
-            check(Path(output), schema)
+            found[output] = schema
             unused.discard(schema)
         elif not _fits(output, FOREIGN):
             raise LabError(
@@ -62,6 +68,7 @@ def check_outputs(rule: str, outputs: Iterable[str], schemas: Iterable[str]) -> 
         raise LabError(
             f"{min(unused)}: it covers no output of rule {rule}; remove it from the rule's needs()"
         )
+    return found
 
 
 def covering(output: str, schemas: Iterable[Path]) -> Path | None:
