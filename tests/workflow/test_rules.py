@@ -84,7 +84,7 @@ def test_a_schema_covers_every_table_and_json_file_of_a_rule_and_no_schema_is_id
 
 def test_every_rule_with_vllm_has_its_container_and_a_measuring_one_a_machine_to_itself(rules):
     with_vllm = {name: rule for name, rule in rules.items() if VLLM in rule["input"]["lock"]}
-    assert {"oracle_replay", "plan_basics", "load_replay"} <= with_vllm.keys()
+    assert {"oracle_replay", "plan_basics", "load_sweep"} <= with_vllm.keys()
     for name, rule in with_vllm.items():
         measures = kind(rule) == "measured"
         assert rule["conda"] == "cuda.yaml", name
