@@ -6,12 +6,11 @@ same files, status not_run.
 """
 
 from collections.abc import Sequence
-from typing import Any
 
 from vllm_lab.common import console
-from vllm_lab.measure.worker import EngineProcess, running
 from vllm_lab.measure.workload import poisson
-from vllm_lab.plan import basics, flags
+from vllm_lab.plan.basics import TESTS, documents
+from vllm_lab.plan.job import Job, parser_of
 
 WORKLOAD = {
     "sequences": int,
@@ -24,20 +23,12 @@ WORKLOAD = {
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    args = flags.parser_of(__doc__, WORKLOAD, *(test.id for test in basics.TESTS)).parse_args(argv)
-    parameters = flags.parameters_of(args, *WORKLOAD)
-    batch = flags.requests_of(args, args.sequences, args.seed)
-    arriving = poisson(flags.requests_of(args, args.loaded_requests, args.seed + 1), args.rate, args.seed)
-
-    def measure() -> list[dict[str, Any]]:
-        repeats, threads = flags.repeats_of(args), flags.busy_threads(args)
-        engine = EngineProcess(flags.settings_of(args, batch, arriving))
-        with running(engine):
-            return basics.documents(
-                engine, args.model_dir, args.device, parameters, batch, arriving, repeats, threads
-            )
-
-    flags.write(args, parameters, {getattr(args, test.id): test for test in basics.TESTS}, measure)
+    args = parser_of(__doc__, WORKLOAD, *(test.id for test in TESTS)).parse_args(argv)
+    job = Job(args, *WORKLOAD)
+    batch = job.requests(args.sequences, args.seed)
+    arriving = poisson(job.requests(args.loaded_requests, args.seed + 1), args.rate, args.seed)
+    outputs = {getattr(args, test.id): test for test in TESTS}
+    job.write(outputs, lambda: documents(job, batch, arriving))
 
 
 if __name__ == "__main__":

@@ -6,12 +6,11 @@ not_run.
 """
 
 from collections.abc import Sequence
-from typing import Any
 
 from vllm_lab.common import console
 from vllm_lab.measure import GENERATED
 from vllm_lab.measure.workload import with_shared_prefix
-from vllm_lab.plan import flags
+from vllm_lab.plan.job import Job, parser_of
 from vllm_lab.plan.prefix_cache import TEST, document
 
 WORKLOAD = {
@@ -25,18 +24,13 @@ WORKLOAD = {
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    args = flags.parser_of(__doc__, WORKLOAD, "output").parse_args(argv)
-    parameters = flags.parameters_of(args, *WORKLOAD)
-    requests = flags.requests_of(args, args.requests, args.seed)
+    args = parser_of(__doc__, WORKLOAD, "output").parse_args(argv)
+    job = Job(args, *WORKLOAD)
+    requests = job.requests(args.requests, args.seed)
     if args.prompts == GENERATED:
         shares = (args.sharing_requests, args.shared_prompt)
-        requests = with_shared_prefix(requests, *shares, flags.vocabulary_of(args), args.seed)
-
-    def measure() -> list[dict[str, Any]]:
-        settings, repeats = flags.settings_of(args, requests), flags.repeats_of(args)
-        return [document(settings, parameters, requests, repeats, flags.busy_threads(args))]
-
-    flags.write(args, parameters, {args.output: TEST}, measure)
+        requests = with_shared_prefix(requests, *shares, job.vocabulary, args.seed)
+    job.write({args.output: TEST}, lambda: [document(job, requests)])
 
 
 if __name__ == "__main__":

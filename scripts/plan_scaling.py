@@ -6,29 +6,24 @@ not run. Where vLLM is not installed or the device is missing, all of them have 
 """
 
 from collections.abc import Sequence
-from typing import Any
 
 from vllm_lab.common import console
-from vllm_lab.plan import flags, scaling
+from vllm_lab.plan.job import Job, parser_of
+from vllm_lab.plan.scaling import SINGLE, STRONG, WEAK, documents, tests
 
 WORKLOAD = {"sequences": int, "sequences_per_device": int, "prompt_tokens": int, "output_tokens": int}
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    parser = flags.parser_of(__doc__, WORKLOAD, scaling.SINGLE, scaling.STRONG, scaling.WEAK)
+    parser = parser_of(__doc__, WORKLOAD, SINGLE, STRONG, WEAK)
     parser.add_argument("--devices", type=int, nargs="+", required=True, help="how many; 1 is always added")
     args = parser.parse_args(argv)
     args.devices = sorted({1, *args.devices})
-    parameters = flags.parameters_of(args, "devices", *WORKLOAD)
-    fixed = flags.requests_of(args, args.sequences, args.seed)
-    growing = flags.requests_of(args, args.sequences_per_device * max(args.devices), args.seed + 1)
-
-    def measure() -> list[dict[str, Any]]:
-        settings = flags.settings_of(args, fixed, growing[: args.sequences_per_device])
-        return scaling.documents(settings, parameters, fixed, growing, flags.repeats_of(args))
-
-    outputs = {getattr(args, name): test for name, test in scaling.tests(args.devices).items()}
-    flags.write(args, parameters, outputs, measure)
+    job = Job(args, "devices", *WORKLOAD)
+    fixed = job.requests(args.sequences, args.seed)
+    growing = job.requests(args.sequences_per_device * max(args.devices), args.seed + 1)
+    outputs = {getattr(args, name): test for name, test in tests(args.devices).items()}
+    job.write(outputs, lambda: documents(job, fixed, growing))
 
 
 if __name__ == "__main__":

@@ -57,6 +57,6 @@ def test_a_kind_of_step_that_did_not_occur_has_no_values():
 def test_latencies_are_in_ms_of_the_requests_asked_for():
     found = replayed(STEPS, {"a": 9, "b": 4, "c": 6}).latencies_ms(slice(0, 2))
     assert set(found) == set(LATENCIES)
-    assert found["first_token_latency"] == [3000, 3000]
-    assert found["time_per_output_token"] == [625, 1250]
-    assert found["total_latency"] == [4250, 4250]
+    assert found["first_token_latency_ms"] == [3000, 3000]
+    assert found["time_per_output_token_ms"] == [625, 1250]
+    assert found["total_latency_ms"] == [4250, 4250]

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import NamedTuple
 
 from mini_vllm.clock import is_decode, kind_of_step
-from vllm_lab.common.metric import Metric
+from vllm_lab.common.metric import Metric, title_of
 from vllm_lab.engines.replay import RealStep
 from vllm_lab.replay.replay import Outcome
 
 CLOCK = "time.perf_counter around each LLMEngine.step, on CUDA after torch.cuda.synchronize"
 KINDS = ("prefill", "decode", "mixed")  # of steps
+KINDS_IN_WORDS = (
+    "A step counts as prefill if every request in it computed its prompt, as decode if no request did, else "
+    "as mixed."
+)
 THROUGHPUT = {
     "prefill_throughput": Metric("tokens/s", "prompt tokens computed in prefill steps / their seconds"),
     "decode_throughput": Metric("tokens/s", "output tokens of decode steps / their seconds"),
@@ -29,19 +32,33 @@ THROUGHPUT = {
 }
 
 
-class Latency(NamedTuple):
-    """A time that a request waits: Outcome's field, the usual abbreviation, and from when to when."""
-
-    field: str
-    title: str
-    definition: str
-
-
 LATENCIES = {
-    "first_token_latency": Latency("ttft", "TTFT", "arrival to first token"),
-    "time_per_output_token": Latency("tpot", "TPOT", "(last token - first token) / (output tokens - 1)"),
-    "total_latency": Latency("e2e", "E2E", "arrival to last token"),
+    "first_token_latency_ms": Metric("ms", "arrival to first token", "TTFT"),
+    "time_per_output_token_ms": Metric("ms", "(last token - first token) / (output tokens - 1)", "TPOT"),
+    "total_latency_ms": Metric("ms", "arrival to last token", "E2E"),
 }
+_FIELDS = dict(zip(LATENCIES, ("ttft", "tpot", "e2e"), strict=True))  # of Outcome, in s
+
+
+def qualified(name: str, metric: Metric, words: str) -> Metric:
+    """The metric `name` under a condition: its definition and its title end with `words`."""
+    return metric._replace(
+        definition=f"{metric.definition}, {words}", title=f"{title_of(name, metric)}, {words}"
+    )
+
+
+def of_sides(metrics: Mapping[str, Metric], sides: Iterable[str]) -> dict[str, Metric]:
+    """`metrics` of each side of a comparison, named {side}_{metric}."""
+    return {
+        f"{side}_{name}": qualified(name, metric, side.replace("_", " "))
+        for side in sides
+        for name, metric in metrics.items()
+    }
+
+
+def values_of_sides(values: Mapping[str, Mapping[str, float]]) -> dict[str, float]:
+    """Values of the metrics of `of_sides`. `values`: side -> metric -> value."""
+    return {f"{side}_{name}": value for side, own in values.items() for name, value in own.items()}
 
 
 @dataclass
@@ -124,6 +141,4 @@ class Replayed:
     def latencies_ms(self, counted: slice = slice(None)) -> dict[str, list[float]]:
         """LATENCIES (ms) of the requests in `counted`, in order of arrival."""
         rows = self.requests[counted]
-        return {
-            name: [1000 * getattr(row, latency.field) for row in rows] for name, latency in LATENCIES.items()
-        }
+        return {name: [1000 * getattr(row, field) for row in rows] for name, field in _FIELDS.items()}

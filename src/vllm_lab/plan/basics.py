@@ -12,25 +12,28 @@ from vllm_lab.common.metric import Metric
 from vllm_lab.common.statistics import Distribution
 from vllm_lab.data import checkpoint
 from vllm_lab.data.shape import DTYPE_BYTES, shape_of
-from vllm_lab.measure.document import Check, Test, measured
-from vllm_lab.measure.repeats import Reading, Repeats
-from vllm_lab.measure.replayed import CLOCK, LATENCIES, THROUGHPUT, Replayed
-from vllm_lab.measure.worker import EngineProcess
+from vllm_lab.measure.document import Check, Test
+from vllm_lab.measure.repeats import Reading
+from vllm_lab.measure.replayed import CLOCK, KINDS_IN_WORDS, LATENCIES, THROUGHPUT, Replayed, qualified
+from vllm_lab.measure.worker import EngineProcess, running
+from vllm_lab.plan.job import Job
 from vllm_lab.replay.requests import TracedRequest
 
 PERCENTS = (50, 90, 95, 99)
 GB = 1e9
-SPELT_OUT = (
-    "LlamaForCausalLM",
-    "Qwen3ForCausalLM",
-)  # architectures whose parameters `shape_parameters` counts
+SPELT_OUT = ("LlamaForCausalLM", "Qwen3ForCausalLM")  # what `shape_parameters` knows
+
+
+def _loaded(latency: str, percent: int) -> str:
+    """total_latency_ms -> loaded_total_latency_p50_ms."""
+    return f"loaded_{latency.removesuffix('_ms')}_p{percent}_ms"
+
 
 THROUGHPUT_TEST = Test(
     id="throughput",
     name="Throughput of prefill, decode and both",
     question="How many tokens per second does one engine compute when it prefills, decodes, or does both?",
-    method="A batch of requests, all at once, from an empty prefix cache. A step counts as prefill if every "
-    "request in it computed its prompt, as decode if no request did, else as mixed.",
+    method=f"A batch of requests, all at once, from an empty prefix cache. {KINDS_IN_WORDS}",
     how_obtained=CLOCK,
     metrics=THROUGHPUT,
     headline="total_time",
@@ -44,19 +47,10 @@ LATENCY_TEST = Test(
     "fills and drains: the middle half is the steady state.",
     how_obtained=CLOCK,
     metrics={
+        **{name: qualified(name, metric, "mean of single requests") for name, metric in LATENCIES.items()},
         **{
-            f"{name}_ms": Metric(
-                "ms", f"{latency.definition}, mean of single requests", f"{latency.title} alone"
-            )
-            for name, latency in LATENCIES.items()
-        },
-        **{
-            f"loaded_{name}_p{percent}_ms": Metric(
-                "ms",
-                f"{latency.definition}, percentile {percent} under load",
-                f"{latency.title} under load, p{percent}",
-            )
-            for name, latency in LATENCIES.items()
+            _loaded(name, percent): qualified(name, metric, f"percentile {percent} under load")
+            for name, metric in LATENCIES.items()
             for percent in PERCENTS
         },
     },
@@ -94,39 +88,31 @@ TESTS = (THROUGHPUT_TEST, LATENCY_TEST, MEMORY_TEST)
 
 
 def documents(
-    engine: EngineProcess,
-    model_dir: Path,
-    device: str,
-    parameters: Mapping[str, Any],
-    batch: Sequence[TracedRequest],
-    arriving: Sequence[TracedRequest],
-    repeats: Repeats,
-    threads: int,
+    job: Job, batch: Sequence[TracedRequest], arriving: Sequence[TracedRequest]
 ) -> list[dict[str, Any]]:
     """Measure; the documents of TESTS.
 
     `arriving`: the requests under load. The first `single_requests` of the batch are replayed alone, too.
     """
-    config = engine.environment["config"]
-    weights = _checkpoint_bytes(model_dir, config["model_config"]["dtype"])
-    singles = batch[: parameters["single_requests"]]
-    held = engine.warm_up(batch).memory.before
+    singles = batch[: job.args.single_requests]
+    engine = EngineProcess(job.settings(batch, arriving))
+    with running(engine):
+        config = engine.environment["config"]
+        weights = _checkpoint_bytes(job.args.model_dir, config["model_config"]["dtype"])
+        held = engine.warm_up(batch).memory.before
 
-    def batch_reading(_: int) -> Reading:
-        replayed = engine.replay(batch)
-        return Reading(replayed.throughput() | _memory_gb(replayed, weights, held))
+        def batch_reading(_: int) -> Reading:
+            replayed = engine.replay(batch)
+            return Reading(replayed.throughput() | _memory_gb(replayed, weights, held))
 
-    batches = repeats.run(batch_reading, THROUGHPUT_TEST.headline, threads)
-    latencies = repeats.run(lambda _: _latencies(engine, singles, arriving), LATENCY_TEST.headline, threads)
-    checks = _memory_checks(model_dir, config, batches[0].values)
+        batches = job.runs(batch_reading, THROUGHPUT_TEST)
+        latencies = job.runs(lambda _: _latencies(engine, singles, arriving), LATENCY_TEST)
+    checks = _memory_checks(job.args.model_dir, config, batches[0].values)
     return [
-        measured(
-            test.on(parameters["prompts"]),
-            device,
-            parameters,
+        job.document(
+            test,
             {"engine": engine.environment},
             [run.only(test.metrics) for run in runs],
-            repeats,
             checks if test is MEMORY_TEST else (),
         )
         for test, runs in zip(TESTS, (batches, latencies, batches), strict=True)
@@ -140,12 +126,11 @@ def _latencies(
     alone = {name: [value for found in each for value in found[name]] for name in LATENCIES}
     quarter = len(arriving) // 4
     loaded = engine.replay(arriving).latencies_ms(slice(quarter, len(arriving) - quarter))
-    values = {f"{name}_ms": fmean(sample) for name, sample in alone.items()}
+    values = {name: fmean(sample) for name, sample in alone.items()}
     for name, sample in loaded.items():
         distribution = Distribution.of(sample)
-        values |= {f"loaded_{name}_p{percent}_ms": distribution.percentile(percent) for percent in PERCENTS}
-    raw = {f"{name}_ms": sample for name, sample in alone.items()}
-    return Reading(values, raw | {f"loaded_{name}_ms": sample for name, sample in loaded.items()})
+        values |= {_loaded(name, percent): distribution.percentile(percent) for percent in PERCENTS}
+    return Reading(values, alone | {f"loaded_{name}": sample for name, sample in loaded.items()})
 
 
 def _memory_gb(replayed: Replayed, weights: int | None, held: int) -> dict[str, float]:

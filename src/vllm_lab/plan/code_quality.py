@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
@@ -50,27 +50,17 @@ class Counts:
     lengths: list[int]  # lines of each function
 
     @classmethod
-    def of(cls, source: str) -> Counts:
-        """The counts of one file's text."""
-        raw, blocks = analyze(source), list(_all_blocks(cc_visit(source)))
+    def of(cls, *sources: str) -> Counts:
+        """The counts of the text of one file, or of several together."""
+        blocks = [block for source in sources for block in _all_blocks(cc_visit(source))]
         functions = [block for block in blocks if isinstance(block, Function)]
+        raw = [analyze(source) for source in sources]
         return cls(
-            raw.loc,
-            raw.sloc,
+            sum(each.loc for each in raw),
+            sum(each.sloc for each in raw),
             len(blocks) - len(functions),
             [function.complexity for function in functions],
             [function.endline - function.lineno + 1 for function in functions],
-        )
-
-    @classmethod
-    def together(cls, parts: Sequence[Counts]) -> Counts:
-        """The counts of several files."""
-        return cls(
-            sum(part.loc for part in parts),
-            sum(part.sloc for part in parts),
-            sum(part.classes for part in parts),
-            [complexity for part in parts for complexity in part.complexities],
-            [length for part in parts for length in part.lengths],
         )
 
     def values(self) -> dict[str, float]:
@@ -92,26 +82,27 @@ class Counts:
 
 def count(paths: Sequence[Path]) -> dict[str, Any]:
     """The test's document: results `{path as a module}.{metric}`, and each file's counts as runs."""
-    files = {path: python_files(path) for path in paths}
-    each = {file: Counts.of(file.read_text(encoding="utf-8")) for found in files.values() for file in found}
     results: dict[str, Any] = {}
     checks: list[Check] = []
-    for path, found in files.items():
-        counts = Counts.together([each[file] for file in found])
-        own = results_of(TEST.metrics, counts.values())
-        results |= {f"{module(path)}.{name}": result for name, result in own.items()}
-        checks += _checks(path, found, counts)
+    texts: dict[Path, str] = {}
+    for path in paths:
+        own = {file: file.read_text(encoding="utf-8") for file in python_files(path)}
+        counts = Counts.of(*own.values())
+        found = results_of(TEST.metrics, counts.values())
+        results |= {f"{module(path)}.{name}": result for name, result in found.items()}
+        checks += _checks(path, own.values(), counts)
+        texts |= own
     runs = [
-        {"run": file.as_posix(), "values": counts.values(), "raw": {}, "used": True}
-        for file, counts in sorted(each.items())
+        {"run": file.as_posix(), "values": Counts.of(text).values(), "raw": {}, "used": True}
+        for file, text in sorted(texts.items())
     ]
     given = {"paths": [path.as_posix() for path in paths]}
     return document(TEST, None, given, "derived", runs=runs, results=results, checks=checks_of(checks))
 
 
-def _checks(path: Path, files: Sequence[Path], counts: Counts) -> list[Check]:
+def _checks(path: Path, sources: Iterable[str], counts: Counts) -> list[Check]:
     """The functions and classes of the files below `path`, counted a second time in their syntax trees."""
-    nodes = [node for file in files for node in ast.walk(ast.parse(file.read_text(encoding="utf-8")))]
+    nodes = [node for source in sources for node in ast.walk(ast.parse(source))]
     rows = (
         ("functions", (ast.FunctionDef, ast.AsyncFunctionDef), len(counts.complexities)),
         ("classes", ast.ClassDef, counts.classes),

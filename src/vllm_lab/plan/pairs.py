@@ -8,27 +8,30 @@ from statistics import fmean
 from typing import Any
 
 from vllm_lab.common.errors import Unavailable
-from vllm_lab.common.metric import Metric, title_of
-from vllm_lab.engines.settings import EngineSettings
-from vllm_lab.measure.document import Test, measured
-from vllm_lab.measure.repeats import Reading, Repeats
-from vllm_lab.measure.replayed import CLOCK, LATENCIES, THROUGHPUT, Replayed
+from vllm_lab.common.metric import Metric
+from vllm_lab.measure.document import Test
+from vllm_lab.measure.repeats import Reading
+from vllm_lab.measure.replayed import (
+    CLOCK,
+    LATENCIES,
+    THROUGHPUT,
+    Replayed,
+    of_sides,
+    qualified,
+    values_of_sides,
+)
 from vllm_lab.measure.worker import IN_TURNS, in_turns, side_by_side
+from vllm_lab.plan.job import Job
 from vllm_lab.replay.requests import TracedRequest
 
-WAITS = ("first_token_latency", "time_per_output_token")
+WAITS = ("first_token_latency_ms", "time_per_output_token_ms")
 EACH = {  # the metrics of each side
     **{
         name: THROUGHPUT[name]
         for name in ("total_time", "prefill_throughput", "decode_throughput", "end_to_end_throughput")
     },
     "decode_step_ms": Metric("ms", "seconds of decode steps / their number", "Decode step"),
-    **{
-        f"{name}_ms": Metric(
-            "ms", f"{LATENCIES[name].definition}, mean over the requests", f"Mean {LATENCIES[name].title}"
-        )
-        for name in WAITS
-    },
+    **{name: qualified(name, LATENCIES[name], "mean") for name in WAITS},
 }
 
 
@@ -56,13 +59,9 @@ class Pair:
             self.step_gain: Metric("%", f"100 x (1 - {on} / {off}) of decode_step_ms, of each run"),
             "speedup": Metric("x", f"{off}_total_time / {on}_total_time of each run"),
         }
-        each = {
-            f"{side}_{name}": metric._replace(title=f"{title_of(name, metric)}, {side.replace('_', ' ')}")
-            for side in (off, on)
-            for name, metric in EACH.items()
-        }
+        metrics = gains | of_sides(EACH, (off, on))
         method = f"{IN_TURNS} {self.method}"
-        return Test(self.id, self.name, self.question, method, CLOCK, gains | each, "speedup")
+        return Test(self.id, self.name, self.question, method, CLOCK, metrics, "speedup")
 
 
 PAIRS = {
@@ -101,45 +100,31 @@ PAIRS = {
 }
 
 
-def document(
-    pair: Pair,
-    settings: EngineSettings,
-    parameters: Mapping[str, Any],
-    requests: Sequence[TracedRequest],
-    repeats: Repeats,
-    threads: int,
-) -> dict[str, Any]:
+def document(pair: Pair, job: Job, requests: Sequence[TracedRequest]) -> dict[str, Any]:
     """Measure; the pair's document. Unavailable where the device has nothing to compare."""
+    settings = job.settings(requests)
     if pair.needs and settings.device != pair.needs:
         raise Unavailable(f"{pair.name}: only on {pair.needs}; the device here is {settings.device}")
-    test = pair.test.on(parameters["prompts"])
     sides = (pair.without, pair.with_)
     with side_by_side({name: replace(settings, **changes) for name, changes in sides}) as engines:
         for engine in engines.values():
             engine.warm_up(requests)
-
-        def reading(number: int) -> Reading:
-            return Reading(_values(pair, in_turns(engines, requests, number)))
-
-        runs = repeats.run(reading, test.headline, threads)
+        runs = job.runs(lambda run: Reading(_values(pair, in_turns(engines, requests, run))), pair.test)
         environments = {name: engine.environment for name, engine in engines.items()}
-    return measured(test, settings.device, parameters, environments, runs, repeats)
+    return job.document(pair.test, environments, runs)
 
 
 def _values(pair: Pair, replays: Mapping[str, Replayed]) -> dict[str, float]:
     """Values of the pair's metrics; `replays`: of both sides, the one without first."""
-    without, with_ = (_side(replayed) for replayed in replays.values())
+    sides = {side: _side(replayed) for side, replayed in replays.items()}
+    without, with_ = sides.values()
     throughput = with_["end_to_end_throughput"] / without["end_to_end_throughput"]
     step = with_["decode_step_ms"] / without["decode_step_ms"]
     return {
         pair.gain: 100 * (throughput - 1),
         pair.step_gain: 100 * (1 - step),
         "speedup": without["total_time"] / with_["total_time"],
-        **{
-            f"{side}_{name}": value
-            for side, values in zip(replays, (without, with_), strict=True)
-            for name, value in values.items()
-        },
+        **values_of_sides(sides),
     }
 
 
@@ -148,5 +133,5 @@ def _side(replayed: Replayed) -> dict[str, float]:
     found, waits = replayed.throughput(), replayed.latencies_ms()
     return {name: value for name, value in found.items() if name in EACH} | {
         "decode_step_ms": 1000 * found["decode_time"] / found["decode_steps"],
-        **{f"{name}_ms": fmean(waits[name]) for name in WAITS},
+        **{name: fmean(waits[name]) for name in WAITS},
     }

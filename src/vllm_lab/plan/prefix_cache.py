@@ -8,20 +8,29 @@ from statistics import fmean
 from typing import Any
 
 from vllm_lab.common.metric import Metric
-from vllm_lab.engines.settings import EngineSettings
-from vllm_lab.measure.document import Check, Test, measured
+from vllm_lab.measure.document import Check, Test
 from vllm_lab.measure.prediction import SharedTokens, scheduled, shared_tokens
-from vllm_lab.measure.repeats import Reading, Repeats, Run
-from vllm_lab.measure.replayed import CLOCK, LATENCIES, THROUGHPUT, Replayed
+from vllm_lab.measure.repeats import Reading, Run
+from vllm_lab.measure.replayed import (
+    CLOCK,
+    LATENCIES,
+    THROUGHPUT,
+    Replayed,
+    of_sides,
+    qualified,
+    values_of_sides,
+)
 from vllm_lab.measure.worker import IN_TURNS, in_turns, side_by_side
+from vllm_lab.plan.job import Job
 from vllm_lab.replay.requests import TracedRequest
 
-UNPREDICTED = (
-    "unpredicted_requests"  # in a run's values: requests with other hits than vLLM's scheduler predicts
-)
-SIDES = {"off": "without the cache", "on": "with the cache"}
-_WAIT = LATENCIES["first_token_latency"]
-
+UNPREDICTED = "unpredicted_requests"  # in a run's values: requests with other hits than predicted
+WAIT = "first_token_latency_ms"
+EACH = {  # the metrics of each side
+    "computed_tokens": Metric("tokens", "prompt tokens computed"),
+    "total_time": THROUGHPUT["total_time"],
+    WAIT: qualified(WAIT, LATENCIES[WAIT], "mean"),
+}
 TEST = Test(
     id="prefix_cache",
     name="Prefix cache off and on",
@@ -36,47 +45,19 @@ TEST = Test(
             "%", "100 x (1 - prompt tokens computed with / without the cache)", "Prompt computation saved"
         ),
         "hit_tokens": Metric("tokens", "hits by vLLM's counters"),
-        **{
-            f"{side}_computed_tokens": Metric(
-                "tokens", f"prompt tokens computed {words}", f"Computed tokens, {side}"
-            )
-            for side, words in SIDES.items()
-        },
-        **{
-            f"{side}_total_time": THROUGHPUT["total_time"]._replace(title=f"Total time, {side}")
-            for side in SIDES
-        },
-        **{
-            f"{side}_first_token_latency_ms": Metric(
-                "ms", f"{_WAIT.definition}, mean, {words}", f"Mean {_WAIT.title}, {side}"
-            )
-            for side, words in SIDES.items()
-        },
+        **of_sides(EACH, ("off", "on")),
     },
     headline="actual_speedup_ratio",
 )
 
 
-def document(
-    settings: EngineSettings,
-    parameters: Mapping[str, Any],
-    requests: Sequence[TracedRequest],
-    repeats: Repeats,
-    threads: int,
-) -> dict[str, Any]:
-    """Measure; the test's document. `parameters` says how often both engines start (`starts`)."""
-    both = {
-        side: replace(settings, limits=replace(settings.limits, prefix_caching=side == "on"), log_stats=True)
-        for side in SIDES
-    }
-    each = repeats.divided(parameters["starts"])
-    starts = [_start(both, requests, each, threads) for _ in range(parameters["starts"])]
+def document(job: Job, requests: Sequence[TracedRequest]) -> dict[str, Any]:
+    """Measure; the test's document. Both engines start as often as the flag `starts` says."""
+    starts = [_start(job, requests) for _ in range(job.args.starts)]
     runs = [run for start in starts for run in start.runs]
-    shared = shared_tokens(requests, settings.limits.block_size)
-    checks = [*_by_analysis(shared, runs), _by_scheduler(runs), *_between(starts, repeats.tolerance_pct)]
-    test = TEST.on(parameters["prompts"])
-    environments = starts[-1].environments
-    return measured(test, settings.device, parameters, environments, runs, repeats, checks)
+    shared = shared_tokens(requests, job.args.block_size)
+    checks = [*_by_analysis(shared, runs), _by_scheduler(runs), *_between(starts, job.args.tolerance_pct)]
+    return job.document(TEST, starts[-1].environments, runs, checks)
 
 
 @dataclass(frozen=True)
@@ -92,9 +73,12 @@ class _Start:
         return fmean(run.values[TEST.headline] for run in self.runs if run.used)
 
 
-def _start(
-    both: Mapping[str, EngineSettings], requests: Sequence[TracedRequest], repeats: Repeats, threads: int
-) -> _Start:
+def _start(job: Job, requests: Sequence[TracedRequest]) -> _Start:
+    settings = replace(job.settings(requests), log_stats=True)
+    both = {
+        side: replace(settings, limits=replace(settings.limits, prefix_caching=caching))
+        for side, caching in (("off", False), ("on", True))
+    }
     with side_by_side(both) as engines:
         for engine in engines.values():
             engine.warm_up(requests)
@@ -104,29 +88,29 @@ def _start(
         def reading(number: int) -> Reading:
             return Reading(_values(in_turns(engines, requests, number), hits))
 
-        runs = repeats.run(reading, TEST.headline, threads)
+        runs = job.runs(reading, TEST, parts=job.args.starts)
         return _Start(runs, {side: engine.environment for side, engine in engines.items()})
 
 
 def _values(replays: Mapping[str, Replayed], predicted: Mapping[str, int | None]) -> dict[str, float]:
     """Values of TEST's metrics, and UNPREDICTED. `predicted`: request id -> hit tokens."""
-    computed = {
-        side: sum(phase.prompt_tokens for phase in replayed.phases().values())
+    sides = {
+        side: {
+            "computed_tokens": sum(phase.prompt_tokens for phase in replayed.phases().values()),
+            "total_time": replayed.total_time,
+            WAIT: fmean(replayed.latencies_ms()[WAIT]),
+        }
         for side, replayed in replays.items()
     }
-    waits = {
-        side: fmean(replayed.latencies_ms()["first_token_latency"]) for side, replayed in replays.items()
-    }
-    on = replays["on"]
+    off, on = sides["off"], sides["on"]
+    hits = replays["on"].counters
     return {
-        "actual_speedup_ratio": replays["off"].total_time / on.total_time,
-        "cache_hit_rate": on.counters["hits"] / on.counters["queries"],
-        "compute_saved_pct": 100 * (1 - computed["on"] / computed["off"]),
-        "hit_tokens": on.counters["hits"],
-        **{f"{side}_computed_tokens": tokens for side, tokens in computed.items()},
-        **{f"{side}_total_time": replayed.total_time for side, replayed in replays.items()},
-        **{f"{side}_first_token_latency_ms": wait for side, wait in waits.items()},
-        UNPREDICTED: sum(row.cached_tokens != predicted[row.request_id] for row in on.requests),
+        "actual_speedup_ratio": off["total_time"] / on["total_time"],
+        "cache_hit_rate": hits["hits"] / hits["queries"],
+        "compute_saved_pct": 100 * (1 - on["computed_tokens"] / off["computed_tokens"]),
+        "hit_tokens": hits["hits"],
+        **values_of_sides(sides),
+        UNPREDICTED: sum(row.cached_tokens != predicted[row.request_id] for row in replays["on"].requests),
     }
 
 

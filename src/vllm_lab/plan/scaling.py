@@ -10,14 +10,15 @@ import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from vllm_lab.common.metric import Metric
-from vllm_lab.engines.settings import EngineSettings
-from vllm_lab.measure.document import Test, measured, not_run
-from vllm_lab.measure.repeats import Reading, Repeats
-from vllm_lab.measure.replayed import CLOCK, THROUGHPUT, Replayed
+from vllm_lab.measure.document import Test
+from vllm_lab.measure.repeats import Reading
+from vllm_lab.measure.replayed import CLOCK, KINDS_IN_WORDS, THROUGHPUT, Replayed
 from vllm_lab.measure.worker import EngineProcess, devices, running
+from vllm_lab.plan.job import Job
 from vllm_lab.replay.requests import TracedRequest
 
 METHOD = (
@@ -33,117 +34,91 @@ Work = Mapping[int, Sequence[TracedRequest]]  # number of devices -> the request
 
 def tests(counts: Sequence[int]) -> dict[str, Test]:
     """The three tests by id, on these numbers of devices: ascending, 1 among them."""
-    each = {
-        f"time_{count}": Metric("s", f"{SPAN}, {count} at work", f"Time, {_on(count)}") for count in counts
-    } | {
-        f"throughput_{count}": Metric(
-            "tokens/s", f"output tokens of all devices / time_{count}", f"Throughput, {_on(count)}"
-        )
-        for count in counts
-    }
-    headline, how = f"time_{counts[-1]}", f"time.perf_counter from {SPAN}"
-    return {
-        SINGLE: Test(
+    each, strong, weak = {}, {}, {}
+    for count in counts:
+        on = "1 device" if count == 1 else f"{count} devices"
+        each[f"time_{count}"] = Metric("s", f"{SPAN}, {count} at work", f"Time, {on}")
+        words = f"output tokens of all devices / time_{count}"
+        each[f"throughput_{count}"] = Metric("tokens/s", words, f"Throughput, {on}")
+    for count in counts[1:]:
+        title, ratio = f"Efficiency, {count} devices", f"time_1 / time_{count}"
+        strong[f"speedup_{count}"] = Metric("x", f"{ratio} of each run", f"Speedup, {count} devices")
+        words = f"100 x time_1 / ({count} x time_{count}) of each run"
+        strong[f"efficiency_{count}_pct"] = Metric("%", words, title)
+        weak[f"efficiency_{count}_pct"] = Metric("%", f"100 x {ratio} of each run", title)
+    how, headline = f"time.perf_counter from {SPAN}", f"time_{counts[-1]}"
+    three = (
+        Test(
             SINGLE,
             "One device",
             "How many tokens per second does one device compute, as the base of the scaling tests?",
-            "The work of strong scaling on one device. A step counts as prefill if every request in it "
-            "computed its prompt, as decode if no request did, else as mixed.",
+            f"The work of strong scaling on one device. {KINDS_IN_WORDS}",
             CLOCK,
             THROUGHPUT,
             "total_time",
         ),
-        STRONG: Test(
+        Test(
             STRONG,
             "Strong scaling: the same work on more devices",
             "How much faster do more devices finish the same work?",
             METHOD,
             how,
-            each
-            | {
-                f"speedup_{count}": Metric(
-                    "x", f"time_1 / time_{count} of each run", f"Speedup, {_on(count)}"
-                )
-                for count in counts[1:]
-            }
-            | _efficiencies(counts, "100 x time_1 / ({count} x time_{count}) of each run"),
+            each | strong,
             headline,
         ),
-        WEAK: Test(
+        Test(
             WEAK,
             "Weak scaling: as much work for each device",
             "Does the time stay the same when each device gets the same amount of work?",
             METHOD,
             how,
-            each | _efficiencies(counts, "100 x time_1 / time_{count} of each run"),
+            each | weak,
             headline,
         ),
-    }
-
-
-def _efficiencies(counts: Sequence[int], definition: str) -> dict[str, Metric]:
-    return {
-        f"efficiency_{count}_pct": Metric("%", definition.format(count=count), f"Efficiency, {_on(count)}")
-        for count in counts[1:]
-    }
-
-
-def _on(count: int) -> str:
-    return "1 device" if count == 1 else f"{count} devices"
+    )
+    return {test.id: test for test in three}
 
 
 def documents(
-    settings: EngineSettings,
-    parameters: Mapping[str, Any],
-    fixed: Sequence[TracedRequest],
-    growing: Sequence[TracedRequest],
-    repeats: Repeats,
+    job: Job, fixed: Sequence[TracedRequest], growing: Sequence[TracedRequest]
 ) -> list[dict[str, Any]]:
     """Measure; the documents of `tests`. They list the numbers of devices that the machine lacks as not run.
 
     `fixed`: the work of strong scaling; `growing`: `sequences_per_device` requests for each device.
     Raises what Engine raises.
     """
-    places = devices(settings.device)
-    counts = [count for count in parameters["devices"] if count <= len(places)]
+    share, device = job.args.sequences_per_device, job.args.device
+    places = devices(device)
+    counts = [count for count in job.args.devices if count <= len(places)]
     lacking = [
-        {"part": f"{count} devices", "reason": f"this job has {len(places)} {DEVICE[settings.device]}(s)"}
-        for count in parameters["devices"]
+        {"part": f"{count} devices", "reason": f"this job has {len(places)} {DEVICE[device]}(s)"}
+        for count in job.args.devices
         if count > len(places)
     ]
-    share = parameters["sequences_per_device"]
-    strong: Work = dict.fromkeys(counts, fixed)
-    weak: Work = {count: growing[: count * share] for count in counts}
-    on_cpu = settings.device == "cpu"
-    own = replace(settings, threads=1) if on_cpu else settings
+    made = tests(counts)
+    work = {STRONG: dict.fromkeys(counts, fixed), WEAK: {count: growing[: count * share] for count in counts}}
+    settings = job.settings(fixed, growing[:share])
+    own = replace(settings, threads=1) if device == "cpu" else settings
     engines = [EngineProcess(own, place) for place in places[: counts[-1]]]
     with running(*engines):
         for engine in engines:
             engine.start()
         for engine in engines:
             engine.warm_up(fixed)
-        strong_runs, weak_runs = (
-            repeats.run(
-                lambda number, work=work: _reading(engines, work, number),
-                f"time_{counts[-1]}",
-                len(engines) if on_cpu else 1,
-            )
-            for work in (strong, weak)
-        )
+        runs = {
+            name: job.runs(partial(_reading, engines, rows), made[name], threads=len(engines))
+            for name, rows in work.items()
+        }
         environments = {f"device_{number}": engine.environment for number, engine in enumerate(engines)}
-    runs = {SINGLE: strong_runs, STRONG: strong_runs, WEAK: weak_runs}
-    alone = lacking[0]["reason"] if lacking else "one device was asked for"
     found = []
-    for name, test in tests(counts).items():
-        test = test.on(parameters["prompts"])
+    for name, test in made.items():
         if name != SINGLE and len(counts) == 1:
-            found.append(not_run(test, settings.device, parameters, f"nothing to compare: {alone}"))
+            alone = lacking[0]["reason"] if lacking else "one device was asked for"
+            found.append(job.not_run(test, f"nothing to compare: {alone}"))
             continue
-        shown = [run.only(test.metrics) for run in runs[name]]
+        shown = [run.only(test.metrics) for run in runs[STRONG if name == SINGLE else name]]
         missing = [] if name == SINGLE else lacking
-        found.append(
-            measured(test, settings.device, parameters, environments, shown, repeats, parts_not_run=missing)
-        )
+        found.append(job.document(test, environments, shown, parts_not_run=missing))
     return found
 
 
