@@ -14,7 +14,8 @@ from tests.cost_model.traces import trace_of
 from tests.server.conftest import mini_server
 from vllm_lab.common.files import write_json
 from vllm_lab.load import result, server
-from vllm_lab.load.sweep import Sweep, content_of, sweep
+from vllm_lab.load.records import Sweep, content_of
+from vllm_lab.load.sweep import sweep
 from vllm_lab.measure import prediction
 from vllm_lab.measure.document import raw_document
 from vllm_lab.measure.workload import choose

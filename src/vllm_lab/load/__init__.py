@@ -2,7 +2,8 @@
 
 client   sends requests, times their streamed tokens, and reads a server's counters
 server   starts vLLM's api_server and always stops it again
-sweep    sends the same requests at several rates; the raw measurements
+sweep    sends the same requests at several rates
+records  the raw measurements: every request of every replay
 metrics  percentiles, goodput and throughput of one replay
 result   the result document, with the predictions, and the table of requests
 figures  latency over the arrival rate

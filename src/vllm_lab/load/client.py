@@ -10,13 +10,13 @@ import asyncio
 import json
 import time
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 import httpx
 from prometheus_client.parser import text_string_to_metric_families
 
 from vllm_lab.engines.settings import FORCED_TOKENS
+from vllm_lab.load.records import SentRequest
 from vllm_lab.replay.requests import TracedRequest
 
 ERROR_LENGTH = 500  # characters kept of a server's error
@@ -27,53 +27,6 @@ COUNTERS = {
     "prompt_tokens": "vllm:prompt_tokens_total",
     "generation_tokens": "vllm:generation_tokens_total",
 }
-
-
-@dataclass
-class SentRequest:
-    """A request as its client saw it. Times are in s since the replay began.
-
-    A chunk is an event of the stream that carries choices. vLLM sends one chunk for each token, or one for
-    several tokens if the client is slower than the model.
-    """
-
-    request_id: str
-    arrival: float  # when the trace wants it to be sent
-    prompt_tokens: int
-    asked_tokens: int  # output tokens asked for
-    sent: float | None = None  # when it was sent
-    chunks: list[float] = field(default_factory=list)  # when each chunk arrived
-    output_tokens: int = 0  # as the server counts them; 0 if it did not report them
-    cached_tokens: int | None = None  # prompt tokens found in the cache, as the server reports them
-    text: str = ""
-    error: str | None = None
-
-    @property
-    def complete(self) -> bool:
-        """Whether the answer came in full and without an error."""
-        return self.error is None
-
-    @property
-    def ttft(self) -> float | None:
-        """Sent to first chunk (s)."""
-        return self.chunks[0] - self.sent if self.chunks else None
-
-    @property
-    def e2e(self) -> float | None:
-        """Sent to last chunk (s); None unless the request is complete."""
-        return self.chunks[-1] - self.sent if self.complete and self.chunks else None
-
-    @property
-    def tpot(self) -> float | None:
-        """(E2E − TTFT) / (output tokens − 1) (s); None for one token or an incomplete request."""
-        if self.e2e is None or self.output_tokens < 2:
-            return None
-        return (self.e2e - self.ttft) / (self.output_tokens - 1)
-
-    @property
-    def itls(self) -> list[float]:
-        """The gaps between the chunks (s)."""
-        return [after - before for before, after in zip(self.chunks, self.chunks[1:], strict=False)]
 
 
 def replay(
