@@ -1,183 +1,66 @@
-"""A small project with results of every part, as its jobs would have left them."""
+"""A small project with results of every stage: a recorded run of the small preset, with a few edits.
 
+The edits put in what that run does not have: text that would break a page, vLLM not run on one trace, and a
+bundle from another machine.
+"""
+
+import json
+from collections.abc import Callable
+from copy import deepcopy
+from fnmatch import fnmatchcase
 from pathlib import Path
+from typing import Any
 
 import pytest
 import report_render as script
 
-from tests.report.documents.data import exports, model_summary, rejects, tokens_summary, traces_summary
-from tests.report.documents.measured import (
-    benchmark,
-    calibration,
-    capture_metrics,
-    capture_not_run,
-    code_quality,
-    server_replay,
-    traced,
-)
-from tests.report.documents.sharing import hit_rates, mooncake_published, reference, trace_stats
-from tests.report.documents.simulated import account, experiment_run, replay, verdicts
-from tests.report.documents.words import HOSTILE, PIXEL, REASON
 from tests.report.project import Project
+from tests.report.record import RECORDED
+from tests.report.words import HOSTILE, PIXEL, REASON
+
+BUNDLED = "results/plan/cuda/prefix_cache.json"
+
+
+def recorded(name: str) -> Any:
+    """A recorded document, by its name below results/."""
+    return json.loads((RECORDED / "results" / name).read_text(encoding="utf-8"))
 
 
 def example(root: Path, *, host: str = "testhost", started: str = "2026-01-02T03:04:05+00:00") -> list[str]:
-    """Write every part's results below `root`; the paths to give to the report."""
+    """Write the project below `root`; the paths to give to the report."""
     project = Project(root, host=host, started=started)
-    raw = project.job("sharegpt", {"results/data/sharegpt.json": "[]"})
-    conversations = project.job("conversations", {"results/data/rejects.json": rejects()}, inputs=raw)
-    model = project.job("model", {"results/data/model/summary.json": model_summary()})
-    tokens = project.job(
-        "tokens", {"results/traces/streams_summary.json": tokens_summary()}, inputs=[*conversations, *model]
-    )
-    traces = project.job("trace_summary", {"results/traces/summary.json": traces_summary()}, inputs=tokens)
-    exported = project.job("exports", {"results/traces/exports/index.json": exports()}, inputs=tokens)
-    stats = [
-        path
-        for trace in ("single_turn", "multi_turn", "mooncake_conversation")
-        for path in project.job(
-            "sharing",
-            {f"results/sharing/{trace}_stats.json": trace_stats(trace)},
-            inputs=tokens,
-            wildcards={"trace": trace},
-        )
-    ]
-    figures = project.job(
-        "sharing_figures", {"results/sharing/figures/sharing_fraction_cdf.svg": PIXEL}, inputs=stats
-    )
-    sweep = project.job("sweep_table", {"results/sharing/sweeps/hit_rates.csv": hit_rates()}, inputs=tokens)
-    mooncake = project.job(
-        "mooncake_published",
-        {"results/sharing/sweeps/mooncake_published.json": mooncake_published()},
-        inputs=sweep,
-    )
-    compared = project.job("reference", {"results/sharing/reference.json": reference()}, inputs=tokens)
-    calibrated = project.job(
-        "cost_model_fit", {"results/cost_model/fit.json": calibration()}, inputs=model, kind="measured"
-    )
-    served = project.job(
-        "load_predict",
-        {"results/load/load.json": server_replay()},
-        inputs=[*model, *calibrated],
-        kind="measured",
-    )
-    followed = tracing(project, model)
-    benchmarked = benchmarks(project, model)
-    seen = captures(project, model)
-    scheduled = scheduling(project, tokens)
-    tried = experiments(project, tokens)
-    settings = project.job("configuration", {"results/provenance/configuration.json": {"device": HOSTILE}})
-    brought = bundle(project)
-    return [
-        *conversations, *model, *tokens, *traces, *exported, *stats, *figures, *sweep, *mooncake, *compared,
-        *scheduled, *tried, *calibrated, *served, *benchmarked, *seen, *followed,
-        *settings, *brought,
-    ]  # fmt: skip
+    run = json.loads((RECORDED / "jobs.json").read_text(encoding="utf-8"))
+    for job in run["jobs"]:
+        outputs = {path: content(path) for path in job["outputs"]}
+        project.job(job["rule"], outputs, inputs=job["inputs"], wildcards=job["wildcards"], kind=job["kind"])
+    return [*run["inputs"], *bundle(project)]
 
 
-def scheduling(project: Project, tokens: list[str]) -> list[str]:
-    """Replays of two traces with scarce memory; vLLM was not run on the single-turn one."""
-    replayed = [
-        path
-        for trace in ("single_turn", "multi_turn")
-        for engine in ("v1_naive", "v2_lru", "v3_priority", "v4_prefix", "vllm_uncached", "vllm_cached")
-        for path in project.job(
-            "oracle" if engine.startswith("vllm") else "mini",
-            {f"results/{'oracle' if engine.startswith('vllm') else 'mini'}/{engine}.{trace}.scarce.json":
-             replay(engine, trace)},
-            inputs=tokens, wildcards={"engine": engine, "trace": trace}, kind="simulated",
-        )
-    ]  # fmt: skip
-    replayed += project.job(
-        "mini_imported",
-        {"results/replay/v4_prefix.mooncake_conversation.scarce.json": replay("v4_prefix", "multi_turn")},
-        inputs=tokens, kind="simulated",
-    )  # fmt: skip
-    runs = [
-        account(version, trace)
-        for trace in ("single_turn", "multi_turn")
-        for version in ("v1_naive", "v2_lru", "v3_priority", "v4_prefix")
-    ]
-    return replayed + project.job(
-        "compare", {"results/replay/comparison.json": {"runs": runs}}, inputs=replayed, kind="simulated"
-    )
-
-
-def experiments(project: Project, tokens: list[str]) -> list[str]:
-    """One experiment: a refuted, a confirmed and a not run prediction; one of its runs was not run."""
-    runs = [
-        path
-        for engine in ("v2_lru", "vllm")
-        for path in project.job(
-            "experiment_run", {f"results/experiments/exp001.{engine}.json": experiment_run(engine)},
-            inputs=tokens, wildcards={"run": f"exp001.{engine}"}, kind="simulated",
-        )
-    ]  # fmt: skip
-    return runs + project.job(
-        "experiment_verdict", {"results/experiments/exp001.verdict.json": verdicts()}, inputs=runs,
-        wildcards={"experiment": "exp001"}, kind="simulated",
-    )  # fmt: skip
-
-
-def benchmarks(project: Project, model: list[str]) -> list[str]:
-    """A measured test with its figure, one that was not run, and the code's size."""
-    ran = project.job(
-        "bench_prefix_cache",
-        {"results/plan/cpu/prefix_cache.json": benchmark()},
-        inputs=model,
-        kind="measured",
-    )
-    absent = {**benchmark(), "test_id": "cuda_graphs", "status": "not_run", "reason": REASON}
-    return [
-        *ran,
-        *project.job("bench_pair", {"results/plan/cpu/cuda_graphs.json": absent}, kind="measured"),
-        *project.job(
-            "bench_figures", {"results/plan/figures/prefix_cache.svg": PIXEL}, inputs=ran, kind="measured"
-        ),
-        *project.job("bench_code_quality", {"results/plan/code_quality.json": code_quality()}),
-    ]
+def content(path: str) -> Any:
+    """The recorded and edited content of a file, or a small stand-in for a file that was not recorded."""
+    file = RECORDED / path
+    if not file.exists():
+        return PIXEL if path.endswith(".svg") else ""
+    if path.endswith(".csv"):
+        return file.read_text(encoding="utf-8")
+    body = json.loads(file.read_text(encoding="utf-8"))
+    for pattern, edit in EDITS.items():
+        if fnmatchcase(path, f"results/{pattern}"):
+            edit(body)
+    return body
 
 
 def bundle(project: Project) -> list[str]:
     """A benchmark that was measured elsewhere, as a merge leaves it."""
-    cluster = {"slurm_job_id": "17"}
-    there = Project(project.root / "elsewhere", host="gpu-node", started=project.started, cluster=cluster)
-    made = there.job(
-        "bench_prefix_cache",
-        {"results/plan/cuda/prefix_cache.json": benchmark() | {"device": "cuda"}},
-        kind="measured",
+    there = Project(
+        project.root / "elsewhere", host="gpu-node", started=project.started, cluster={"slurm_job_id": "17"}
     )
+    body = content(BUNDLED.replace("cuda", "cpu")) | {"device": "cuda"}
+    made = there.job("plan_prefix_cache", {BUNDLED: body}, kind="measured")
     home = project.root / "results/bundles/h200"
     home.parent.mkdir(parents=True)
     (there.root / "results").rename(home)
     return [path.replace("results/", "results/bundles/h200/", 1) for path in made]
-
-
-def tracing(project: Project, model: list[str]) -> list[str]:
-    """Calls with a finding, their times, and kernels; names and texts are hostile."""
-    return [
-        path
-        for tools in (("simple", "detailed"), ("kernels",))
-        for path in project.job(
-            f"tracing_{tools[-1]}",
-            {f"results/tracing/cpu/{tool}.json": traced(tool) for tool in tools},
-            inputs=model,
-            kind="measured",
-        )
-    ]
-
-
-def captures(project: Project, model: list[str]) -> list[str]:
-    """A capture of vLLM without a GPU, and one that was not made."""
-    files = []
-    for run, document in (("vllm", capture_metrics()), ("graphs", capture_not_run())):
-        files += project.job(
-            "nsight_metrics", {f"results/nsight/exp004.{run}.json": document}, inputs=model,
-            wildcards={"run": f"exp004.{run}"}, kind="measured",
-        )  # fmt: skip
-    return files + project.job(
-        "nsight_figures", {"results/nsight/figures/step_timeline.svg": PIXEL}, inputs=files, kind="measured"
-    )
 
 
 def write_report(root: Path, files: list[str]) -> Path:
@@ -189,3 +72,85 @@ def write_report(root: Path, files: list[str]) -> Path:
         patch.chdir(root)
         script.main(["--inputs", *files, *outputs, "--summary", f"{folder}/summary.json"])
     return root / folder
+
+
+def report_of(root: Path, *jobs: tuple[str, str, Any]) -> tuple[str, dict[str, Any]]:
+    """The Markdown and the summary of a report on jobs alone: (rule, name below results/, document)."""
+    project = Project(root)
+    files = [
+        file
+        for number, (rule, name, body) in enumerate(jobs)
+        for file in project.job(
+            rule, {f"results/{name}": body}, wildcards={"n": str(number)}, kind="measured"
+        )
+    ]
+    folder = write_report(root, files)
+    return (folder / "report.md").read_text(encoding="utf-8"), json.loads(
+        (folder / "summary.json").read_text()
+    )
+
+
+def _put(*keys: str | int, value: Any = HOSTILE) -> Callable[[Any], None]:
+    """An edit that sets the value under a path of keys."""
+
+    def edit(body: Any) -> None:
+        *path, last = keys
+        for key in path:
+            body = body[key]
+        body[last] = deepcopy(value)
+
+    return edit
+
+
+def _all(*edits: Callable[[Any], None]) -> Callable[[Any], None]:
+    def edit(body: Any) -> None:
+        for one in edits:
+            one(body)
+
+    return edit
+
+
+def _vllm_not_run(record: dict[str, Any]) -> None:
+    for key in ("metrics", "metrics_by_priority", "crash", "refused", "vllm_version"):
+        record.pop(key, None)
+    record |= {"status": "not_run", "reason": REASON}
+
+
+def _not_compared(comparison: dict[str, Any]) -> None:
+    """The single-turn runs have no vLLM; the naive version ends for a hostile reason."""
+    who = ("version", "against", "trace", "memory")
+    comparison["runs"] = [
+        {key: run[key] for key in who} | {"status": "not_run", "reason": REASON}
+        if run["trace"] == "single_turn"
+        else run
+        for run in comparison["runs"]
+    ]
+    for run in comparison["runs"]:
+        if run.get("crash"):
+            run["crash"]["reason"] = HOSTILE
+
+
+EDITS: dict[str, Callable[[Any], None]] = {
+    "data/rejects.json": _put("roles", HOSTILE, value=1),
+    "traces/exports/index.json": _put("exports", 0, "readers", 0, "command"),
+    "oracle/vllm_*.single_turn.*.json": _vllm_not_run,
+    "replay/comparison.json": _not_compared,
+    "experiments/exp001.verdict.json": _all(
+        *(_put(key) for key in ("title", "question", "aha")),
+        _put("predictions", 0, "statement"),
+        _put("comparisons", "lru_vs_vllm", "diff", 4, value=f"-{HOSTILE}"),
+    ),
+    "plan/cpu/prefix_cache.json": _all(
+        _put("method"),
+        _put("results", "cache_hit_rate", "definition"),
+        _put("parts_not_run", value=[{"part": HOSTILE, "reason": HOSTILE}]),
+        _put("checks", 0, "statement"),
+    ),
+    "load/load.json": _put("runs", 0, "errors", value={HOSTILE: 1}),
+    "tracing/*/simple.json": _all(
+        _put("answer"), _put("check", "findings", value=[HOSTILE]), _put("path", 0, "class")
+    ),
+    "tracing/*/kernels.json": _put("kernels", 0, "name"),
+    "nsight/exp004.vllm.json": _put("ranges", 0, "name"),
+    "provenance/configuration.json": _put("device"),
+}

@@ -7,8 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.provenance.bundle.test_bundle import CONFIGURATION, HERE, RESULT, SETTINGS
-from tests.report.documents.measured import benchmark
-from tests.report.example import write_report
+from tests.report.example import recorded, write_report
 from tests.report.project import Project
 from vllm_lab.provenance import documents
 from vllm_lab.provenance.bundle import merge, pack
@@ -18,7 +17,7 @@ def project(root: Path, device: str, value: float = 2.0, **parameters: int) -> P
     """A project with a configuration and one benchmark on a device."""
     made = Project(root, host=f"{device}-node")
     made.job("provenance_configuration", {CONFIGURATION: {**SETTINGS, "device": device}})
-    body = benchmark() | {"device": device}
+    body = recorded("plan/cpu/prefix_cache.json") | {"device": device}
     body["results"]["actual_speedup_ratio"]["value"] = value
     body["parameters"] |= parameters
     wildcards = {"device": device}
@@ -51,11 +50,11 @@ def shown(home: Path) -> tuple[str, dict]:
 def test_the_report_shows_each_hardware_in_a_column_of_its_own(home, bundle):
     merge(home, bundle, "h200")
     page, summary = shown(home)
-    assert "On other hardware" in page
+    assert "Results of other machines" in page
     assert "here, cpu: Test CPU" in page
     assert "h200, cuda: Test CPU" in page
     here, there = (
-        summary[f"hardware.{name}.prefix_cache.actual_speedup_ratio"]
+        summary[f"provenance.{name}.prefix_cache.actual_speedup_ratio"]
         for name in ("plan.cpu", "bundles.h200.plan.cuda")
     )
     assert (here["value"], there["value"]) == (2.0, 3.5)
@@ -68,7 +67,7 @@ def test_a_bundle_s_numbers_enter_no_other_part_of_the_report(home, bundle):
     merge(home, bundle, "h200")
     _, after = shown(home)
     added = {id for id in after if id not in before}
-    assert added == {id for id in after if id.startswith("hardware.")}
+    assert added == {id for id in after if id.startswith("provenance.")}
     assert all(after[id] == before[id] for id in before)
     assert all("bundles" in entry["file"] for id, entry in after.items() if ".bundles." in id)
 
@@ -77,4 +76,4 @@ def test_parameters_that_differ_are_shown(home, tmp_path):
     merge(home, bundle_of(project(tmp_path / "cluster", "cuda", requests=77)), "h200")
     page, _ = shown(home)
     assert "Parameters that differ" in page
-    assert "| `requests` | 100 | 77 |" in page
+    assert "| `requests` | 10 | 77 |" in page

@@ -52,11 +52,15 @@ def test_a_panel_links_each_input_to_the_job_that_made_it(written):
     tokens = next(
         panel
         for _, panel in panels
-        if "results/traces/streams_summary.json</code>" in panel and "<code>tokens</code>" in panel
+        if "results/traces/streams_summary.json</code>" in panel and "<code>traces_tokens</code>" in panel
     )
     assert re.search(
-        r"results/data/rejects\.json</code>.*?from <button[^>]*>\[\d+\] conversations<", tokens, flags=re.S
+        r"results/data/conversations\.parquet</code>.*?from <button[^>]*>\[\d+\] data_conversations<",
+        tokens,
+        flags=re.S,
     )
     assert re.search(
-        r"results/data/model/summary\.json</code>.*?from <button[^>]*>\[\d+\] model<", tokens, flags=re.S
+        r"results/data/model/tokenizer\.json</code>.*?from <button[^>]*>\[\d+\] data_model<",
+        tokens,
+        flags=re.S,
     )

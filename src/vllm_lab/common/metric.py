@@ -7,6 +7,7 @@ every number they hold, the report takes titles from here, and docs/metrics.md i
 from typing import NamedTuple
 
 Value = float | int | None
+_ACRONYMS = {"ttft", "tpot", "itl", "e2e", "kv", "cpu", "gpu", "os", "cuda"}
 
 
 class Metric(NamedTuple):
@@ -19,8 +20,8 @@ class Metric(NamedTuple):
 
 
 def title_of(name: str, metric: Metric | None = None) -> str:
-    """The title of metric `name`: its own, or the name in words ("output_throughput": "Output throughput")."""
+    """The title of metric `name`: its own, or the name in words ("mean_ttft": "Mean TTFT")."""
     if metric is not None and metric.title:
         return metric.title
-    words = name.replace("_", " ")
+    words = " ".join(word.upper() if word in _ACRONYMS else word for word in name.split("_"))
     return words[:1].upper() + words[1:]

@@ -1,17 +1,17 @@
-"""What a report is made of. HTML, Markdown and the summary are three renderings of these same blocks."""
+"""The blocks of a report. HTML, Markdown and the summary are three renderings of these same blocks."""
 
 import string
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from vllm_lab.common.display import display
+from vllm_lab.common.display import UNITS, display
 
 STATUSES = {
-    "deterministic": "the same bytes on any machine, from the same inputs and settings",
-    "measured": "wall clock or hardware, repeats differ within a stated tolerance",
-    "simulated": "replayed against a model of a cache or scheduler, no engine ran; the same bytes anywhere",
+    "deterministic": "the same inputs and settings give the same bytes on any machine",
+    "measured": "a clock or the hardware gave it, and repeats differ within a stated tolerance",
+    "simulated": "a model of a cache or a scheduler gave it, no engine ran, and any machine gives the same",
     "derived": "computed here from other numbers of this report",
-    "not_run": "not run, for the reason given",
+    "not_run": "not run, for the stated reason",
 }
 
 
@@ -19,9 +19,11 @@ STATUSES = {
 class Number:
     """One value and where it comes from.
 
-    `id` is unique in the report (dots between its parts) and the key in summary.json; `unit` is one of
-    units.UNITS; `file` is the path, as provenance documents spell it, of the result that holds the value,
-    and `key` the place in it (JSON keys or CSV row), or the formula of a derived number.
+    `id` is unique in the report (dots between its parts) and the key in summary.json. `unit` is one of
+    display.UNITS; another unit, from a result of another version, is shown as it is. `file` is the path of
+    the result that holds the value, as provenance documents spell it. `key` is the place in that file (JSON
+    keys or a CSV row), or the formula of a derived number. Raises ValueError for an unknown status, and for
+    a number that was not run and gives no reason.
     """
 
     id: str
@@ -36,19 +38,23 @@ class Number:
 
     def __post_init__(self) -> None:
         if self.status not in STATUSES:
-            raise ValueError(f"{self.id}: status {self.status!r} is none of {', '.join(STATUSES)}")
+            raise ValueError(f"{self.id}: the status {self.status!r} is not one of {', '.join(STATUSES)}")
         if self.status == "not_run" and not self.reason:
             raise ValueError(f"{self.id}: a number that was not run needs its reason")
 
     @property
     def display(self) -> str:
         """The value as people read it."""
-        return "not run" if self.status == "not_run" else display(self.value, self.unit, self.decimals)
+        if self.status == "not_run":
+            return "not run"
+        if self.unit not in UNITS:
+            return f"{display(self.value, '', self.decimals)} {self.unit}"
+        return display(self.value, self.unit, self.decimals)
 
 
 @dataclass(frozen=True)
 class Code:
-    """A name as the machine spells it: a file, a key, an id from the data (hostile text is welcome)."""
+    """A name as the machine spells it: a file, a key, an id from the data. Any text is safe here."""
 
     text: str
 
@@ -66,7 +72,7 @@ class Text:
 def text(template: str, /, **values: Inline) -> Text:
     """A paragraph from a template: text("{saved} of all prompt tokens", saved=number).
 
-    Raises KeyError for a field without a value: a number must not fall out of a sentence silently.
+    Raises KeyError for a field without a value, so that no number falls out of a sentence in silence.
     """
     parts: list[Inline] = []
     for literal, name, _, _ in string.Formatter().parse(template):
@@ -79,25 +85,37 @@ def text(template: str, /, **values: Inline) -> Text:
 
 @dataclass(frozen=True)
 class Note:
-    """A paragraph set apart: how a definition matters, what a reader must not conclude."""
+    """A paragraph set apart: why a definition matters, or what a reader must not conclude."""
 
     body: Text
 
 
 @dataclass(frozen=True)
 class Heading:
-    """A subtitle inside a section."""
+    """A subtitle inside a section, of level 3 or 4. One with an `id` is listed in the contents."""
 
     title: str
+    id: str = ""
+    level: int = 3
 
 
 @dataclass(frozen=True)
 class Column:
-    """A table's column. `varies`: holds what differs from run to run (times, hosts); shown in HTML only."""
+    """A table's column. One that `varies` from run to run (times, hosts) is shown in HTML only."""
 
     title: str
     numeric: bool = False
     varies: bool = False
+
+
+def text_columns(*titles: str, varies: bool = False) -> tuple[Column, ...]:
+    """Columns of words under these titles."""
+    return tuple(Column(title, varies=varies) for title in titles)
+
+
+def number_columns(*titles: str, varies: bool = False) -> tuple[Column, ...]:
+    """Columns of numbers under these titles."""
+    return tuple(Column(title, numeric=True, varies=varies) for title in titles)
 
 
 Cell = Inline | Text | None
@@ -107,7 +125,7 @@ Cell = Inline | Text | None
 class Table:
     """Rows of cells under `columns`; None is an empty cell.
 
-    `files` are the sources of cells that are not Numbers.
+    `files` are the sources of the cells that are not Numbers. Raises ValueError for a row of another length.
     """
 
     id: str
@@ -131,13 +149,13 @@ class Image:
 
     @property
     def file(self) -> str:
-        """The file that stands for the figure: the vector form where there is one."""
+        """The vector form where there is one, else the bitmap."""
         return self.svg or self.png or ""
 
 
 @dataclass(frozen=True)
 class Figure:
-    """An image with its caption; `alt` says in words what it shows, for those who do not see it."""
+    """An image with its caption; `alt` says what it shows, for readers who do not see it."""
 
     id: str
     image: Image
@@ -158,7 +176,7 @@ class Answer:
 
 @dataclass(frozen=True)
 class Section:
-    """One part of the report. Its answers move to the front page; its blocks stand under its title."""
+    """One stage's section. Its answers move to the front of the page; its blocks follow its title."""
 
     id: str
     title: str
@@ -182,7 +200,7 @@ def block_inlines(block: Block) -> Iterator[Inline]:
             yield from parts
         case Note(body):
             yield from body.parts
-        case Heading(title):
+        case Heading(title=title):
             yield title
         case Figure(caption=caption):
             yield from caption.parts
@@ -194,7 +212,7 @@ def block_inlines(block: Block) -> Iterator[Inline]:
 
 
 def block_files(block: Block) -> tuple[str, ...]:
-    """The result files a block draws on, in order of first use, each once."""
+    """The result files that a block uses, in order of first use, each once."""
     files = [part.file for part in block_inlines(block) if isinstance(part, Number)]
     if isinstance(block, Table):
         files.extend(block.files)

@@ -13,7 +13,7 @@ from markupsafe import Markup
 
 from vllm_lab.common.host import machine
 from vllm_lab.report import blocks, templates
-from vllm_lab.report.blocks import Image, Inline, Number, Text, block_files
+from vllm_lab.report.blocks import Heading, Image, Inline, Number, Section, Text, block_files
 from vllm_lab.report.report import Report, numbers, sources
 
 _TEMPLATES = files(templates)
@@ -37,6 +37,7 @@ def render(report: Report) -> str:
     environment.filters["moment"] = moment
     environment.filters["shell"] = shell
     environment.filters["words"] = lambda status: status.replace("_", " ")
+    environment.filters["listed"] = _listed
     script = _template("page.js.jinja").strip()
     return environment.get_template("page.html.jinja").render(
         report=report,
@@ -79,6 +80,11 @@ def glued(body: Text) -> Iterator[tuple[str, Inline, str]]:
         if isinstance(words, str) and isinstance(following, Number) and words.endswith("("):
             before, words = "(", words[:-1]
         yield "", words, ""
+
+
+def _listed(section: Section) -> list[Heading]:
+    """The subtitles that the contents list."""
+    return [block for block in section.blocks if isinstance(block, Heading) and block.id]
 
 
 def moment(stamp: str) -> str:

@@ -1,4 +1,4 @@
-"""The report as Markdown: the same blocks without anything that differs from run to run."""
+"""The report as Markdown: the same blocks, without what differs from run to run."""
 
 import posixpath
 import re
@@ -23,7 +23,7 @@ _MARKER = re.compile(r"^(\d*)([-+=.)])")
 
 
 def render(report: Report, folder: str = "results/report", *, varying: bool = False) -> str:
-    """The report as GitHub-flavoured Markdown; `folder` is where it will lie, for links to the figures.
+    """The report as GitHub-flavoured Markdown; `folder` is where the file will be, for links to the figures.
 
     `varying`: with the columns that differ from run to run.
     """
@@ -37,8 +37,8 @@ def render(report: Report, folder: str = "results/report", *, varying: bool = Fa
     for section in report.sections:
         lines += [f"## {escape(section.title)}", ""]
         for block in section.blocks:
-            if told := _block(block, folder, varying):
-                lines += [*told, ""]
+            if shown := _block(block, folder, varying):
+                lines += [*shown, ""]
         lines += _sources(section, report)
     return "\n".join(lines).rstrip("\n") + "\n"
 
@@ -62,7 +62,7 @@ def _code(words: str) -> str:
 
 
 def _prose(body: Text) -> str:
-    """A paragraph on one line, which must not begin as a list or an underlined title would."""
+    """A paragraph on one line that does not begin like a list or an underlined title."""
     line = "".join(_inline(part) for part in body.parts).strip()
     return _MARKER.sub(r"\1\\\2", line)
 
@@ -73,8 +73,8 @@ def _block(block: Block, folder: str, varying: bool) -> list[str]:
             return [_prose(block)]
         case Note(body):
             return [f"> {_prose(body)}"]
-        case Heading(title):
-            return [f"### {escape(title)}"]
+        case Heading(title=title, level=level):
+            return [f"{'#' * level} {escape(title)}"]
         case Table():
             return _table(block, varying)
         case Figure(image=image, caption=caption, alt=alt):
@@ -83,7 +83,7 @@ def _block(block: Block, folder: str, varying: bool) -> list[str]:
 
 
 def _table(table: Table, varying: bool) -> list[str]:
-    """Nothing where all that the rows tell differs from run to run."""
+    """The table; nothing where everything but its first column differs from run to run."""
     shown = [index for index, column in enumerate(table.columns) if varying or not column.varies]
     if len(shown) == 1 < len(table.columns):
         return []
@@ -101,7 +101,7 @@ def _table(table: Table, varying: bool) -> list[str]:
 
 
 def _cell(cell: Cell) -> str:
-    """A cell's text. A bar ends a cell even inside a code span, and is escaped there too."""
+    """A cell's text. A bar would end the cell even inside a code span, so it is escaped there too."""
     parts = () if cell is None else cell.parts if isinstance(cell, Text) else (cell,)
     shown = (_inline(part) for part in parts)
     return "".join(

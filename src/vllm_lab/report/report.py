@@ -1,15 +1,31 @@
 """A whole report: its sections in order, the jobs behind them, and the flat summary of its numbers."""
 
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from vllm_lab.provenance.upstream import Jobs
-from vllm_lab.report.blocks import Answer, Block, Number, Section, block_files, inlines
-from vllm_lab.report.parts import SECTIONS
+from vllm_lab.common.host import machine
+from vllm_lab.provenance.upstream import Job, Jobs
+from vllm_lab.report.blocks import (
+    STATUSES,
+    Answer,
+    Block,
+    Cell,
+    Number,
+    Section,
+    Table,
+    Text,
+    block_files,
+    inlines,
+    number_columns,
+    text,
+    text_columns,
+)
+from vllm_lab.report.parts import PARTS
 from vllm_lab.report.results import Results
-from vllm_lab.report.status import status_section
 
-EVALUATION = ("bench", "checklist", "serving")  # sections of the benchmark plan's own document
+EVALUATION = ("plan", "load")  # sections of vllm_evaluation.md
 
 
 @dataclass(frozen=True)
@@ -24,16 +40,16 @@ class Report:
 
 
 def compose(results: Results, title: str) -> Report:
-    """Ask every part for its section; parts without results have none."""
+    """Ask every part for its section; a part without results has none."""
     jobs = Jobs(results.documents, results.files)
-    parts = [section for build in SECTIONS if (section := build(results)) is not None]
-    answers = tuple(answer for section in parts for answer in section.answers)
-    sections = (status_section(parts, jobs), *parts) if parts else ()
-    return Report(title, answers, sections, jobs, results)
+    sections = [section for part in PARTS if (section := part.build(results)) is not None]
+    answers = tuple(answer for section in sections for answer in section.answers)
+    whole = (_status_section(sections, jobs), *sections) if sections else ()
+    return Report(title, answers, whole, jobs, results)
 
 
 def evaluation(report: Report) -> Report:
-    """The benchmark plan's part of it: the tests of real vLLM, their checklist, the server."""
+    """The part of the report about real vLLM: the benchmark plan and the load on the server."""
     sections = tuple(section for section in report.sections if section.id in EVALUATION)
     answers = tuple(answer for section in sections for answer in section.answers)
     return replace(report, title="Evaluation of vLLM", answers=answers, sections=sections)
@@ -42,7 +58,7 @@ def evaluation(report: Report) -> Report:
 def numbers(report: Report) -> dict[str, Number]:
     """Every Number of the report by id, in reading order.
 
-    Raises ValueError when one id stands for two different numbers: a mistake in a section.
+    Raises ValueError when two different numbers have one id, which is a mistake in a part.
     """
     found: dict[str, Number] = {}
     for section in report.sections:
@@ -53,7 +69,7 @@ def numbers(report: Report) -> dict[str, Number]:
 
 
 def summary(report: Report) -> dict[str, dict[str, Any]]:
-    """id -> {value, unit, status, file, key, rule, label}, and reason where a number was not run."""
+    """id -> {value, unit, status, file, key, rule, label}, and the reason where a number was not run."""
     return {number.id: _entry(number, report.jobs) for number in numbers(report).values()}
 
 
@@ -70,10 +86,71 @@ def _entry(number: Number, jobs: Jobs) -> dict[str, Any]:
     return {**entry, "reason": number.reason} if number.reason else entry
 
 
-def sources(blocks: tuple[Block, ...], answers: tuple[Answer, ...] = ()) -> tuple[str, ...]:
-    """The result files that a section's blocks and answers draw on, sorted."""
+def sources(blocks: Iterable[Block], answers: Iterable[Answer] = ()) -> tuple[str, ...]:
+    """The result files that blocks and answers use, sorted."""
     from_answers = (
         part.file for answer in answers for text in answer.paragraphs for part in text.parts
         if isinstance(part, Number)
     )  # fmt: skip
     return tuple(sorted({*(file for block in blocks for file in block_files(block)), *from_answers}))
+
+
+def _status_section(sections: Sequence[Section], jobs: Jobs) -> Section:
+    """The kinds of numbers of each section, the jobs behind them, and where these ran."""
+    found = {section.id: _unique_numbers(section) for section in sections}
+    statuses = Counter(number.status for of_section in found.values() for number in of_section)
+    rows = tuple(_status_row(section, found[section.id], jobs) for section in sections if found[section.id])
+    columns = (
+        *text_columns("Section", "Kinds of numbers", "Jobs"),
+        *text_columns("Ran on", varies=True),
+        *number_columns("Job time", varies=True),
+    )
+    caption = text("Each section: the kinds of its numbers, the jobs behind them, and where these ran.")
+    blocks = (_kinds(statuses), Table("status", caption, columns, rows), *_not_run(found.values()))
+    return Section("status", "What is measured, simulated or not run", blocks)
+
+
+def _unique_numbers(section: Section) -> list[Number]:
+    return list({part.id: part for part in inlines(section) if isinstance(part, Number)}.values())
+
+
+def _kinds(statuses: Counter[str]) -> Text:
+    present = [status for status in STATUSES if statuses[status]]
+    kinds = " ".join(f"{_words(status).capitalize()}: {STATUSES[status]}." for status in present)
+    timing = (
+        "" if statuses["measured"] else " No number here is a wall-clock measurement, and none needed a GPU."
+    )
+    return text("{it}", it=f"Every number has a stated kind. {kinds}{timing}")
+
+
+def _status_row(section: Section, found: list[Number], jobs: Jobs) -> tuple[Cell, ...]:
+    counts = Counter(number.status for number in found)
+    kinds = ", ".join(f"{counts[status]} {_words(status)}" for status in STATUSES if counts[status])
+    makers = {job.number: job for job in (jobs.of(number.file) for number in found)}
+    used = [makers[key] for key in sorted(makers)]
+    machines = "; ".join(dict.fromkeys(machine(job.document.run["host"]) for job in used))
+    seconds = sum(job.document.run["seconds"] for job in used)
+    return section.title, kinds, _job_names(used), machines, f"{seconds:.1f} s"
+
+
+def _job_names(used: list[Job]) -> str:
+    """Each job by its name; many jobs of one rule by their number."""
+    by_rule: dict[str, list[Job]] = {}
+    for job in used:
+        by_rule.setdefault(job.document.identity["rule"], []).append(job)
+    names = (
+        f"{rule} ({len(jobs)} jobs)" if len(jobs) > 4 else ", ".join(job.name for job in jobs)
+        for rule, jobs in by_rule.items()
+    )
+    return ", ".join(names)
+
+
+def _not_run(found: Iterable[list[Number]]) -> tuple[Table, ...]:
+    absent = [number for of_section in found for number in of_section if number.status == "not_run"]
+    rows = tuple((number.label, number, number.reason) for number in absent)
+    caption = text("What did not run, and why.")
+    return (Table("not-run", caption, text_columns("What", "State", "Reason"), rows),) if absent else ()
+
+
+def _words(status: str) -> str:
+    return status.replace("_", " ")

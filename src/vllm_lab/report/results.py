@@ -1,8 +1,8 @@
-"""The result files that a report draws on, checked against their provenance before one number is read."""
+"""The result files that a report uses, checked against their provenance before one number is read."""
 
 import csv
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
@@ -11,16 +11,17 @@ from vllm_lab.common.errors import LabError
 from vllm_lab.common.files import read_json
 from vllm_lab.provenance.documents import SUFFIX, Document, collect
 from vllm_lab.provenance.verify import require
-from vllm_lab.report.blocks import Image, Number
+from vllm_lab.report.blocks import Figure, Image, Number, Text
 
 FOLDER = "results"
+_NO_KEY = "another version made it; run its rule again"
 
 
 class Results:
     """Files below results/ that were given to the report, and the documents that cover them.
 
-    Names are relative to results/ ("sharing/multi_turn_stats.json"). Sections ask `has` before they read, so
-    a part that was not run is absent from the report.
+    Names are relative to results/ ("sharing/multi_turn_stats.json"). Parts ask `has` before they read, so a
+    stage that was not run is absent from the report.
     """
 
     def __init__(self, root: Path, files: Iterable[str]) -> None:
@@ -40,10 +41,10 @@ class Results:
         """Names of given files that match a shell pattern, sorted."""
         return sorted(name for name in self._names if fnmatchcase(name, pattern))
 
-    def json(self, name: str) -> "JsonResult":
-        """One JSON result."""
+    def json(self, name: str, id: str = "", label: str = "") -> "JsonResult":
+        """One JSON result; `id` and `label` begin the ids and the labels of its numbers."""
         file = self._given(name)
-        return JsonResult(file, self.kind(file), read_json(self.root / file))
+        return JsonResult(file, self.kind(file), read_json(self.root / file), (), id, label)
 
     def rows(self, name: str) -> list["CsvRow"]:
         """The rows of a CSV result, in file order; cells are text."""
@@ -52,12 +53,18 @@ class Results:
         with (self.root / file).open(encoding="utf-8", newline="") as handle:
             return [CsvRow(file, kind, row) for row in csv.DictReader(handle)]
 
-    def image(self, stem: str) -> Image | None:
-        """The figure `stem`.svg and/or `stem`.png, or None where neither was given."""
+    def figure(self, stem: str, caption: str, *more: Text, values: str = "") -> list[Figure]:
+        """The figure `stem`.svg and/or `stem`.png; nothing where neither was given.
+
+        `more` continues the caption. `values` says where the values are, for readers who do not see it.
+        """
         svg, png = (f"{stem}.{ending}" if self.has(f"{stem}.{ending}") else None for ending in ("svg", "png"))
         if svg is None and png is None:
-            return None
-        return Image(svg and f"{FOLDER}/{svg}", png and f"{FOLDER}/{png}")
+            return []
+        image = Image(svg and f"{FOLDER}/{svg}", png and f"{FOLDER}/{png}")
+        words = Text((caption, *(part for text in more for part in text.parts)))
+        alt = f"{caption} {values or 'The tables of this section hold the values.'}"
+        return [Figure(stem.replace("/figures/", "-").replace("/", "-"), image, words, alt)]
 
     def document(self, name: str) -> Document:
         """The document of the job that made a file."""
@@ -69,7 +76,7 @@ class Results:
 
     def _given(self, name: str) -> str:
         if name not in self._names:
-            raise LabError(f"{FOLDER}/{name}: not among the report's inputs; add it to --inputs")
+            raise LabError(f"{FOLDER}/{name}: the report was not given this file; add it to --inputs")
         return f"{FOLDER}/{name}"
 
 
@@ -84,11 +91,28 @@ def _refuse_unverified(root: Path, files: list[str]) -> None:
 
 @dataclass(frozen=True)
 class JsonResult:
-    """A JSON result; its numbers know their file and key."""
+    """A JSON result, or the part of one at `place`; its numbers know their file and key.
+
+    `id` and `label` begin the ids and the labels of its numbers.
+    """
 
     file: str
     kind: str
     body: Any
+    place: tuple[str | int, ...] = ()
+    id: str = ""
+    label: str = ""
+
+    def named(self, id: str, label: str) -> "JsonResult":
+        """The same with other beginnings of ids and labels."""
+        return replace(self, id=id, label=label)
+
+    def at(self, *keys: str | int, id: str = "", label: str = "") -> "JsonResult":
+        """The part under a path of keys; its numbers' ids and labels begin with these too."""
+        ids, labels = filter(None, (self.id, id)), filter(None, (self.label, label))
+        return JsonResult(
+            self.file, self.kind, self.value(*keys), (*self.place, *keys), ".".join(ids), ", ".join(labels)
+        )
 
     def value(self, *keys: str | int) -> Any:
         """The value under a path of keys; LabError names file and key when there is none."""
@@ -97,28 +121,56 @@ class JsonResult:
             try:
                 found = found[key]
             except (KeyError, IndexError, TypeError) as error:
-                missing = _dotted(keys[: depth + 1])
-                raise LabError(
-                    f"{self.file}: no key {missing}; made by another version? Rerun its rule"
-                ) from error
+                missing = _dotted((*self.place, *keys[: depth + 1]))
+                raise LabError(f"{self.file}: no key {missing}: {_NO_KEY}") from error
         return found
 
-    def has(self, *keys: str) -> bool:
+    def get(self, *keys: str | int) -> Any:
+        """The value under a path of keys, or None where a key is missing."""
+        return self.value(*keys) if self.has(*keys) else None
+
+    def has(self, *keys: str | int) -> bool:
         """Whether there is a value (not null) under a path of keys."""
-        found = self.body
-        for key in keys:
-            if not isinstance(found, Mapping) or key not in found:
-                return False
-            found = found[key]
-        return found is not None
+        try:
+            return self.value(*keys) is not None
+        except LabError:
+            return False
 
     def number(
-        self, id: str, unit: str, *keys: str | int, label: str, status: str = "", decimals: int | None = None
+        self,
+        unit: str,
+        *keys: str | int,
+        label: str,
+        id: str = "",
+        status: str = "",
+        decimals: int | None = None,
     ) -> Number:
-        """The Number under a path of keys; its status is the file's kind unless another one is given."""
-        value = self.value(*keys)
+        """The Number under a path of keys.
+
+        Its id ends with `id`, or with the keys; its status is the file's kind unless another one is given.
+        """
         return Number(
-            id, value, unit, status or self.kind, self.file, _dotted(keys), label, decimals=decimals
+            ".".join(filter(None, (self.id, id or _dotted(keys)))),
+            self.value(*keys),
+            unit,
+            status or self.kind,
+            self.file,
+            _dotted((*self.place, *keys)),
+            _labelled(self.label, label),
+            decimals=decimals,
+        )
+
+    def not_run(self, label: str = "", *, id: str = "status", unit: str = "", key: str = "status") -> Number:
+        """A Number that was not run, with the document's reason."""
+        return Number(
+            f"{self.id}.{id}",
+            None,
+            unit,
+            "not_run",
+            self.file,
+            _dotted((*self.place, key)),
+            _labelled(self.label, label),
+            self.value("reason"),
         )
 
 
@@ -135,9 +187,7 @@ class CsvRow:
         try:
             return self.cells[column]
         except KeyError as error:
-            raise LabError(
-                f"{self.file}: no column {column}; made by another version? Rerun its rule"
-            ) from error
+            raise LabError(f"{self.file}: no column {column}: {_NO_KEY}") from error
 
     def float(self, column: str) -> float:
         """The cell as a number."""
@@ -147,28 +197,28 @@ class CsvRow:
         except ValueError as error:
             raise LabError(f"{self.file}: {found!r} in column {column} is not a number") from error
 
-    def number(
-        self,
-        id: str,
-        unit: str,
-        column: str,
-        *,
-        where: tuple[str, ...],
-        label: str,
-        decimals: int | None = None,
-    ) -> Number:
+    def number(self, id: str, unit: str, column: str, *, where: tuple[str, ...], label: str) -> Number:
         """The Number in `column`; `where` names the columns that single the row out."""
         key = f"{column} where " + ", ".join(f"{name}={self.text(name)}" for name in where)
-        value = self.float(column)
-        return Number(id, value, unit, self.kind, self.file, key, label, decimals=decimals)
+        return Number(id, self.float(column), unit, self.kind, self.file, key, label)
 
 
 def derived(
-    id: str, value: float | int | None, unit: str, formula: str, source: Number, *, label: str,
-    decimals: int | None = None,
-) -> Number:  # fmt: skip
-    """A Number computed from others; it stands in the file of `source`, the one it depends on most."""
-    return Number(id, value, unit, "derived", source.file, formula, label, decimals=decimals)
+    id: str, value: float | int | None, unit: str, formula: str, source: Number, *, label: str
+) -> Number:
+    """A Number that is computed from others; its file is that of `source`, on which it depends most."""
+    return Number(id, value, unit, "derived", source.file, formula, label)
+
+
+def fine_digits(value: float | None, unit: str) -> int | None:
+    """Digits after the point for short times and for memory, which the usual digits would round away."""
+    if unit == "s" and value is not None and 0 < abs(value) < 1:
+        return 4 if abs(value) >= 1e-3 else 6
+    return 3 if unit == "GB" else None
+
+
+def _labelled(start: str, label: str) -> str:
+    return ": ".join(filter(None, (start, label)))
 
 
 def _dotted(keys: Iterable[str | int]) -> str:

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from tests.report.documents.words import HOSTILE
+from tests.report.words import HOSTILE
 from tests.report.project import Project
 
 REPORT = [

@@ -10,7 +10,7 @@ from rocrate.rocrate import ROCrate
 from tests.provenance.crate.conftest import described
 from tests.provenance.crate.finished import ARCHIVE, MADE, REPORT
 from tests.provenance.crate.validator import failures
-from tests.report.documents.words import HOSTILE
+from tests.report.words import HOSTILE
 from vllm_lab.provenance import documents
 from vllm_lab.provenance.documents import Document
 

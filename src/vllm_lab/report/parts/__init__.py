@@ -1,46 +1,22 @@
-"""One module for each part of the laboratory, in the pipeline's order.
+"""The parts of the report, one module per stage of the pipeline and in its order.
 
-Each offers `build(results: Results) -> Section | None`: its section, or None when its results were not made.
-The list is spelt out, not discovered, so that the workflow sees the imports and reruns the report when one
-of these modules changes.
+Each part has `build(results) -> Section | None`: its section, or None where its results were not made. A new
+part is a module here and a line in PARTS. The list is written out, so that the workflow sees the imports and
+renders the report again when a part changes.
 """
 
 from vllm_lab.report.parts import (
-    checklist,
     cost_model,
     data,
     experiments,
-    hardware,
-    imported,
     load,
-    model,
     nsight,
     plan,
-    reference,
+    provenance,
     replay,
-    settings,
     sharing,
-    sweeps,
     traces,
     tracing,
 )
 
-SECTIONS = (
-    data.build,
-    model.build,
-    traces.build,
-    sharing.build,
-    sweeps.build,
-    reference.build,
-    imported.build,
-    replay.build,
-    experiments.build,
-    cost_model.build,
-    plan.build,
-    checklist.build,
-    load.build,
-    nsight.build,
-    tracing.build,
-    hardware.build,
-    settings.build,
-)
+PARTS = (data, traces, sharing, replay, experiments, cost_model, plan, load, nsight, tracing, provenance)

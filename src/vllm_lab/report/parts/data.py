@@ -1,66 +1,100 @@
-"""The conversations read and every rule that mended or dropped one: from data/rejects.json."""
+"""The conversations that were read and the model: from data/rejects.json and data/model/summary.json."""
 
-from vllm_lab.report.blocks import Block, Cell, Code, Column, Inline, Note, Section, Table, Text, text
+from typing import Any
+
+from vllm_lab.report.blocks import (
+    Block,
+    Cell,
+    Code,
+    Heading,
+    Inline,
+    Note,
+    Section,
+    Table,
+    Text,
+    number_columns,
+    text,
+    text_columns,
+)
 from vllm_lab.report.results import JsonResult, Results
 
-_FILE = "data/rejects.json"
+_REJECTS, _MODEL = "data/rejects.json", "data/model/summary.json"
+_SHAPE = {
+    "parameters": ("Parameters", ""),
+    "layers": ("Layers", ""),
+    "kv_heads": ("KV heads", ""),
+    "head_dim": ("Head dimension", ""),
+    "context_length": ("Context length", "tokens"),
+    "vocab_size": ("Vocabulary", "tokens"),
+    "kv_bytes_per_token": ("KV cache per token", "bytes"),
+}
+_IDENTITY = {
+    "source": "Source",
+    "revision_or_version": "Version or revision",
+    "weights": "Weights",
+    "dtype": "Number format",
+    "licence": "Licence",
+}
 
 
 def build(results: Results) -> Section | None:
-    """The data section; None where no conversations were read."""
-    if not results.has(_FILE):
-        return None
-    found = results.json(_FILE)
+    """The section on conversations and model; None where neither was made."""
+    blocks: list[Block] = []
+    if results.has(_REJECTS):
+        blocks += [Heading("Conversations", "conversations")]
+        blocks += _conversations(results.json(_REJECTS, "data", "Conversations"))
+    if results.has(_MODEL):
+        blocks += [Heading("Model", "model"), *_model(results.json(_MODEL, "data.model", "Model"))]
+    return Section("data", "Data: conversations and model", tuple(blocks)) if blocks else None
+
+
+def _conversations(found: JsonResult) -> list[Block]:
     rules = found.value("rules")
     applied = [name for name in sorted(rules) if rules[name]["count"]]
     silent = [name for name in sorted(rules) if not rules[name]["count"]]
     blocks: list[Block] = [_opening(found)]
     if found.value("stopped_after_max_records"):
-        blocks.append(Note(text("Reading stopped at the configured number of records; the file holds more.")))
+        blocks.append(
+            Note(text("Reading stopped at the configured number of records. The file holds more of them."))
+        )
     blocks.append(_rules_table(found, applied))
     if silent:
-        blocks.append(text("Rules that found nothing: {names}.", names=Code(", ".join(silent))))
-    blocks += [_openers(found), _roles_table(found)]
-    return Section("data", "Conversations", tuple(blocks))
+        blocks.append(text("These rules found nothing: {names}.", names=Code(", ".join(silent))))
+    return [*blocks, _openers(found), _roles_table(found)]
 
 
 def _opening(found: JsonResult) -> Text:
     return text(
-        "{records} records were read from {size} of ShareGPT and {dropped} dropped; {kept} conversations "
-        "with {messages} messages are kept. Whatever is dropped or mended is counted below by rule, with "
-        "the first example.",
-        records=found.number("data.records_read", "records", "records_read", label="Records read"),
-        size=found.number("data.input_bytes", "bytes", "input_bytes", label="Size of the raw file"),
-        dropped=found.number("data.records_dropped", "records", "records_dropped", label="Records dropped"),
-        kept=found.number(
-            "data.conversations_kept", "conversations", "conversations_kept", label="Conversations kept"
-        ),
-        messages=found.number("data.messages_kept", "messages", "messages_kept", label="Messages kept"),
+        "{records} records were read from a ShareGPT file of {size}. {dropped} of them were dropped. {kept} "
+        "conversations with {messages} messages remain. The table counts every record that was dropped or "
+        "mended, by rule, and shows the first example.",
+        records=found.number("records", "records_read", label="records read"),
+        size=found.number("bytes", "input_bytes", label="size of the raw file"),
+        dropped=found.number("records", "records_dropped", label="records dropped"),
+        kept=found.number("conversations", "conversations_kept", label="conversations kept"),
+        messages=found.number("messages", "messages_kept", label="messages kept"),
     )
 
 
 def _rules_table(found: JsonResult, names: list[str]) -> Table:
     rows = tuple(_rule_row(found, name) for name in names)
     columns = (
-        Column("Rule"),
-        Column("Action"),
-        Column("What it does"),
-        Column("Count", numeric=True),
-        Column("First example"),
+        *text_columns("Rule", "Action", "What it does"),
+        *number_columns("Count"),
+        *text_columns("First example"),
     )
-    caption = text("Rules that found something in the raw file.")
-    return Table("rejects", caption, columns, rows, (found.file,))
+    return Table("rejects", text("The rules that applied to the raw file."), columns, rows, (found.file,))
 
 
 def _rule_row(found: JsonResult, name: str) -> tuple[Cell, ...]:
     rule = found.value("rules", name)
     count = found.number(
-        f"data.rejects.{name}", "", "rules", name, "count", label=f"Times that rule {name} applied"
+        "", "rules", name, "count", id=f"rejects.{name}", label=f"times that rule {name} applied"
     )
-    return (Code(name), str(rule["action"]), str(rule["statement"]), count, _example(rule["example"]))
+    return Code(name), str(rule["action"]), str(rule["statement"]), count, _example(rule["example"])
 
 
-def _example(example: dict | None) -> Text | None:
+def _example(example: dict[str, Any] | None) -> Text | None:
     if example is None:
         return None
     detail = f": {example['detail']}" if example.get("detail") else ""
@@ -74,22 +108,39 @@ def _openers(found: JsonResult) -> Text:
     """How conversations begin, as one sentence."""
     parts: list[Inline] = []
     for role in sorted(found.value("first_roles")):
-        number = found.number(
-            f"data.first_roles.{role}", "conversations", "first_roles", role,
-            label=f"Conversations that begin with a message of role {role}",
-        )  # fmt: skip
-        parts += [", " if parts else "Conversations begin with a message of role ", Code(role), ": ", number]
+        label = f"conversations that begin with a message of role {role}"
+        number = found.number("conversations", "first_roles", role, label=label)
+        parts += [", " if parts else "The first message of a conversation has the role ", Code(role)]
+        parts += [" (", number, ")"]
     return Text((*parts, "."))
 
 
 def _roles_table(found: JsonResult) -> Table:
     counts = found.value("roles")
     rows = tuple(
-        (
-            Code(role),
-            found.number(f"data.roles.{role}", "messages", "roles", role, label=f"Messages of {role}"),
-        )
+        (Code(role), found.number("messages", "roles", role, label=f"messages of {role}"))
         for role in sorted(counts, key=lambda role: (-counts[role], role))
     )
-    columns = (Column("Role in the file"), Column("Messages", numeric=True))
-    return Table("roles", text("Who speaks, as the file spells it."), columns, rows)
+    columns = (*text_columns("Role in the file"), *number_columns("Messages"))
+    return Table("roles", text("Messages by the speaker's role, as the file spells it."), columns, rows)
+
+
+def _model(found: JsonResult) -> list[Block]:
+    rows: list[tuple[Cell, ...]] = [
+        (title, str(found.value(key))) for key, title in _IDENTITY.items() if found.has(key)
+    ]
+    rows += [("sha256 of what was fetched", Code(found.value("sha256")))] if found.has("sha256") else []
+    shape = {
+        key: found.number(unit, key, label=title[0].lower() + title[1:])
+        for key, (title, unit) in _SHAPE.items()
+    }
+    rows += [(_SHAPE[key][0], number) for key, number in shape.items()]
+    intro = text(
+        "{name} provides the tokenizer, the chat template and the shape of the KV cache. One token takes "
+        "{bytes} of cache. These are its keys and its values, and each of the two has layers × KV heads × "
+        "head dimension numbers.",
+        name=str(found.value("name")),
+        bytes=shape["kv_bytes_per_token"],
+    )
+    columns = text_columns("Property", "Value")
+    return [intro, Table("model", text("The model."), columns, tuple(rows), (found.file,))]

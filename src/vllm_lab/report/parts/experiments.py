@@ -1,4 +1,4 @@
-"""Predictions against what happened: from experiments/*.verdict.json and the records of the runs."""
+"""Predictions and what happened: from experiments/*.verdict.json and the records of the runs."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
@@ -10,45 +10,45 @@ from vllm_lab.report.blocks import (
     Block,
     Cell,
     Code,
-    Column,
     Heading,
     Note,
     Number,
     Section,
     Table,
+    number_columns,
     text,
+    text_columns,
 )
+from vllm_lab.report.measured import ran
+from vllm_lab.report.parts.decisions import metric_title
 from vllm_lab.report.results import JsonResult, Results
 
 SHOWN = (
-    "finished",
-    "preemptions",
-    "hit_rate",
-    "recomputed_tokens",
-    "ttft_mean",
-    "ttft_p95",
-    "e2e_p95",
+    "finished", "preemptions", "hit_rate", "recomputed_tokens", "ttft_mean", "ttft_p95", "e2e_p95",
     "makespan",
-)
+)  # fmt: skip
 PARTS = {"mini": "mini-vLLM", "vllm": "vLLM", "extension": "extension"}
 
 
 def build(results: Results) -> Section | None:
-    """The section; None where no experiment was run."""
-    found = [results.json(name) for name in results.names("experiments/*.verdict.json")]
+    """The section; None where no experiment ran."""
+    found = [
+        results.json(name, f"experiments.{name.split('/')[1].split('.')[0]}")
+        for name in results.names("experiments/*.verdict.json")
+    ]
     if not found:
         return None
     blocks: list[Block] = [
         text(
-            "Each experiment states what it expects before it is run; a hash pins the expectation, and the "
-            "verdict is computed. A refuted prediction shows where the understanding was wrong, so it stands "
-            "first."
+            "Each experiment states its predictions before it runs. A hash pins the predictions, and code "
+            "computes the verdicts. A refuted prediction shows where the understanding was wrong, so it "
+            "comes first."
         ),
         _overview(found),
     ]
     for body in found:
         blocks += _experiment(results, body)
-    return Section("experiments", "Experiments", tuple(blocks), _answers(found))
+    return Section("experiments", "Experiments: predictions and verdicts", tuple(blocks), _answers(found))
 
 
 def _answers(found: Sequence[JsonResult]) -> tuple[Answer, ...]:
@@ -64,9 +64,8 @@ def _answers(found: Sequence[JsonResult]) -> tuple[Answer, ...]:
         for body in found
         if body.value("aha")
     )
-    return (
-        (Answer("What does a learner get wrong about vLLM's scheduler?", paragraphs),) if paragraphs else ()
-    )
+    question = "What does a learner get wrong about vLLM's scheduler?"
+    return (Answer(question, paragraphs),) if paragraphs else ()
 
 
 def _overview(found: Sequence[JsonResult]) -> Table:
@@ -79,18 +78,16 @@ def _overview(found: Sequence[JsonResult]) -> Table:
         for body in found
     )
     columns = (
-        Column("Experiment"),
-        Column("Refuted", numeric=True),
-        Column("Confirmed", numeric=True),
-        Column("Not run", numeric=True),
-        Column("Predictions"),
+        *text_columns("Experiment"),
+        *number_columns("Refuted", "Confirmed", "Not run"),
+        *text_columns("Predictions"),
     )
-    return Table("experiments", text("Experiments and their verdicts."), columns, rows)
+    return Table("experiments", text("The experiments and their verdicts."), columns, rows)
 
 
 def _experiment(results: Results, body: JsonResult) -> Iterator[Block]:
     pin = body.value("pin")
-    yield Heading(f"{_name(body)}: {body.value('title')}")
+    yield Heading(f"{_name(body)}: {body.value('title')}", body.value("experiment"))
     yield text("{question}", question=body.value("question"))
     yield _predictions(body)
     yield text(
@@ -105,160 +102,142 @@ def _experiment(results: Results, body: JsonResult) -> Iterator[Block]:
     for name in body.value("comparisons"):
         yield from _comparison(body, name)
     if body.value("aha"):
-        yield Note(text("Aha. {aha}", aha=body.value("aha")))
+        yield Note(text("What was learnt: {aha}", aha=body.value("aha")))
 
 
 def _predictions(body: JsonResult) -> Table:
-    name = body.value("experiment")
     rows = tuple(
         (
             verdict(entry["verdict"]),
             text("{statement} Because: {why}", statement=entry["statement"], why=entry["why"]),
             text("{metric} {words}", metric=Code(entry["metric"]), words=expectation(entry)),
-            _number(body, index, "observed"),
-            _number(body, index, "bound"),
+            _number(body.at("predictions", index, id=entry["id"], label=entry["statement"]), "observed"),
+            _number(body.at("predictions", index, id=entry["id"], label=entry["statement"]), "bound"),
         )
         for index, entry in enumerate(body.value("predictions"))
     )
-    columns = (
-        Column("Verdict"),
-        Column("Prediction"),
-        Column("Expected"),
-        Column("Observed", numeric=True),
-        Column("Bound", numeric=True),
-    )
-    return Table(f"{name}-predictions", text("What was predicted, and what happened."), columns, rows)
+    columns = (*text_columns("Verdict", "Prediction", "Expected"), *number_columns("Observed", "Bound"))
+    caption = text("What was predicted, and what happened.")
+    return Table(f"{body.value('experiment')}-predictions", caption, columns, rows)
 
 
-def _number(body: JsonResult, index: int, what: str) -> Number:
+def _number(prediction: JsonResult, what: str) -> Number:
     """The observed value or the bound of one prediction."""
-    entry = body.value("predictions", index)
-    given = {
-        "id": f"{body.value('experiment')}.{entry['id']}.{what}",
-        "unit": entry["unit"],
-        "file": body.file,
-        "key": f"predictions.{index}.{what}",
-        "label": f"{entry['statement']} ({what})",
-    }
+    entry = prediction.body
     if entry["verdict"] == "not_run":
-        return Number(value=None, status="not_run", reason=entry["reason"], **given)
+        return prediction.not_run(what, id=what, unit=entry["unit"], key=what)
     decimals = DECIMALS.get(entry["unit"]) if abs(entry[what]) < 10 else None
-    return Number(value=entry[what], status=entry["status"], decimals=decimals, **given)
+    return prediction.number(entry["unit"], what, label=what, status=entry["status"], decimals=decimals)
 
 
 def _runs(body: JsonResult) -> Table:
-    """Which engine ran with which settings; those that all runs share stand in the caption."""
-    name = body.value("experiment")
+    """Which engine ran with which settings. The caption lists the settings that all runs share."""
     runs = [
-        (title, run, told) for part, title in PARTS.items() for run, told in body.value("parts", part).items()
+        (title, name, run) for part, title in PARTS.items() for name, run in body.value("parts", part).items()
     ]
-    shared = set.intersection(*(set(told["settings"].items()) for _, _, told in runs))
+    shared = set.intersection(*(set(run["settings"].items()) for _, _, run in runs))
     rows = tuple(
-        (title, Code(run), Code(told["engine"]), _settings(set(told["settings"].items()) - shared))
-        for title, run, told in runs
+        (title, Code(name), Code(run["engine"]), _settings(set(run["settings"].items()) - shared))
+        for title, name, run in runs
     )
-    columns = (Column("Part"), Column("Run"), Column("Engine"), Column("Settings of its own"))
     caption = text(
-        "The runs, on the {trace} trace. All: {shared}.", trace=body.value("trace"), shared=_settings(shared)
+        "The runs, on the {trace} trace. Settings of all runs: {shared}.",
+        trace=body.value("trace"),
+        shared=_settings(shared),
     )
-    return Table(f"{name}-runs", caption, columns, rows, (body.file,))
-
-
-def _outcomes(results: Results, body: JsonResult) -> Table:
-    name = body.value("experiment")
-    rows = tuple(
-        (Code(run), *(_metric(results, name, run, metric) for metric in SHOWN))
-        for part in PARTS
-        for run in body.value("parts", part)
-    )
-    columns = (Column("Run"), *(Column(metric.replace("_", " "), numeric=True) for metric in SHOWN))
-    return Table(f"{name}-outcomes", text("What the runs came to."), columns, rows)
-
-
-def _repeats(results: Results, body: JsonResult) -> Iterator[Table]:
-    """What repeating the real runs gave; nothing where there was none."""
-    name = body.value("experiment")
-    files = {run: f"experiments/{name}.{run}.json" for part in PARTS for run in body.value("parts", part)}
-    records = {run: results.json(file) for run, file in files.items() if results.has(file)}
-    rows = []
-    for run, record in records.items():
-        if record.has("repeats"):
-            makespans = [
-                record.number(
-                    f"{name}.{run}.repeat{index}.makespan", "s", "repeats", index, "makespan",
-                    label=f"{name} {run}: makespan of one repeat",
-                )
-                for index in range(len(record.value("repeats")))
-            ]  # fmt: skip
-            fields = " ".join(f"{{m{index}}}" for index in range(len(makespans)))
-            cell = text(fields, **{f"m{index}": number for index, number in enumerate(makespans)})
-            rows.append((Code(run), cell, "yes" if record.value("same_decisions") else "no"))
-    if rows:
-        columns = (Column("Run"), Column("Makespan of each repeat"), Column("Same decisions"))
-        caption = text("Repeats of the real runs, each from an empty cache; the median one is told above.")
-        yield Table(f"{name}-repeats", caption, columns, tuple(rows))
+    columns = text_columns("Part", "Run", "Engine", "Further settings")
+    return Table(f"{body.value('experiment')}-runs", caption, columns, rows, (body.file,))
 
 
 def _settings(settings: Iterable[tuple[str, Any]]) -> str:
-    return ", ".join(f"{key} {str(value).lower()}" for key, value in sorted(settings)) or "none"
+    return ", ".join(f"{key} {str(value).lower()}" for key, value in sorted(settings)) or "–"
 
 
-def _metric(results: Results, experiment: str, run: str, metric: str) -> Number | None:
-    """None where the report was not given the run's record."""
-    file = f"experiments/{experiment}.{run}.json"
-    if not results.has(file):
-        return None
-    record = results.json(file)
-    id, unit = f"{experiment}.{run}.{metric}", METRICS[metric].unit
-    title = f"{experiment} {run}: {metric}, {METRICS[metric].definition}"
-    if record.value("status") == "not_run":
-        return Number(
-            id, None, unit, "not_run", record.file, f"metrics.{metric}", title, record.value("reason")
+def _records(results: Results, body: JsonResult) -> dict[str, JsonResult]:
+    """Run -> its record, of the runs whose records the report was given."""
+    experiment = body.value("experiment")
+    files = {
+        run: f"experiments/{experiment}.{run}.json" for part in PARTS for run in body.value("parts", part)
+    }
+    return {
+        run: results.json(file, f"experiments.{experiment}.{run}", f"{experiment} {run}")
+        for run, file in files.items()
+        if results.has(file)
+    }
+
+
+def _outcomes(results: Results, body: JsonResult) -> Table:
+    records = _records(results, body)
+    rows = tuple((Code(run), *(_metric(record, name) for name in SHOWN)) for run, record in records.items())
+    columns = (*text_columns("Run"), *number_columns(*map(metric_title, SHOWN)))
+    return Table(f"{body.value('experiment')}-outcomes", text("The results of the runs."), columns, rows)
+
+
+def _metric(record: JsonResult, name: str) -> Number:
+    unit, words = METRICS[name].unit, f"{metric_title(name)} ({METRICS[name].definition})"
+    if not ran(record):
+        return record.not_run(words, id=name, unit=unit, key=f"metrics.{name}")
+    return record.number(unit, "metrics", name, id=name, label=words, status=record.value("status"))
+
+
+def _repeats(results: Results, body: JsonResult) -> Iterator[Table]:
+    """The makespan of each repeat of the real runs; nothing where no run was repeated."""
+    rows = []
+    for run, record in _records(results, body).items():
+        if record.has("repeats"):
+            makespans = {
+                f"m{index}": record.number(
+                    *("s", "repeats", index, "makespan"), id=f"repeat{index}.makespan", label="one repeat"
+                )
+                for index in range(len(record.value("repeats")))
+            }
+            cell = text(" ".join(f"{{{name}}}" for name in makespans), **makespans)
+            rows.append((Code(run), cell, "yes" if record.value("same_decisions") else "no"))
+    if rows:
+        columns = text_columns("Run", "Makespan of each repeat", "Same decisions")
+        caption = text(
+            "The repeats of the real runs, each from an empty cache. The table above shows the median repeat."
         )
-    return record.number(id, unit, "metrics", metric, label=title, status=record.value("status"))
+        yield Table(f"{body.value('experiment')}-repeats", caption, columns, tuple(rows))
 
 
 def _comparison(body: JsonResult, name: str) -> Iterator[Block]:
-    found = body.value("comparisons", name)
-    experiment = body.value("experiment")
-    if found["status"] == "not_run":
-        yield text("{pair}: not run, {why}.", pair=Code(name), why=found["reason"])
+    found = body.at("comparisons", name, id=name, label=f"{body.value('experiment')} {name}")
+    if not ran(found):
+        yield text("{pair}: not run, {why}.", pair=Code(name), why=found.value("reason"))
         return
 
-    def number(key: str, unit: str) -> Number:
-        return body.number(
-            f"{experiment}.{name}.{key}", unit, "comparisons", name, key, label=f"{experiment} {name}: {key}",
-            status=found["status"],
-        )  # fmt: skip
+    def number(key: str) -> Number:
+        return found.number("steps", key, label=key.replace("_", " "), status=found.value("status"))
 
     yield text(
-        "{mini} against {vllm}, step by step: {equal} steps equal, {differing} differ{times}.",
-        mini=Code(found["mini"]),
-        vllm=Code(found["vllm"]),
-        equal=number("equal_steps", "steps"),
-        differing=number("differing_steps", "steps"),
-        times="" if found["times_compared"] else " (decisions; one side has real seconds)",
+        "{mini} and {vllm} compared step by step: {equal} steps are equal, {differing} differ{times}.",
+        mini=Code(found.value("mini")),
+        vllm=Code(found.value("vllm")),
+        equal=number("equal_steps"),
+        differing=number("differing_steps"),
+        times="" if found.value("times_compared") else " (decisions only, because one side has real seconds)",
     )
-    if not found["diff"]:
-        return
-    files = [f"results/experiments/{experiment}.{found[side]}.events.txt" for side in ("mini", "vllm")]
-    yield Table(
-        f"{experiment}-{name}-diff",
-        text("Where the two logs part: {command}", command=Code(f"diff -u {' '.join(files)}")),
-        (Column("Log"), Column("Decision")),
-        tuple((_side(line, found), Code(line[1:].strip())) for line in found["diff"][3:]),
-        files=(body.file,),
-    )
+    if found.value("diff"):
+        experiment = body.value("experiment")
+        files = [
+            f"results/experiments/{experiment}.{found.value(side)}.events.txt" for side in ("mini", "vllm")
+        ]
+        yield Table(
+            f"{experiment}-{name}-diff",
+            text("Where the two logs first differ: {command}", command=Code(f"diff -u {' '.join(files)}")),
+            text_columns("Log", "Decision"),
+            tuple((_side(line, found.body), Code(line[1:].strip())) for line in found.value("diff")[3:]),
+            files=(body.file,),
+        )
 
 
-def _side(line: str, found: dict) -> Cell:
+def _side(line: str, found: dict[str, Any]) -> Cell:
     return {"-": found["mini"], "+": found["vllm"]}.get(line[:1], "both")
 
 
 def _count(body: JsonResult, name: str) -> Number:
-    experiment = body.value("experiment")
-    id = f"{experiment}.verdicts.{name}"
-    return body.number(id, "", "verdicts", name, label=f"{experiment}: predictions {verdict(name)}")
+    return body.number("", "verdicts", name, label=f"{body.value('experiment')}: predictions {verdict(name)}")
 
 
 def _name(body: JsonResult) -> str:

@@ -1,212 +1,195 @@
-"""A trace over HTTP against vLLM's server: from load/load.json."""
+"""A trace sent over HTTP to vLLM's server: from load/load.json."""
 
 from collections.abc import Mapping
 from typing import Any
 
+from vllm_lab.common.metric import title_of
+from vllm_lab.report import measured
 from vllm_lab.report.blocks import (
     Answer,
     Block,
+    Cell,
     Code,
-    Column,
-    Figure,
     Heading,
     Note,
     Number,
     Section,
     Table,
     Text,
+    number_columns,
     text,
+    text_columns,
 )
 from vllm_lab.report.results import JsonResult, Results
 
 _FILE = "load/load.json"
-_FIGURE = "load/figures/latency_over_rate"
-_LATENCIES = {"ttft": "TTFT", "tpot": "TPOT", "itl": "ITL", "e2e": "E2E"}
+_LATENCIES = ("ttft", "tpot", "itl", "e2e")
 _PERCENTS = (50, 90, 95, 99)
-_THROUGHPUTS = {
-    "request_throughput": ("Requests", "requests/s"),
-    "output_throughput": ("Output tokens", "tokens/s"),
-    "total_throughput": ("All tokens", "tokens/s"),
-    "goodput": ("Goodput", "requests/s"),
-    "within_limits": ("Within the limits", "fraction"),
-    "steady_output_throughput": ("Output tokens, steady state", "tokens/s"),
-}
+_THROUGHPUTS = (
+    "request_throughput", "output_throughput", "total_throughput", "goodput", "within_limits",
+    "steady_output_throughput", "failed",
+)  # fmt: skip
 _PREDICTIONS = {
     "scheduler": "vLLM's scheduler in virtual time",
-    "sharing_of_prompts": "sharing of prompts",
-    "sharing_with_outputs": "sharing with outputs",
+    "sharing_of_prompts": "Sharing of prompts",
+    "sharing_with_outputs": "Sharing with outputs",
 }
 _CAPTION = (
-    "Latency, and requests answered per second, over the arrival rate: lines through the medians of the "
-    "repeats, a point a replay; grey, between which rates the latency turns up."
+    "Latency, and requests answered per second, against the arrival rate. Each point is one replay, and the "
+    "lines go through the medians of the repeats. Latency turns up between the rates of the grey band."
 )
 
 
 def build(results: Results) -> Section | None:
-    """The server replay's section; None where there is no account of one."""
+    """The section; None where no load was sent."""
     if not results.has(_FILE):
         return None
-    found = results.json(_FILE)
-    if found.value("status") == "not_run":
-        return Section("serving", "Server replay", (_not_run(found),))
-    blocks: list[Block] = [_measured(found)]
-    answers = []
-    if found.value("rates"):
-        blocks += [_latency_table(found), _throughput_table(found), *_figure(results)]
-        blocks += [Note(_verification(found))] if found.has("verification") else []
-        blocks += [Heading("Prefix cache hits"), _hit_table(found), Note(_why_hits_differ())]
-        answers += [Answer("At which arrival rate does latency turn up?", (_answer(found),))]
-    blocks += [Heading("What went wrong"), *_errors(found)]
-    return Section("serving", "Server replay", tuple(blocks), tuple(answers))
+    found = results.json(_FILE, "load", "Load")
+    title = "Load on vLLM's server"
+    if not measured.ran(found):
+        return Section("load", title, tuple(measured.whole(results, found)))
+    blocks: list[Block] = [*measured.opening(found), _setting(found)]
+    answers: list[Answer] = []
+    rates = _rates(found)
+    if rates:
+        blocks += [_latency_table(found, rates), _throughput_table(found, rates)]
+        blocks += results.figure(
+            "load/figures/latency_over_rate", _CAPTION, values="load.json holds the values."
+        )
+        blocks += [*measured.verification(found), *_loads(found)]
+        blocks += [Heading("Prefix cache hits", level=4), _hit_table(found, rates), Note(_why_hits_differ())]
+        answers.append(Answer("At which arrival rate does latency turn up?", (_answer(found, rates),)))
+    blocks += [
+        Heading("Errors", level=4),
+        *_errors(found),
+        *measured.runs(found),
+        *measured.parameters(found),
+    ]
+    return Section("load", title, tuple(blocks), tuple(answers))
 
 
-def _not_run(found: JsonResult) -> Text:
-    reason = found.value("reason")
-    number = Number(
-        "serving.status", None, "", "not_run", found.file, "status", "Replay against vLLM's server", reason
-    )
-    return text("The replay against vLLM's server: {state}. {reason}", state=number, reason=reason)
+def _rates(found: JsonResult) -> list[JsonResult]:
+    """The part of each rate."""
+    return [
+        found.at("rates", index).named(found.id, f"Load of {row['rate']:g} requests/s")
+        for index, row in enumerate(found.value("rates"))
+    ]
 
 
-def _measured(found: JsonResult) -> Text:
+def _setting(found: JsonResult) -> Text:
     return text(
-        "vLLM {version}'s OpenAI-compatible server ran on the loopback of {cpu}, beside its client. The same "
-        "{requests} requests of the multi-turn trace are sent at each rate, open-loop: every request leaves "
-        "at its time, whatever became of the others. Arrivals keep the trace's pattern, squeezed to the "
-        "rate. The prefix cache is emptied before each replay; the answers are forced to the trace's. "
-        "Repeats of the whole sweep: {repeats}; the tables show their medians.",
-        version=str(found.value("environments", "server", "vllm")),
-        cpu=str(found.value("hardware", "cpu")),
+        "The server and its client run on the same machine. The same {requests} requests are sent at each "
+        "rate. Every request leaves at its time, even if earlier requests are still open. Arrivals keep the "
+        "pattern of the trace, compressed to the rate. The prefix cache is emptied before each "
+        "replay. Repeats of the whole sweep: {repeats}. The tables show their medians.",
         requests=found.number(
-            "serving.requests",
-            "requests",
-            "parameters",
-            "requests",
-            label="Server replay: requests at each rate",
+            "requests", "parameters", "requests", id="requests", label="requests at each rate"
         ),
         repeats=str(found.value("parameters", "repeats")),
     )
 
 
-def _verification(found: JsonResult) -> Text:
-    if found.value("verification", "spread_pct") is None:
-        return text("Each rate was replayed once: nothing is verified.")
-    loads = [run[when] for run in found.value("runs") for when in ("load_before", "load_after")]
-    return text(
-        "Verification: at the highest rate the output throughput of the repeats is at most {spread} off "
-        "their mean; the tolerance is {tolerance} %. The load (processes running or waiting, these included) "
-        "was between {low} and {high}: other jobs on the machine make latencies longer.",
-        spread=Number(
-            "serving.spread",
-            found.value("verification", "spread_pct") / 100,
-            "fraction",
-            "derived",
-            found.file,
-            "verification.spread_pct / 100",
-            "Server replay: spread of the repeats' output throughput at the highest rate",
-        ),
-        tolerance=f"{found.value('verification', 'tolerance_pct'):g}",
-        low=f"{min(loads):.1f}",
-        high=f"{max(loads):.1f}",
-    )
+def _rate(rate: JsonResult) -> str:
+    return f"{rate.value('rate'):g}/s"
 
 
-def _rate_cells(found: JsonResult) -> list[tuple[int, str]]:
-    return [(index, f"{row['rate']:g}/s") for index, row in enumerate(found.value("rates"))]
+def _at(rate: JsonResult) -> str:
+    return f"at_{rate.value('rate'):g}".replace(".", "_")
 
 
-def _metric(found: JsonResult, index: int, metric: str, unit: str, words: str) -> Number:
-    rate = f"{found.value('rates', index, 'rate'):g}"
-    return found.number(
-        f"serving.{metric}.at_{rate.replace('.', '_')}",
+def _title(found: JsonResult, metric: str) -> str:
+    return found.get("definitions", metric, "title") or title_of(metric)
+
+
+def _metric(found: JsonResult, rate: JsonResult, metric: str) -> Number:
+    unit = found.value("definitions", metric, "unit")
+    return rate.number(
         unit,
-        *("rates", index, "metrics", metric),
-        label=f"Server replay at {rate} requests/s: {words}",
+        *("metrics", metric),
+        id=f"{metric}.{_at(rate)}",
+        label=_title(found, metric),
         decimals=3 if unit == "s" else None,
     )
 
 
-def _latency_table(found: JsonResult) -> Table:
+def _latency_table(found: JsonResult, rates: list[JsonResult]) -> Table:
     rows = tuple(
-        (
-            rate,
-            title,
-            *(_metric(found, index, f"{name}_p{p}", "s", f"{title}, p{p}") for p in _PERCENTS),
-        )
-        for index, rate in _rate_cells(found)
-        for name, title in _LATENCIES.items()
+        (_rate(rate), title_of(name), *(_metric(found, rate, f"{name}_p{percent}") for percent in _PERCENTS))
+        for rate in rates
+        for name in _LATENCIES
     )
     columns = (
-        Column("Rate"),
-        Column("Latency"),
-        *(Column(f"{p}th percentile", numeric=True) for p in _PERCENTS),
+        *text_columns("Rate", "Latency"),
+        *number_columns(*(f"{percent}th percentile" for percent in _PERCENTS)),
     )
-    caption = text(
-        "TTFT: sent to first chunk of the stream. TPOT: (last − first chunk) / (output tokens − 1). ITL: "
-        "each gap between chunks, of all requests together. E2E: sent to last chunk."
-    )
-    return Table("server-latency", caption, columns, rows)
+    places = {
+        name: found.value("definitions", f"{name}_p{_PERCENTS[0]}", "definition") for name in _LATENCIES
+    }
+    words = (f"{title_of(name)}: {place.rpartition(', ')[0]}." for name, place in places.items())
+    return Table("load-latency", text("{it}", it=" ".join(words)), columns, rows)
 
 
-def _throughput_table(found: JsonResult) -> Table:
-    rows = tuple(
-        (
-            rate,
-            *(_metric(found, index, name, unit, title) for name, (title, unit) in _THROUGHPUTS.items()),
-            _metric(found, index, "failed", "requests", "failed"),
-        )
-        for index, rate in _rate_cells(found)
-    )
+def _throughput_table(found: JsonResult, rates: list[JsonResult]) -> Table:
+    rows = tuple((_rate(rate), *(_metric(found, rate, name) for name in _THROUGHPUTS)) for rate in rates)
     columns = (
-        Column("Rate"),
-        *(Column(title, numeric=True) for title, _ in _THROUGHPUTS.values()),
-        Column("Failed", numeric=True),
+        *text_columns("Rate"),
+        *number_columns(*(_title(found, name) for name in _THROUGHPUTS)),
     )
     limits = {
         name: found.number(
-            f"serving.limit_{name}",
-            "s",
-            "parameters",
-            f"limit_{name}",
-            label=f"Server replay: limit of {_LATENCIES[name]}",
+            "s", "parameters", f"limit_{name}", id=f"limit_{name}", label=f"limit of {title_of(name)}"
         )
         for name in ("ttft", "tpot", "e2e")
     }
     caption = text(
-        "Completed requests and their tokens per second, from the first request sent to the last chunk of "
-        "all. Goodput counts the requests that keep all of TTFT ≤ {ttft}, TPOT ≤ {tpot} and E2E ≤ {e2e}. "
-        "Steady state: without the first and the last quarter of the arrivals.",
+        "Throughput counts completed requests, from the first request sent to the last chunk. Goodput counts "
+        "the requests that meet all limits: TTFT ≤ {ttft}, TPOT ≤ {tpot} and E2E ≤ {e2e}. The steady state "
+        "leaves out the first and the last quarter of the arrivals.",
         **limits,
     )
-    return Table("server-throughput", caption, columns, rows)
+    return Table("load-throughput", caption, columns, rows)
 
 
-def _hit_table(found: JsonResult) -> Table:
-    rows = []
-    for index, rate in _rate_cells(found):
-        predicted = (
-            found.number(
-                f"serving.hit_tokens.{name}.at_{rate.removesuffix('/s').replace('.', '_')}",
-                "tokens",
-                *("rates", index, "hit_tokens", name),
-                label=f"Server replay at {rate}: hit tokens, {words}",
-            )
-            for name, words in _PREDICTIONS.items()
+def _loads(found: JsonResult) -> list[Text]:
+    """How busy the machine was."""
+    loads = [run[when] for run in found.value("runs") for when in ("load_before", "load_after")]
+    sentence = (
+        "The load of the machine was between {low} and {high} processes that ran or waited, server and "
+        "client included. Other jobs make latencies longer."
+    )
+    return [text(sentence, low=f"{min(loads):.1f}", high=f"{max(loads):.1f}")] if loads else []
+
+
+def _hit_table(found: JsonResult, rates: list[JsonResult]) -> Table:
+    rows = tuple(
+        (
+            _rate(rate),
+            *(_listed(rate.value("hit_tokens", key)) for key in ("measured", "reported_to_clients")),
+            *(
+                rate.number(
+                    "tokens",
+                    "hit_tokens",
+                    name,
+                    id=f"hit_tokens.{name}.{_at(rate)}",
+                    label=f"hit tokens, {words}",
+                )
+                for name, words in _PREDICTIONS.items()
+            ),
         )
-        hits = found.value("rates", index, "hit_tokens")
-        rows.append((rate, _listed(hits["measured"]), _listed(hits["reported_to_clients"]), *predicted))
+        for rate in rates
+    )
     columns = (
-        Column("Rate"),
-        Column("Server's counter, each repeat", numeric=True, varies=True),
-        Column("Told to clients, each repeat", numeric=True, varies=True),
-        *(Column(words.capitalize(), numeric=True) for words in _PREDICTIONS.values()),
+        *text_columns("Rate"),
+        *number_columns("Server's counter, each repeat", "Reported to clients, each repeat", varies=True),
+        *number_columns(*_PREDICTIONS.values()),
     )
     caption = text(
-        "Prompt tokens found in the prefix cache: the growth of {counter} over each replay, the sum of what "
-        "each answer says, and what was foretold for the same requests and block size.",
+        "Prompt tokens found in the prefix cache. Measured: how much {counter} grows during each replay, and "
+        "the sum over the answers to the clients. Predicted, for the same requests and block size: three "
+        "ways.",
         counter=Code("vllm:prefix_cache_hits_total"),
     )
-    return Table("server-hits", caption, columns, tuple(rows), (found.file,))
+    return Table("load-hits", caption, columns, rows, (found.file,))
 
 
 def _listed(values: list[int]) -> str:
@@ -215,10 +198,11 @@ def _listed(values: list[int]) -> str:
 
 def _why_hits_differ() -> Text:
     return text(
-        "The sharing analysis knows no time: with outputs it is what no run can pass, reached where every "
-        "turn comes after the one before has been answered. At higher rates a turn overtakes the answer that "
-        "it contains, and only the prompts' share is there to be hit. The scheduler in virtual time, its "
-        "steps as long as the fitted cost model says, foretells at which rate."
+        "The sharing analysis ignores time. Its figure with outputs is an upper bound. A run reaches it if "
+        "every turn arrives after the answer to the turn before. At higher rates a turn arrives before the "
+        "answer that it contains is complete, and the cache can find only what prompts share. vLLM's "
+        "scheduler in virtual time, with the fitted cost model as its clock, predicts at which rate that "
+        "happens."
     )
 
 
@@ -228,50 +212,46 @@ def _errors(found: JsonResult) -> list[Block]:
         for run in found.value("runs")
         for words, count in _complaints(run)
     )
-    status = found.value("server_exit_status")
+    status = found.get("server_exit_status")
     end = "" if status is None else f" The server ended by itself, with status {status}."
     if not rows:
-        return [text(f"Nothing: every request of every replay was answered in full.{end}")]
-    columns = (Column("Rate"), Column("Repeat"), Column("Error"), Column("Requests", numeric=True))
-    return [Table("server-errors", text(f"Every error, as it came.{end}"), columns, rows, (found.file,))]
+        return [text(f"There were no errors: every request of every replay was answered in full.{end}")]
+    columns = (*text_columns("Rate", "Repeat", "Error"), *number_columns("Requests"))
+    return [
+        Table("load-errors", text(f"Every error, with its own words.{end}"), columns, rows, (found.file,))
+    ]
 
 
-def _complaints(run: Mapping[str, Any]) -> list[tuple[str, str]]:
-    found = [(words, str(count)) for words, count in run["errors"].items()]
+def _complaints(run: Mapping[str, Any]) -> list[tuple[str, Cell]]:
+    found: list[tuple[str, Cell]] = [(words, str(count)) for words, count in run["errors"].items()]
     return found + ([(run["problem"], "all")] if run["problem"] else [])
 
 
-def _answer(found: JsonResult) -> Text:
+def _answer(found: JsonResult, rates: list[JsonResult]) -> Text:
     turn = found.value("turn")
+    factor = f"{turn['factor']:g}"
     if turn["first_rate_after"] is None:
         return text(
-            "Up to {rate} it does not: the median TTFT stays below {factor} times that at the lowest rate.",
-            rate=_turn_number(found, len(found.value("rates")) - 1, "highest"),
-            factor=f"{turn['factor']:g}",
+            "It does not turn up at the rates that were tried: up to {rate} the median TTFT stays below "
+            "{factor} times its value at the lowest rate.",
+            rate=_turn(rates[-1], "highest"),
+            factor=factor,
         )
-    rates = [row["rate"] for row in found.value("rates")]
     if turn["last_rate_before"] is None:
-        return text("Already at {rate}: requests failed there.", rate=_turn_number(found, 0, "lowest"))
-    after = rates.index(turn["first_rate_after"])
+        return text("Already at {rate}, because requests failed there.", rate=_turn(rates[0], "lowest"))
+    after = [rate.value("rate") for rate in rates].index(turn["first_rate_after"])
     return text(
-        "Between {before} and {after}: there the median TTFT goes from {low} to {high}, more than {factor} "
-        "times that at the lowest rate ({base}), or requests fail.",
-        before=_turn_number(found, after - 1, "last_before"),
-        after=_turn_number(found, after, "first_after"),
-        low=_metric(found, after - 1, "ttft_p50", "s", "TTFT, p50"),
-        high=_metric(found, after, "ttft_p50", "s", "TTFT, p50"),
-        base=_metric(found, 0, "ttft_p50", "s", "TTFT, p50"),
-        factor=f"{turn['factor']:g}",
+        "Between {before} and {after}. The median TTFT rises from {low} to {high} there. Latency counts as "
+        "turned up if the median TTFT exceeds {factor} times its value at the lowest rate ({base}), or if "
+        "requests fail.",
+        before=_turn(rates[after - 1], "last_before"),
+        after=_turn(rates[after], "first_after"),
+        low=_metric(found, rates[after - 1], "ttft_p50"),
+        high=_metric(found, rates[after], "ttft_p50"),
+        base=_metric(found, rates[0], "ttft_p50"),
+        factor=factor,
     )
 
 
-def _turn_number(found: JsonResult, index: int, name: str) -> Number:
-    return found.number(
-        f"serving.turn.{name}", "requests/s", "rates", index, "rate", label="Server replay: rate of the turn"
-    )
-
-
-def _figure(results: Results) -> list[Figure]:
-    image = results.image(_FIGURE)
-    caption = f"{_CAPTION} load.json holds the values."
-    return [Figure("latency_over_rate", image, text(_CAPTION), caption)] if image else []
+def _turn(rate: JsonResult, name: str) -> Number:
+    return rate.number("requests/s", "rate", id=f"turn.{name}", label="this rate")

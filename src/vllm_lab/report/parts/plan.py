@@ -1,259 +1,201 @@
-"""The benchmark plan, test by test: from bench/*.json and bench/{device}/*.json."""
+"""The benchmark plan, test by test, and its checklist: from plan/*.json and plan/{device}/*.json."""
 
+from collections.abc import Callable, Iterator, Sequence
+
+from vllm_lab.plan.tests import find, order
+from vllm_lab.report import measured
 from vllm_lab.report.blocks import (
     Answer,
     Block,
     Code,
-    Column,
-    Figure,
     Heading,
-    Number,
     Section,
     Table,
-    Text,
+    number_columns,
     text,
+    text_columns,
 )
 from vllm_lab.report.results import JsonResult, Results
 
-_QUALITY = "plan/code_quality.json"
-_PLACES = {  # in the plan
-    "throughput": "1.1",
-    "latency": "1.2",
-    "memory": "1.3",
-    "prefix_cache": "2.1",
-    "scheduler": "2.2",
-    "cuda_graphs": "2.3",
-    "torch_compile": "2.4",
-    "single_device": "3.1",
-    "strong_scaling": "3.2",
-    "weak_scaling": "3.3",
-    "code_quality": "4",
-}
-_CODE_METRICS = {
-    "total_loc": "Lines",
-    "source_loc": "With code",
-    "function_count": "Functions",
-    "class_count": "Classes",
-    "avg_complexity": "Complexity, mean",
-    "max_complexity": "Most complex",
-    "lines_per_function": "Lines per function",
-}
+_QUALITY = "code_quality"
+Row = tuple[bool, str]  # whether it holds, and what shows it
 
 
 def build(results: Results) -> Section | None:
-    """The benchmarks' section; None where no test has a document."""
-    tests = documents(results)
-    blocks = [block for test in tests for block in _test(results, test)]
-    if results.has(_QUALITY):
-        blocks += _code_quality(results.json(_QUALITY))
-    if not blocks:
+    """The tests in the plan's order, then its checklist; None where no test has a document."""
+    tests = _documents(results)
+    if not tests:
         return None
-    answers = [answer for test in tests if (answer := _answer(test)) is not None]
-    return Section("bench", "Benchmarks", tuple(blocks), tuple(answers))
+    blocks = [block for test in tests for block in _test(results, test)]
+    counted = [test for test in tests if find(test.value("test_id")) and test.get("status") == "measured"]
+    if counted:
+        blocks += [Heading("The checklist of the plan", "plan-checklist"), _checklist(counted)]
+    answers = tuple(answer for test in tests for answer in _prefix_cache_answer(test))
+    return Section("plan", "Plan: benchmarks of real vLLM", tuple(blocks), answers)
 
 
-def documents(results: Results) -> list[JsonResult]:
-    """The tests of real vLLM, in the plan's order."""
-    found = [results.json(name) for name in results.names("plan/*/*.json")]
-    return sorted(found, key=lambda document: (_place(document), document.value("test_id")))
+def _documents(results: Results) -> list[JsonResult]:
+    """Every test's document, those that the plan does not know at the end."""
+    found = (results.json(name) for name in results.names("plan/*.json"))
+    return sorted(
+        (_named(document) for document in found if document.has("test_id")),
+        key=lambda document: (order(document.value("test_id")), document.id),
+    )
 
 
-def _place(found: JsonResult) -> str:
-    return _PLACES[found.value("test_id").removesuffix("_sharegpt")]
+def _named(found: JsonResult) -> JsonResult:
+    id = ".".join(filter(None, ("plan", found.get("device"), found.value("test_id"))))
+    return found.named(id, found.get("test_name") or found.value("test_id"))
 
 
 def _test(results: Results, found: JsonResult) -> list[Block]:
-    heading = Heading(f"{_place(found)} {found.value('test_name')}")
-    if found.value("status") == "not_run":
-        return [heading, _not_run(found)]
-    return [
-        heading,
-        text("{method} How obtained: {how}.", method=found.value("method"), how=found.value("how_obtained")),
-        _metric_table(found),
-        _verification(found),
-        *_parts_not_run(found),
-        *_checks(found),
-        *_figure(results, found),
-        _run_table(found),
-    ]
+    test = find(found.value("test_id"))
+    heading = Heading(" ".join(filter(None, (test and test.place, found.label))))
+    if test and test.id == _QUALITY and measured.ran(found):
+        return [heading, *measured.opening(found), _code_table(found), *measured.checks(found)]
+    return [heading, *measured.whole(results, found, f"plan/figures/{found.value('test_id')}")]
 
 
-def _parts_not_run(found: JsonResult) -> list[Text]:
-    return [
-        text("Not run: {part}, since {reason}.", part=part["part"], reason=part["reason"])
-        for part in found.value("parts_not_run")
-    ]
-
-
-def _id(found: JsonResult) -> str:
-    return f"bench.{found.value('device')}.{found.value('test_id')}"
-
-
-def _not_run(found: JsonResult) -> Text:
-    reason = found.value("reason")
-    number = Number(
-        f"{_id(found)}.status", None, "", "not_run", found.file, "status", found.value("test_name"), reason
-    )
-    return text("{state}: {reason}.", state=number, reason=reason)
-
-
-def _result(found: JsonResult, metric: str) -> Number:
-    return found.number(
-        f"{_id(found)}.{metric}",
-        found.value("results", metric, "unit"),
-        *("results", metric, "value"),
-        label=f"{found.value('test_name')}: {metric.replace('_', ' ')}",
-        decimals=3 if found.value("results", metric, "unit") == "GB" else None,
-    )
-
-
-def _metric_table(found: JsonResult) -> Table:
-    rows = tuple(
-        (
-            Code(metric),
-            _result(found, metric),
-            _interval(result["interval"]),
-            _per_cent(result["cv_pct"]),
-            _per_cent(result["spread_pct"]),
-            result["definition"],
-        )
-        for metric, result in found.value("results").items()
-    )
-    columns = (
-        Column("Metric"),
-        Column("Mean", numeric=True),
-        Column("95 % interval (Student's)", numeric=True, varies=True),
-        Column("Coefficient of variation", numeric=True, varies=True),
-        Column("Farthest from the mean", numeric=True, varies=True),
-        Column("Definition"),
-    )
-    caption = text("Mean over the runs that count.")
-    return Table(f"bench-{found.value('test_id')}", caption, columns, rows, (found.file,))
-
-
-def _interval(interval: list[float] | None) -> str:
-    return "–" if interval is None else f"{interval[0]:.4g} to {interval[1]:.4g}"
-
-
-def _per_cent(value: float | None) -> str:
-    return "–" if value is None else f"{value:.1f} %"
-
-
-def _verification(found: JsonResult) -> Text:
-    verification = found.value("verification")
-    agree = "are" if verification["within_tolerance"] else "are not all"
-    spread = verification["spread_pct"]
-    if spread is None:
-        return text("One run alone: nothing is verified.")
-    return text(
-        "{runs} of {metric} {agree} within ±{tolerance} of their mean.",
-        runs=f"{verification['runs']} runs",
-        metric=Code(verification["metric"]),
-        agree=agree,
-        tolerance=f"{verification['tolerance_pct']:g} %",
-    )
-
-
-def _checks(found: JsonResult) -> list[Table]:
-    checks = found.value("checks")
-    if not checks:
-        return []
-    rows = tuple(
-        (
-            check["statement"],
-            f"{check['expected']:,.6g}",
-            f"{check['found']:,.6g}",
-            f"±{check['tolerance_pct']:g} %",
-            "yes" if check["holds"] else "no",
-        )
-        for check in checks
-    )
-    columns = (
-        Column("Check"),
-        Column("Expected", numeric=True, varies=True),
-        Column("Found", numeric=True, varies=True),
-        Column("Tolerance", numeric=True),
-        Column("Holds"),
-    )
-    caption = text("Verification by another way of knowing.")
-    return [Table(f"bench-{found.value('test_id')}-checks", caption, columns, rows, (found.file,))]
-
-
-def _figure(results: Results, found: JsonResult) -> list[Figure]:
-    test = found.value("test_id")
-    image = results.image(f"plan/figures/{test}")
-    caption = f"{found.value('test_name')}: every run; hollow where other jobs disturbed it, lines are means."
-    alt = f"{caption} The document holds the values."
-    return [Figure(f"bench-{test}-runs", image, text(caption), alt)] if image else []
-
-
-def _run_table(found: JsonResult) -> Table:
-    metric = found.value("verification", "metric")
-    rows = tuple(
-        (
-            str(run["run"]),
-            f"{run['values'][metric]:.5g}",
-            f"{run['other_cores']:.2f}",
-            f"{run['load_before']:.1f} to {run['load_after']:.1f}",
-            "yes" if run["used"] else "no, disturbed",
-        )
-        for run in found.value("runs")
-    )
-    columns = (
-        Column("Run"),
-        Column(metric, numeric=True, varies=True),
-        Column("Cores others used", numeric=True, varies=True),
-        Column("Load", numeric=True, varies=True),
-        Column("Counts", varies=True),
-    )
-    caption = text("Every run. The document holds all its values.")
-    return Table(f"bench-{found.value('test_id')}-run-table", caption, columns, rows, (found.file,))
-
-
-def _answer(found: JsonResult) -> Answer | None:
-    """The prefix cache's question; the other tests have tables alone."""
-    if found.value("test_id") != "prefix_cache" or found.value("status") == "not_run":
-        return None
-    given = found.value("parameters")
-    sentence = text(
-        "Where {requests} of {count} requests share {prompt} of their prompt, vLLM finds {rate} of the "
-        "prompt tokens in its cache, computes {saved} fewer and is {speedup} as fast. Its counters and our "
-        "sharing analysis {agree} to the block.",
-        requests=f"{given['sharing_requests'] * given['requests']:.0f}",
-        count=f"{given['requests']}",
-        prompt=f"{given['shared_prompt']:.0%}",
-        rate=_result(found, "cache_hit_rate"),
-        saved=_result(found, "compute_saved_pct"),
-        speedup=_result(found, "actual_speedup_ratio"),
-        agree="agree" if all(check["holds"] for check in found.value("checks")[:3]) else "do not agree",
-    )
-    return Answer("What does a prefix cache save on real vLLM here?", (sentence,))
-
-
-def _code_quality(found: JsonResult) -> list[Block]:
-    subjects = list(dict.fromkeys(name.rpartition(".")[0] for name in found.value("results")))
+def _code_table(found: JsonResult) -> Table:
+    """One row per piece of code, one column per metric: results are named SUBJECT.METRIC."""
+    places = {name: name.rpartition(".") for name in found.value("results")}
+    titles = {metric: measured.result_title(found, name) for name, (_, _, metric) in places.items()}
     rows = tuple(
         (
             Code(subject),
             *(
-                found.number(
-                    f"bench.code_quality.{subject}.{metric}",
-                    "",
-                    *("results", f"{subject}.{metric}", "value"),
-                    label=f"{subject}: {title.lower()}",
-                    status="derived",
-                )
-                if found.has("results", f"{subject}.{metric}")
-                else None
-                for metric, title in _CODE_METRICS.items()
+                measured.number(found, f"{subject}.{metric}") if f"{subject}.{metric}" in places else None
+                for metric in titles
             ),
         )
-        for subject in subjects
+        for subject in dict.fromkeys(subject for subject, _, _ in places.values())
     )
-    columns = (Column("Code"), *(Column(title, numeric=True) for title in _CODE_METRICS.values()))
-    caption = text("Counted by radon; {method}.", method=found.value("how_obtained"))
-    return [
-        Heading(f"{_place(found)} {found.value('test_name')}"),
-        Table("bench-code-quality", caption, columns, rows),
-        *_checks(found),
+    columns = (*text_columns("Code"), *number_columns(*titles.values()))
+    return Table("plan-code-quality", text("Size and complexity, as radon counts them."), columns, rows)
+
+
+def _prefix_cache_answer(found: JsonResult) -> Iterator[Answer]:
+    """The question about the prefix cache; the other tests have tables only."""
+    if found.value("test_id") != "prefix_cache" or not measured.ran(found):
+        return
+    given = found.value("parameters")
+    hits = [c["holds"] for c in found.value("checks") if c.get("kind", "").startswith("hits_")]
+    verdict = {True: "agree to the block", False: "do not agree"}[all(hits)]
+    sentence = text(
+        "In a workload in which {requests} of {count} requests share {prompt} of their prompt, vLLM finds "
+        "{rate} of the prompt tokens in its cache, computes {saved} fewer tokens and is {speedup} as fast."
+        "{agree}",
+        requests=f"{given['sharing_requests'] * given['requests']:.0f}",
+        count=f"{given['requests']}",
+        prompt=f"{given['shared_prompt']:.0%}",
+        rate=measured.number(found, "cache_hit_rate"),
+        saved=measured.number(found, "compute_saved_pct"),
+        speedup=measured.number(found, "actual_speedup_ratio"),
+        agree=f" Its counters and the independent predictions of the hits {verdict}." if hits else "",
+    )
+    yield Answer("What does a prefix cache save on real vLLM here?", (sentence,))
+
+
+def _checklist(counted: Sequence[JsonResult]) -> Table:
+    rows = tuple(
+        (question, "yes" if holds else "no", evidence)
+        for question, answer in CHECKLIST.items()
+        for holds, evidence in [answer(counted)]
+    )
+    columns = (*text_columns("The plan asks"), *text_columns("Holds", "What shows it", varies=True))
+    caption = text("The rules of the plan, checked in the documents of the tests that ran.")
+    return Table("plan-checklist-table", caption, columns, rows, tuple(found.file for found in counted))
+
+
+def _same_hardware(counted: Sequence[JsonResult]) -> Row:
+    machines = {
+        f"{hardware['cpu']}, {hardware['cores']} cores, {len(hardware['gpus'])} GPUs"
+        for hardware in (found.value("hardware") for found in counted)
+    }
+    return len(machines) == 1, "; ".join(sorted(machines))
+
+
+def _same_model(counted: Sequence[JsonResult]) -> Row:
+    given = [found.value("parameters") for found in counted]
+    kinds = {f"{parameters['model']}, {parameters['weights']} weights" for parameters in given}
+    return len(kinds) == 1, "; ".join(sorted(kinds))
+
+
+def _methods(counted: Sequence[JsonResult]) -> Row:
+    metrics = [metric for found in counted for metric in found.value("results").values()]
+    defined = sum(bool(metric["definition"]) for metric in metrics)
+    described = sum(bool(found.value("method") and found.value("how_obtained")) for found in counted)
+    evidence = (
+        f"{described} of {len(counted)} tests describe their method, and {defined} of {len(metrics)} metrics "
+        "have a definition"
+    )
+    return (described, defined) == (len(counted), len(metrics)), evidence
+
+
+def _verifiable(counted: Sequence[JsonResult]) -> Row:
+    checks = [check for found in counted for check in found.value("checks")]
+    holding = sum(check["holds"] for check in checks)
+    failing = "".join(f"; this one does not: {check['statement']}" for check in checks if not check["holds"])
+    evidence = (
+        f"{holding} of {len(checks)} independent checks hold{failing}; the values of every run are kept"
+    )
+    return bool(checks) and holding == len(checks), evidence
+
+
+def _no_outside_data(counted: Sequence[JsonResult]) -> Row:
+    values = [
+        (result["value"], [run["values"][metric] for run in found.value("runs") if run["used"]])
+        for found in counted
+        for metric, result in found.value("results").items()
     ]
+    own = sum(min(runs) <= value <= max(runs) for value, runs in values)
+    return own == len(values), f"{own} of {len(values)} numbers are means of runs in their own document"
+
+
+def _paired(counted: Sequence[JsonResult]) -> Row:
+    tests = [(found, find(found.value("test_id"))) for found in counted]
+    paired = [found for found, test in tests if test and test.paired]
+    runs = sum(len(found.value("runs")) for found in paired)
+    both = sum(len(found.value("environments")) == 2 for found in paired)
+    evidence = (
+        f"{both} of {len(paired)} such tests ran both sides in turns, with a ratio for each of {runs} runs"
+    )
+    return both == len(paired), evidence
+
+
+def _synchronised(counted: Sequence[JsonResult]) -> Row:
+    timed = [
+        found for found in counted if {"s", "ms"} & {row["unit"] for row in found.value("results").values()}
+    ]
+    clocked = sum("time.perf_counter" in found.value("how_obtained") for found in timed)
+    waiting = (
+        "torch.cuda.synchronize comes before each reading"
+        if "cuda" in {found.value("device") for found in counted}
+        else "a step returns when the CPU has done its work"
+    )
+    return clocked == len(timed), f"{clocked} of {len(timed)} timed tests use time.perf_counter; {waiting}"
+
+
+def _repeated(counted: Sequence[JsonResult]) -> Row:
+    found = {document.value("test_id"): document.value("verification") for document in counted}
+    apart = [
+        f"{name} (one run)" if verdict["spread_pct"] is None else f"{name} ({verdict['spread_pct']:.1f} %)"
+        for name, verdict in found.items()
+        if not verdict["within_tolerance"]
+    ]
+    least = min(verdict["runs"] for verdict in found.values())
+    agree = f"{len(found) - len(apart)} of {len(found)} tests are within their tolerance of the mean"
+    further = f"; the others: {', '.join(apart)}" if apart else ""
+    return not apart, f"at least {least} runs each; {agree}{further}"
+
+
+CHECKLIST: dict[str, Callable[[Sequence[JsonResult]], Row]] = {
+    "The same hardware throughout": _same_hardware,
+    "The same model and weights throughout": _same_model,
+    "Each number has its method": _methods,
+    "Independently verifiable": _verifiable,
+    "No outside data": _no_outside_data,
+    "Optimisations paired, off and on": _paired,
+    "Synchronised timing": _synchronised,
+    "Repeated until runs agree": _repeated,
+}

@@ -1,215 +1,246 @@
-"""mini-vLLM's four versions beside vLLM's own scheduler: from mini/, oracle/ and oracle/comparison.json."""
+"""Replays in virtual time, and how far each version of mini-vLLM decides as vLLM: from replay/ and "
+"oracle/."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from decimal import Decimal
 
 from mini_vllm.tools.versions import VERSIONS
-from vllm_lab.report import decisions
-from vllm_lab.report import replay_tables as tables
-from vllm_lab.report.blocks import Answer, Block, Code, Figure, Heading, Inline, Note, Section, Text, text
-from vllm_lab.report.replays import ENGINES, Account, Replay, accounts, replays
-from vllm_lab.report.results import Results, derived
-from vllm_lab.report.trace_names import trace_label
+from vllm_lab.replay.metrics import METRICS
+from vllm_lab.report.blocks import (
+    Answer,
+    Block,
+    Cell,
+    Code,
+    Heading,
+    Inline,
+    Note,
+    Number,
+    Section,
+    Table,
+    Text,
+    number_columns,
+    text,
+    text_columns,
+)
+from vllm_lab.report.measured import ran
+from vllm_lab.report.parts import decisions, sweeps
+from vllm_lab.report.parts.decisions import VLLM, Place, engine_title, metric_title, where
+from vllm_lab.report.parts.traces import OWN, ordered
+from vllm_lab.report.results import JsonResult, Results, fine_digits
 
-_NOTHING = Text(())
-_EXACT = tuple(name for name, version in VERSIONS.items() if version.exact)
+_SHOWN = (
+    "finished", "refused", "crash_step", "preemptions", "preempted_requests", "hit_rate", "evictions",
+    "recomputed_tokens", "ttft_mean", "ttft_p99", "tpot_mean", "tpot_p99", "e2e_mean", "e2e_p99", "makespan",
+    "output_throughput", "steps",
+)  # fmt: skip
 _FIGURES = {
-    "latency_histograms": (
-        "Multi-turn trace, scarce memory: requests by latency, on one set of bins. Where engines agree, the "
-        "narrower outline lies on the wider one. v1_naive shows what finished before it ended."
-    ),
-    "running_waiting_blocks": (
-        "Multi-turn trace: requests running (scheduled in a step), requests waiting (arrived, and neither "
-        "finished nor refused nor scheduled in the step, so preempted ones too), and blocks not free at a "
-        "step's end. Means over windows of time; where engines agree, the narrower line is on the wider one."
-    ),
-    "hit_rate_over_time": (
-        "Multi-turn trace: prompt tokens found in the prefix cache at first admission, by arrival, of all "
-        "requests so far and of those in each window."
-    ),
-    "divergence": "Steps, compared by number, that are not vLLM's. Steps that v1_naive never reached count.",
+    "latency_histograms": "Multi-turn trace, scarce memory: requests by latency, with the same bins for all "
+    "engines. Where two engines agree, the narrower outline is on the wider one. A version that ended early "
+    "shows what finished before its end.",
+    "running_waiting_blocks": "Multi-turn trace: requests that run (scheduled in a step), requests that wait "
+    "(arrived, not finished, not refused and not scheduled in the step, so preempted ones too), and blocks "
+    "that are not free at the end of a step. Means over windows of time. Where two engines agree, the "
+    "narrower line is on the wider one.",
+    "hit_rate_over_time": "Multi-turn trace: prompt tokens found in the prefix cache at first admission, by "
+    "arrival, for all requests so far and for the requests of each window.",
 }
+Replays = Mapping[Place, Mapping[str, JsonResult]]  # engine -> its replay
 
 
 def build(results: Results) -> Section | None:
     """The section; None where nothing was replayed."""
-    places = replays(results)
-    compared = accounts(results)
-    if not places and not compared:
+    replays, imported = _replays(results)
+    compared = decisions.compared(results)
+    if not replays and not compared and not imported:
         return None
-    blocks: list[Block] = [*_setting(places), *_not_run(compared)]
-    if compared:
-        blocks += [
-            Heading("The same decisions?"),
-            tables.exactness_table(compared),
-            *_figure(results, "divergence"),
-        ]
-        blocks += [*_crashes(compared), *_first_differences(compared)]
-        apart = tables.apart_table(compared)
-        blocks += [apart] if apart else []
-    if places:
-        blocks.append(Heading("What came of it"))
-        blocks += [tables.metrics_table(*place, engines) for place, engines in places.items()]
-    blocks += _figure(results, "latency_histograms", _coincidence(compared))
-    blocks += [*_figure(results, "running_waiting_blocks"), *_figure(results, "hit_rate_over_time")]
-    title = "Four schedulers against vLLM's own"
-    return Section("scheduling", title, tuple(blocks), _answers(places, compared))
+    blocks: list[Block] = [*_setting(replays), *decisions.comparison(results, compared)]
+    if replays:
+        blocks.append(Heading("What follows from the decisions", "replay-metrics"))
+        blocks += [_metrics_table(place, engines) for place, engines in replays.items()]
+    for name, more in (
+        ("latency_histograms", decisions.coincidence(compared)),
+        ("running_waiting_blocks", ()),
+        ("hit_rate_over_time", ()),
+    ):
+        blocks += results.figure(f"replay/figures/{name}", _FIGURES[name], *more)
+    blocks += _imported_blocks(results, imported)
+    title = "Replay: mini-vLLM compared with vLLM's scheduler"
+    return Section("replay", title, tuple(blocks), tuple(_answers(replays, compared)))
 
 
-def _setting(places: dict[tuple[str, str], dict[str, Replay]]) -> list[Block]:
-    """Limits and clock, told from any of the replays: all but the memory are alike."""
-    memories = {memory: next(iter(engines.values())) for (_, memory), engines in places.items()}
+def _engines(found: Mapping[str, JsonResult]) -> list[str]:
+    """The engines in the order of their columns: each vLLM after the versions that it is compared with.
+
+    An engine that the table of versions lacks comes last.
+    """
+    order = [
+        engine
+        for vllm, (_, caches) in VLLM.items()
+        for engine in (*(name for name, version in VERSIONS.items() if version.caches == caches), vllm)
+    ]
+    return [engine for engine in order if engine in found] + sorted(found.keys() - set(order))
+
+
+def _replays(results: Results) -> tuple[Replays, list[JsonResult]]:
+    """This project's traces, ample memory before scarce, and the replays of imported traces."""
+    found: dict[Place, dict[str, JsonResult]] = {}
+    for name in (*results.names("replay/*.*.*.json"), *results.names("oracle/*.*.*.json")):
+        engine, trace, memory, _ = name.partition("/")[2].split(".")
+        label = f"{where((trace, memory))}, {engine_title(engine)}"
+        replay = results.json(name, f"replay.{engine}.{trace}.{memory}", label)
+        found.setdefault((trace, memory), {})[engine] = replay
+    traces = ordered({trace for trace, _ in found})
+    places = sorted(found, key=lambda place: (traces.index(place[0]), place[1]))
+    own = {
+        place: {engine: found[place][engine] for engine in _engines(found[place])}
+        for place in places
+        if place[0] in OWN
+    }
+    imported = [
+        found[place][engine] for place in places if place not in own for engine in _engines(found[place])
+    ]
+    return own, imported
+
+
+def _metric(replay: JsonResult, name: str) -> Cell:
+    """One of METRICS; a dash where the replay has no value, not_run with the reason where it did not run."""
+    unit, label = METRICS[name].unit, metric_title(name).lower()
+    if not ran(replay):
+        return replay.not_run(label, id=name, unit=unit)
+    if not replay.has("metrics", name):
+        return "–"
+    value = replay.value("metrics", name)
+    return replay.number(unit, "metrics", name, id=name, label=label, decimals=fine_digits(value, unit))
+
+
+def _limit(replay: JsonResult, *keys: str, unit: str, label: str) -> Number:
+    """A limit of a replay with all its digits: 0.00001 s."""
+    decimals = None
+    if unit == "s":
+        decimals = max(0, -int(Decimal(repr(replay.value("limits", *keys))).as_tuple().exponent))
+    return replay.number(unit, "limits", *keys, label=label, decimals=decimals)
+
+
+def _setting(replays: Replays) -> list[Block]:
+    """Limits and clock, from any of the replays: all of these but the memory are the same."""
+    memories = {memory: next(iter(engines.values())) for (_, memory), engines in replays.items()}
     if not memories:
         return []
-    any_one = next(iter(memories.values()))
     sizes: list[Inline] = []
     for memory, replay in memories.items():
-        label = f"Blocks, {memory} memory"
-        sizes += [" or " if sizes else "", replay.limit("num_blocks", unit="blocks", label=label)]
+        sized = replay.named(f"replay.limits.{memory}", f"Replays with {memory} memory")
+        sizes += [" or " if sizes else "", _limit(sized, "num_blocks", unit="blocks", label="blocks")]
         sizes.append(f" blocks ({memory})")
-    limits = text(
-        " of {block_size} tokens, vLLM's null block among them; at most {seqs} requests run at once, at most "
-        "{tokens} tokens in a step; policy {policy}. A step lasts {base}, and {per_token} for each of its "
-        "tokens and {per_request} for each of its requests: time is virtual, no model runs, and vLLM's part "
-        "is its own scheduler and KV cache manager.",
-        block_size=any_one.limit("block_size", unit="tokens", label="Tokens in a block"),
-        seqs=any_one.limit("max_num_seqs", unit="requests", label="Requests that run at once, at most"),
-        tokens=any_one.limit("max_num_batched_tokens", unit="tokens", label="Tokens in a step, at most"),
-        policy=Code(any_one.found.value("limits", "policy")),
-        base=any_one.limit("clock", "base", unit="s", label="What any step lasts"),
-        per_token=any_one.limit("clock", "per_token", unit="s", label="What a step lasts longer for a token"),
-        per_request=any_one.limit(
-            "clock", "per_request", unit="s", label="What a step lasts longer for a request"
+    found = next(iter(memories.values())).named("replay", "Replays")
+    rest = text(
+        " of {block_size} tokens. One of these is vLLM's null block. At most {seqs} requests run at once, "
+        "and a step has at most {tokens} tokens. The policy is {policy}. A step lasts {base}, plus "
+        "{per_token} for each of its tokens and {per_request} for each of its requests. Time is virtual and "
+        "no model runs. vLLM's side is its own scheduler and KV cache manager.",
+        block_size=_limit(found, "block_size", unit="tokens", label="tokens in a block"),
+        seqs=_limit(found, "max_num_seqs", unit="requests", label="requests that run at once, at most"),
+        tokens=_limit(found, "max_num_batched_tokens", unit="tokens", label="tokens in a step, at most"),
+        policy=Code(found.value("limits", "policy")),
+        base=_limit(found, "clock", "base", unit="s", label="duration of any step"),
+        per_token=_limit(found, "clock", "per_token", unit="s", label="further duration for each token"),
+        per_request=_limit(
+            found, "clock", "per_request", unit="s", label="further duration for each request"
         ),
     )
-    claim = text(
-        "v1_naive and v2_lru are a learner's guesses, whose differences are counted here. v3_priority claims "
-        "every decision of vLLM's scheduler without, v4_prefix with prefix caching: what is scheduled in "
-        "which order, preempted, finished and evicted in each step, and how many blocks are free."
+    guesses = ", ".join(name for name, version in VERSIONS.items() if not version.exact)
+    exact = " and ".join(
+        f"{name} ({'with' if version.caches else 'without'} prefix caching)"
+        for name, version in VERSIONS.items()
+        if version.exact
     )
-    return [Text(("The same requests with ", *sizes, *limits.parts)), claim]
+    claim = (
+        f"{exact} must take every decision of vLLM's scheduler: what each step schedules and in which order, "
+        "what it preempts, finishes and evicts, and how many blocks are free after it. The other versions "
+        f"({guesses}) are a learner's guesses, and their differences are counted here."
+    )
+    return [Text(("All engines get the same requests, with ", *sizes, *rest.parts)), text("{it}", it=claim)]
 
 
-def _not_run(compared: Sequence[Account]) -> list[Block]:
-    reasons = dict.fromkeys(found.value("reason") for found in compared if not found.ran)
-    return [Note(text("vLLM's scheduler was not run: {reason}.", reason=reason)) for reason in reasons]
-
-
-def _crashes(compared: Sequence[Account]) -> list[Block]:
-    crashed = [found for found in compared if found.ran and found.value("crash")]
-    blocks: list[Block] = [Heading("Where v1_naive ends")] if crashed else []
-    for found in crashed:
-        trace, memory = found.place
-        where = f"{trace_label(trace)} trace, {memory} memory: "
-        blocks.append(Text((where, *decisions.crash(found), " ", *decisions.instead(found))))
-    return blocks
-
-
-def _first_differences(compared: Sequence[Account]) -> list[Block]:
-    """Those with a step on both sides: v1's are told with its end."""
-    parted = [
-        found
-        for found in compared
-        if found.ran and found.value("first_difference") and found.step("first_difference", "mini")
-    ]
-    blocks: list[Block] = [Heading("Where the others first part from vLLM")] if parted else []
-    for found in parted:
-        trace, memory = found.place
-        start = text(
-            "{version}, {trace} trace, {memory} memory: all is equal up to step {step}. There ",
-            version=found.version,
-            trace=trace_label(trace).lower(),
-            memory=memory,
-            step=decisions.first_step(found),
-        )
-        blocks.append(Text((*start.parts, *decisions.difference(found))))
-    return blocks
-
-
-def _figure(results: Results, name: str, more: Text = _NOTHING) -> list[Block]:
-    image = results.image(f"replay/figures/{name}")
-    caption = _FIGURES[name]
-    words = f"{caption} The tables of this section hold the values."
-    return [Figure(name, image, Text((caption, *more.parts)), words)] if image else []
-
-
-def _coincidence(compared: Sequence[Account]) -> Text:
-    """How far the two outlines of the latencies' figure must be one: for v4_prefix, in the replay shown."""
-    for found in compared:
-        if found.ran and (found.version, *found.place) == ("v4_prefix", "multi_turn", "scarce"):
-            return text(
-                " v4_prefix and vLLM with prefix cache take {equal} steps alike and {differing} not.",
-                equal=found.number("steps", "equal_steps", label="steps equal to vLLM's"),
-                differing=found.number("steps", "differing_steps", label="steps that differ from vLLM's"),
+def _metrics_table(place: Place, engines: Mapping[str, JsonResult]) -> Table:
+    """One column per engine, one row per metric that is not zero or undefined for all engines."""
+    rows = []
+    for name in _SHOWN:
+        values = [replay.get("metrics", name) for replay in engines.values()]
+        if any(values):
+            # An engine that did not run gives its reason once, in the first row.
+            cells = (
+                _metric(replay, name) if ran(replay) or not rows else "not run" for replay in engines.values()
             )
-    return _NOTHING
+            rows.append((metric_title(name), *cells))
+    columns = (*text_columns("Metric"), *number_columns(*map(engine_title, engines)))
+    caption = text(f"{where(place)}. All times are virtual.")
+    return Table(f"replay-{place[0]}-{place[1]}", caption, columns, tuple(rows))
 
 
-def _answers(
-    places: dict[tuple[str, str], dict[str, Replay]], compared: Sequence[Account]
-) -> tuple[Answer, ...]:
-    ran = [found for found in compared if found.ran]
-    crashed = [found for found in ran if found.value("crash")]
-    answers = []
+def _imported_blocks(results: Results, imported: Sequence[JsonResult]) -> list[Block]:
+    """The hit rate of an engine, and of the sweep's lru with a cache of the same size."""
+    if not imported:
+        return []
+    swept = sweeps.curves(results.rows(sweeps.FILE)) if results.has(sweeps.FILE) else []
+    lru = {curve.trace: curve for curve in swept if curve.policy == "lru"}
+    metrics = ("preemptions", "ttft_mean", "makespan")
+    rows = tuple(_imported_row(replay, lru, metrics) for replay in imported)
+    columns = (
+        *text_columns("Trace, memory", "Engine"),
+        *number_columns("Blocks", "Found by the engine", "Found by the sweep's lru"),
+        *number_columns(*map(metric_title, metrics)),
+    )
+    caption = text(
+        "All requests of the imported traces, replayed in virtual time with blocks of the trace's own size. "
+        "The sweep's cache has as many blocks as the engine can use."
+    )
+    note = text(
+        "The two rates differ for four reasons. The sweep serves one request after another and counts the "
+        "partial last block. The engine serves many requests at once, keeps outputs in the same blocks, "
+        "evicts nothing that runs, and finds full blocks only."
+    )
+    heading = Heading("Imported traces", "replay-imported")
+    return [heading, Table("imported-replays", caption, columns, rows), Note(note)]
+
+
+def _imported_row(
+    replay: JsonResult, lru: Mapping[str, sweeps.Curve], metrics: Sequence[str]
+) -> tuple[Cell, ...]:
+    _, engine, trace, memory = replay.id.split(".")
+    size = _limit(replay, "num_blocks", unit="blocks", label="blocks, the null block included")
+    found = (_metric(replay, "hit_rate"), _swept_rate(replay, lru.get(trace)))
+    rest = (_metric(replay, name) for name in metrics)
+    return where((trace, memory)), engine_title(engine), size, *found, *rest
+
+
+def _swept_rate(replay: JsonResult, lru: sweeps.Curve | None) -> Cell:
+    """The sweep's rate at the engine's capacity without the null block; a dash where that was not swept."""
+    tokens = (replay.value("limits", "num_blocks") - 1) * replay.value("limits", "block_size")
+    points = [point for point in lru.points if point.capacity == tokens] if lru else []
+    return lru.rate(points[0]) if lru and points else "–"
+
+
+def _answers(replays: Replays, compared: Sequence[JsonResult]) -> Iterator[Answer]:
+    finished = [run for run in compared if ran(run)]
+    crashed = [run for run in finished if run.value("crash")]
     if crashed:
-        question = "Where does the naive scheduler die, and what does vLLM do at that step?"
-        answers.append(Answer(question, (_naive_answer(crashed[-1], places),)))
-    if ran:
-        paragraphs = tuple(_agreement(version, ran) for version in (*_EXACT, "v2_lru"))
-        answers.append(Answer("Does mini-vLLM decide as vLLM's scheduler does?", paragraphs))
-    return tuple(answers)
-
-
-def _naive_answer(found: Account, places: dict[tuple[str, str], dict[str, Replay]]) -> Text:
-    trace, memory = found.place
-    start = f"On the {trace_label(trace).lower()} trace with {memory} memory "
-    parts = (start, *decisions.crash(found), " ", *decisions.instead(found))
-    vllm = places.get(found.place, {}).get(found.value("against"))
-    if vllm is None:
-        return Text(parts)
-    after = text(
-        " It finishes {finished} requests with {preemptions} preemptions.",
-        finished=vllm.metric("finished", tables.METRICS["finished"]),
-        preemptions=vllm.metric("preemptions", tables.METRICS["preemptions"]),
-    )
-    return Text((*parts, *after.parts))
-
-
-def _agreement(version: str, ran: Sequence[Account]) -> Text:
-    """One version over all its replays."""
-    mine = [found for found in ran if found.version == version]
-    equal, differing = (
-        derived(
-            f"scheduling.compared.{version}.{key}",
-            sum(found.value(key) for found in mine),
-            "steps",
-            f"sum of {key} over {len(mine)} replays",
-            mine[0].number("steps", key, label=f"{words} vLLM's"),
-            label=f"{version}: {words} vLLM's, all replays",
+        run = crashed[-1]
+        parts = (f"{where(decisions.place(run))}: ", *decisions.crash(run), " ", *decisions.instead(run))
+        vllm = replays.get(decisions.place(run), {}).get(run.value("against"))
+        if vllm is not None:
+            more = text(
+                " It finishes {finished} requests with {preemptions} preemptions.",
+                finished=_metric(vllm, "finished"),
+                preemptions=_metric(vllm, "preemptions"),
+            )
+            parts = (*parts, *more.parts)
+        yield Answer(
+            "Where does the naive scheduler fail, and what does vLLM do at that step?", (Text(parts),)
         )
-        for key, words in (("equal_steps", "steps equal to"), ("differing_steps", "steps that differ from"))
+    versions = dict.fromkeys(run.value("version") for run in finished)
+    paragraphs = tuple(
+        decisions.agreement([run for run in finished if run.value("version") == version])
+        for version in versions
     )
-    requests = sum(found.value("differing_requests") for found in mine)
-    against = ENGINES[mine[0].value("against")]
-    if all(found.value("equal") for found in mine):
-        return text(
-            "{version} does: all {equal} steps and every request's times are those of {against}.",
-            version=version,
-            equal=equal,
-            against=against,
-        )
-    return text(
-        "{version} does not: {equal} steps are equal to those of {against}, {differing} differ, and so do "
-        "{requests} requests.",
-        version=version,
-        equal=equal,
-        against=against,
-        differing=differing,
-        requests=derived(
-            f"scheduling.compared.{version}.differing_requests",
-            requests,
-            "requests",
-            f"sum of differing_requests over {len(mine)} replays",
-            mine[0].number("requests", "differing_requests", label="requests that differ from vLLM's"),
-            label=f"{version}: requests that differ from vLLM's, all replays",
-        ),
-    )
+    if paragraphs:
+        yield Answer("Does mini-vLLM decide as vLLM's scheduler does?", paragraphs)

@@ -1,85 +1,259 @@
-"""Prefix sharing of our own traces: from sharing/{trace}_stats.json and the figures beside them."""
+"""Prefix sharing, of tokens and of imported block hashes: from sharing/{trace}_stats.json and its figures.
 
-from vllm_lab.report import metric_tables as tables
-from vllm_lab.report.blocks import Answer, Block, Figure, Heading, Section, Text, text
-from vllm_lab.report.metric_tables import Stats, cell
-from vllm_lab.report.results import Results
+The cache sweeps and the comparisons with published runs follow in the same section, from `sweeps` and
+`published`.
+"""
 
+from collections.abc import Mapping
+
+from vllm_lab.report.blocks import (
+    Answer,
+    Block,
+    Cell,
+    Figure,
+    Heading,
+    Section,
+    Table,
+    Text,
+    number_columns,
+    text,
+    text_columns,
+)
+from vllm_lab.report.parts import published, sweeps
+from vllm_lab.report.parts.traces import ordered, trace_label
+from vllm_lab.report.results import JsonResult, Results
+from vllm_lab.sharing.metrics import DISTRIBUTIONS, METRICS, WORKING_SET
+
+Stats = Mapping[str, JsonResult]  # trace -> its statistics
+
+_COUNTS = {
+    "requests": ("Requests", "requests"),
+    "prompt_tokens": ("Prompt tokens", "tokens"),
+    "block_size": ("Block size", "tokens"),
+}
+_POINTS = {
+    "mean": "mean",
+    "median": "median",
+    "p10": "10th percentile",
+    "p25": "25th percentile",
+    "p75": "75th percentile",
+    "p90": "90th percentile",
+    "p95": "95th percentile",
+    "p99": "99th percentile",
+    "max": "maximum",
+}
+_SHOWN_POINTS = {"block_hits": ("mean", "p99", "max"), "reuse_gap_s": ("mean", "median", "p99")}
+_PERCENTILES = ("p10", "p25", "median", "p75", "p90", "p95", "p99", "max")
+_BY_BLOCK_SIZE = (
+    ("sharing_fraction", "mean"),
+    ("block_reuse_rate",),
+    ("block_hits", "mean"),
+    ("saved_prefill_fraction",),
+    ("saved_prefill_fraction_with_generated",),
+    ("distinct_blocks",),
+)
 _FIGURES = {
-    "sharing_fraction_cdf": "How much of its prompt a request shares with earlier ones: cumulative share of "
-    "requests, in whole blocks and token by token.",
-    "comparison": "Single-turn beside multi-turn: what going on with a conversation does to sharing.",
-    "block_hit_distribution": "How often a block is accessed: share of distinct blocks by accesses.",
+    "sharing_fraction_cdf": "How much of its prompt a request shares with earlier requests: the cumulative "
+    "share of requests, in whole blocks and token by token.",
+    "comparison": "Single-turn and multi-turn traces compared: how later turns of a conversation change "
+    "sharing.",
+    "block_hit_distribution": "How often a block is accessed: the share of distinct blocks by accesses.",
     "reuse_gap_cdf": "How long a block waits for its next access, on the trace's own clock.",
-    "working_set": "Blocks accessed within a window, over the trace's time: the cache in use.",
+    "working_set": "Distinct blocks that were accessed within a window, over the time of the trace.",
 }
 
 
 def build(results: Results) -> Section | None:
-    """The section on our own (token) traces; None where none was analysed."""
-    stats = tables.stats_of(results, "token")
-    if not stats:
-        return None
-    blocks: tuple[Block, ...] = (
-        _definitions(stats),
-        tables.metrics_table("sharing-metrics", stats),
-        *_figures(results, "sharing_fraction_cdf", "comparison"),
-        tables.percentile_table("sharing-percentiles", stats),
-        Heading("Block size"),
-        tables.block_size_table("block-sizes", stats),
-        *_figures(results, "block_hit_distribution", "reuse_gap_cdf"),
-        Heading("Working set"),
-        tables.working_set_table("working-set", stats),
-        *_figures(results, "working_set"),
+    """The section on sharing, sweeps and published runs; None where nothing was analysed."""
+    stats = _stats(results)
+    tokens = {trace: found for trace, found in stats.items() if found.value("unit") == "token"}
+    imported = {trace: found for trace, found in stats.items() if trace not in tokens}
+    blocks: list[Block] = []
+    if tokens:
+        blocks += [Heading("Conversations", "sharing-conversations"), *_of_tokens(results, tokens)]
+    if imported:
+        blocks += [Heading("Imported traces", "sharing-imported"), *_of_blocks(imported)]
+    answers = list(_answers(tokens))
+    sizes = {trace: found.value("block_size") for trace, found in stats.items()}
+    for more, answered in (sweeps.sweep_blocks(results, sizes), published.published_blocks(results)):
+        blocks += more
+        answers += answered
+    return Section("sharing", "Sharing of prefixes", tuple(blocks), tuple(answers)) if blocks else None
+
+
+def _stats(results: Results) -> dict[str, JsonResult]:
+    names = ordered(
+        name[len("sharing/") : -len("_stats.json")] for name in results.names("sharing/*_stats.json")
     )
-    return Section("sharing", "Prefix sharing", blocks, _answers(stats))
+    return {
+        name: results.json(f"sharing/{name}_stats.json", f"sharing.{name}", trace_label(name))
+        for name in names
+    }
+
+
+def _of_tokens(results: Results, stats: Stats) -> list[Block]:
+    return [
+        _definitions(stats),
+        _metrics_table("sharing-metrics", stats),
+        *_figures(results, "sharing_fraction_cdf", "comparison"),
+        _percentile_table(stats),
+        Heading("Block size", level=4),
+        _block_size_table(stats),
+        *_figures(results, "block_hit_distribution", "reuse_gap_cdf"),
+        Heading("Working set", level=4),
+        _working_set_table("working-set", stats),
+        *_figures(results, "working_set"),
+    ]
+
+
+def _of_blocks(stats: Stats) -> list[Block]:
+    note = text(
+        "These traces hold hashes of blocks instead of tokens. The last block of a prompt has a hash of its "
+        "own although it is not full. It counts as a block here, as it does for the authors of the traces."
+    )
+    return [
+        note,
+        _metrics_table("imported-metrics", stats),
+        _working_set_table("imported-working-set", stats),
+    ]
 
 
 def _definitions(stats: Stats) -> Text:
     return text(
-        "A prompt's sharing fraction is the part of it that lies in leading full blocks of {size} tokens "
-        "which some earlier prompt already had; the token sharing fraction counts the longest common "
-        "beginning token by token and is the bound that no block size can pass. Reuse rate is one less the "
-        "distinct blocks per block access. A reuse gap is the time between two successive accesses of one "
-        "block.",
-        size=cell(stats, next(iter(stats)), tables.BLOCK_SIZE),
+        "The sharing fraction of a prompt is the part of it in leading full blocks of {size} tokens that an "
+        "earlier prompt already had. The token sharing fraction is the longest common beginning, counted "
+        "token by token. No block size can exceed it. The block reuse rate is 1 − distinct blocks / block "
+        "accesses. A reuse gap is the time between two successive accesses of one block.",
+        size=_count(next(iter(stats.values())), "block_size"),
     )
 
 
 def _figures(results: Results, *names: str) -> list[Figure]:
-    """Those of the figures that were drawn."""
-    images = ((name, results.image(f"sharing/figures/{name}")) for name in names)
-    return [
-        Figure(
-            name, image, text(_FIGURES[name]), f"{_FIGURES[name]} The tables of this section hold the values."
-        )
-        for name, image in images
-        if image
+    return [figure for name in names for figure in results.figure(f"sharing/figures/{name}", _FIGURES[name])]
+
+
+def _count(found: JsonResult, key: str) -> Cell:
+    title, unit = _COUNTS[key]
+    return found.number(unit, key, label=title.lower())
+
+
+def _cell(found: JsonResult, metric: str, *point: str, within: tuple[str, ...] = ("metrics",)) -> Cell:
+    """The Number of a metric, or of one point of a distribution; a dash where the statistics have none."""
+    place = (*within, metric, *point)
+    if not found.has(*place):
+        return "–"
+    size = f", blocks of {within[1]} tokens" if within[0] == "by_block_size" else ""
+    id = ".".join(key for key in place if key != "metrics")
+    return found.number(METRICS[metric].unit, *place, id=id, label=_title(metric, *point).lower() + size)
+
+
+def _title(metric: str, *point: str) -> str:
+    return ", ".join((METRICS[metric].title, *(_POINTS[name] for name in point)))
+
+
+def _metrics_table(id: str, stats: Stats) -> Table:
+    """One column per trace, one row per metric; metrics that no trace has are left out."""
+    shown = [
+        (metric, *point)
+        for metric in METRICS
+        if metric not in ("working_set", "kv_bytes_per_token")
+        for point in ([(name,) for name in _points(metric)] if metric in DISTRIBUTIONS else [()])
     ]
+    rows = (
+        *((title, *(_count(found, key) for found in stats.values())) for key, (title, _) in _COUNTS.items()),
+        *(
+            (_title(*keys), *(_cell(found, *keys) for found in stats.values()))
+            for keys in shown
+            if any(found.has("metrics", *keys) for found in stats.values())
+        ),
+    )
+    columns = (*text_columns("Metric"), *number_columns(*map(trace_label, stats)))
+    return Table(id, text("Sharing with an unbounded cache that never evicts a block."), columns, rows)
+
+
+def _points(metric: str) -> tuple[str, ...]:
+    return _SHOWN_POINTS.get(metric, ("mean", "median"))
+
+
+def _percentile_table(stats: Stats) -> Table:
+    rows = tuple(
+        (f"{trace_label(trace)}, {level}", *(_cell(found, metric, point) for point in _PERCENTILES))
+        for trace, found in stats.items()
+        for level, metric in (("blocks", "sharing_fraction"), ("tokens", "token_sharing_fraction"))
+        if found.has("metrics", metric)
+    )
+    columns = (*text_columns("Trace, level"), *number_columns(*_PERCENTILES))
+    caption = text("Percentiles of the sharing fraction over the requests.")
+    return Table("sharing-percentiles", caption, columns, rows)
+
+
+def _block_size_table(stats: Stats) -> Table:
+    """The main metrics at every block size that was analysed."""
+    rows = tuple(
+        (
+            trace_label(trace),
+            size,
+            *(_cell(found, *keys, within=("by_block_size", size)) for keys in _BY_BLOCK_SIZE),
+        )
+        for trace, found in stats.items()
+        for size in sorted(found.value("by_block_size"), key=int)
+    )
+    titles = (_title(*keys) for keys in _BY_BLOCK_SIZE)
+    columns = (*text_columns("Trace"), *number_columns("Block size", *titles))
+    return Table("block-sizes", text("The same traces with each block size, in tokens."), columns, rows)
+
+
+def _working_set_table(id: str, stats: Stats) -> Table:
+    rows = tuple(
+        (
+            trace_label(trace),
+            "whole trace" if window == "inf" else f"{window} s",
+            *(_working_set_cell(found, window, key) for key in WORKING_SET),
+        )
+        for trace, found in stats.items()
+        for window in sorted(found.value("metrics", "working_set"), key=float)
+    )
+    columns = (
+        *text_columns("Trace", "Window"),
+        *number_columns(*(metric.title for metric in WORKING_SET.values())),
+    )
+    caption = "Working set: the distinct blocks that were accessed within a window that ends now."
+    return Table(id, text(caption), columns, rows)
+
+
+def _working_set_cell(found: JsonResult, window: str, key: str) -> Cell:
+    place = ("metrics", "working_set", window, key)
+    if not found.has(*place):
+        return "–"
+    metric = WORKING_SET[key]
+    label = f"working set of {window} s, {metric.title.lower()}"
+    return found.number(metric.unit, *place, id=f"working_set.{window}.{key}", label=label)
 
 
 def _answers(stats: Stats) -> tuple[Answer, ...]:
     """The first question of a capacity planner, answered from the multi-turn trace."""
     if "multi_turn" not in stats:
         return ()
+    found = stats["multi_turn"]
     paragraphs = [
         text(
-            "{saved}. Of the {tokens} prompt tokens in {requests} multi-turn requests, {count} stand in "
-            "blocks that an earlier prompt already had, so a cache that forgets nothing computes the rest "
-            "only. With generated replies kept in the cache too, as vLLM keeps them, it saves {generated}.",
-            saved=cell(stats, "multi_turn", tables.SAVED),
-            tokens=cell(stats, "multi_turn", tables.PROMPT_TOKENS),
-            requests=cell(stats, "multi_turn", tables.REQUESTS),
-            count=cell(stats, "multi_turn", tables.SAVED_TOKENS),
-            generated=cell(stats, "multi_turn", tables.SAVED_GENERATED),
+            "Prefix caching can save {saved}. The {requests} multi-turn requests have {tokens} prompt "
+            "tokens. {count} of these are in blocks that an earlier prompt already had, so an unbounded "
+            "cache leaves only the rest to compute. vLLM also keeps the blocks of generated replies. With "
+            "these the cache saves {generated}.",
+            saved=_cell(found, "saved_prefill_fraction"),
+            tokens=_count(found, "prompt_tokens"),
+            requests=_count(found, "requests"),
+            count=_cell(found, "saved_prefill_tokens"),
+            generated=_cell(found, "saved_prefill_fraction_with_generated"),
         )
     ]
     if "single_turn" in stats:
         paragraphs.append(
             text(
-                "First turns alone would save {first}. The difference is conversations that go on: each "
-                "later turn repeats all that was said before it.",
-                first=cell(stats, "single_turn", tables.SAVED),
+                "First turns alone would save {first}. Most of the saving is due to conversations that "
+                "continue, because each later turn repeats everything before it.",
+                first=_cell(stats["single_turn"], "saved_prefill_fraction"),
             )
         )
     question = "What fraction of prefill can prefix caching save on these conversations?"

@@ -1,67 +1,167 @@
-"""Hit rate against capacity, block size and eviction policy: from sweeps/hit_rates.csv and its figures."""
+"""Hit rate against capacity, block size and eviction policy: from sharing/sweeps/hit_rates.csv."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 
 from vllm_lab.common.display import display
-from vllm_lab.report.blocks import Answer, Block, Cell, Column, Figure, Heading, Section, Table, Text, text
-from vllm_lab.report.curves import BOUND, Curve, curves, hardest_capacity
-from vllm_lab.report.results import Results, derived
-from vllm_lab.report.trace_names import OWN, ordered, trace_label
-
-_FILE = "sharing/sweeps/hit_rates.csv"
-_SHARES = (0.5, 0.8, 0.9, 0.95)
-_FIGURES = (
-    ("hit_rate_curves", "Block hit rate against the cache's capacity, a line for each eviction policy."),
-    ("hit_rate_heatmap", "The same block hit rates in per cent, as a map: policies down, capacities across."),
+from vllm_lab.report.blocks import (
+    Answer,
+    Block,
+    Cell,
+    Heading,
+    Number,
+    Table,
+    Text,
+    number_columns,
+    text,
+    text_columns,
 )
+from vllm_lab.report.parts.traces import OWN, ordered, trace_label
+from vllm_lab.report.results import CsvRow, Results, derived
+from vllm_lab.sharing.metrics import HIT_RATES
+from vllm_lab.sharing.policies import BOUND, policy_title
+
+FILE = "sharing/sweeps/hit_rates.csv"
+_KEY = ("trace", "block_size", "policy", "capacity_tokens")
+_SHARES = (0.5, 0.8, 0.9, 0.95)
+_FIGURES = {
+    "hit_rate_curves": "Block hit rate against the capacity of the cache, one line per eviction policy.",
+    "hit_rate_heatmap": "The same block hit rates in per cent, as a map with one row per policy and one "
+    "column per capacity.",
+}
 
 
-def build(results: Results) -> Section | None:
-    """The sweeps' section; None where nothing was swept."""
-    if not results.has(_FILE):
-        return None
-    found = curves(results.rows(_FILE))
-    if not found:
-        return None
-    size = _main_block_size(results, found)
-    blocks: list[Block] = [
-        text(
-            "A cached block can be reached only through the blocks before it: a policy that evicts a parent "
-            "strands its children. The figures count blocks; the tables count prompt tokens found in the "
-            "cache, so that block sizes can be compared. The policy {bound} knows the future: it is the "
-            "bound, not a choice.",
-            bound=BOUND,
+@dataclass(frozen=True)
+class Point:
+    """One capacity of a curve.
+
+    capacity: tokens, inf for an unbounded cache. hit_rate: tokens found / prompt tokens, 0..1.
+    """
+
+    capacity: float
+    hit_rate: float
+    row: CsvRow
+
+
+@dataclass(frozen=True)
+class Curve:
+    """One trace, block size and policy; points by rising capacity, the last one unbounded."""
+
+    trace: str
+    block_size: int
+    policy: str
+    points: tuple[Point, ...]
+
+    @property
+    def unbounded(self) -> Point:
+        """The point with the largest capacity."""
+        return self.points[-1]
+
+    def at(self, capacity: float) -> Point:
+        """The point at one of the swept capacities."""
+        return next(point for point in self.points if point.capacity == capacity)
+
+    def rate(self, point: Point) -> Number:
+        """The token hit rate at a point, as a Number of the sweep's file."""
+        where = "unbounded" if point.capacity == float("inf") else f"{point.capacity:.0f}"
+        return point.row.number(
+            f"{self._id}.{where}",
+            HIT_RATES["token_hit_rate"].unit,
+            "token_hit_rate",
+            where=_KEY,
+            label=f"{self._name}: prompt tokens found, capacity {where}",
         )
+
+    def needed(self, share: float) -> tuple[Number, Number | None] | None:
+        """The smallest bounded capacity with `share` (0..1) of the unbounded hit rate.
+
+        In tokens and, where the bytes of a token are known, GiB. None where no swept capacity reaches it.
+        """
+        wanted = share * self.unbounded.hit_rate
+        point = next((point for point in self.points[:-1] if point.hit_rate >= wanted), None)
+        if point is None:
+            return None
+        percent = f"{100 * share:.0f}"
+        label = f"{self._name}: {{}} for {percent} % of the unbounded hit rate"
+        id, rate = f"{self._id}.needed_{percent}", self.rate(point)
+        formula = f"smallest swept capacity with token_hit_rate >= {share} x unbounded"
+        tokens = derived(
+            f"{id}.tokens", int(point.capacity), "tokens", formula, rate, label=label.format("tokens")
+        )
+        if not point.row.text("capacity_gib"):
+            return tokens, None
+        size = point.row.float("capacity_gib")
+        return tokens, derived(f"{id}.gib", size, "GiB", formula, rate, label=label.format("KV cache"))
+
+    @property
+    def _name(self) -> str:
+        return f"{trace_label(self.trace)}, {self.policy}, blocks of {self.block_size}"
+
+    @property
+    def _id(self) -> str:
+        return f"sharing.sweeps.{self.trace}.block_{self.block_size}.{self.policy}"
+
+
+def curves(rows: Iterable[CsvRow]) -> list[Curve]:
+    """The curves in a sweep's table, in its order."""
+    found: dict[tuple[str, int, str], list[Point]] = {}
+    for row in rows:
+        key = (row.text("trace"), int(row.text("block_size")), row.text("policy"))
+        point = Point(row.float("capacity_tokens"), row.float("token_hit_rate"), row)
+        found.setdefault(key, []).append(point)
+    return [
+        Curve(*key, tuple(sorted(points, key=lambda point: point.capacity))) for key, points in found.items()
     ]
-    blocks += [block for name, caption in _FIGURES if (block := _figure(results, name, caption))]
-    traces = ordered({curve.trace for curve in found})
-    for trace in traces:
-        mine = [curve for curve in found if curve.trace == trace]
-        own_size = size if trace in OWN else mine[0].block_size
-        at_size = [curve for curve in mine if curve.block_size == own_size]
+
+
+def hardest_capacity(online: Sequence[Curve]) -> float:
+    """The capacity at which the choice of policy matters most: the first with the widest spread."""
+
+    def spread(capacity: float) -> float:
+        rates = [curve.at(capacity).hit_rate for curve in online]
+        return max(rates) - min(rates)
+
+    return max((point.capacity for point in online[0].points), key=spread)
+
+
+def sweep_blocks(results: Results, sizes: Mapping[str, int]) -> tuple[list[Block], list[Answer]]:
+    """The sweeps' blocks and answers, none without a sweep. `sizes`: trace -> block size of its "
+    "statistics."""
+    found = curves(results.rows(FILE)) if results.has(FILE) else []
+    if not found:
+        return [], []
+    size = _main_block_size(found, sizes)
+    blocks: list[Block] = [
+        Heading("Cache capacity and eviction policy", "sharing-sweeps"),
+        text(
+            "A cached block can be reached only through the blocks before it, so a policy that evicts a "
+            "block makes the blocks behind it useless. The figures count blocks. The tables count the prompt "
+            "tokens that were found in the cache, so that block sizes can be compared. The policy {bound} "
+            "knows the future. It is no choice in practice, but it bounds all others.",
+            bound=policy_title(BOUND),
+        ),
+    ]
+    for name, caption in _FIGURES.items():
+        blocks += results.figure(f"sharing/sweeps/figures/{name}", caption)
+    for trace in ordered({curve.trace for curve in found}):
+        of_trace = [curve for curve in found if curve.trace == trace]
+        shown_size = size if trace in OWN else of_trace[0].block_size
+        at_size = [curve for curve in of_trace if curve.block_size == shown_size]
         blocks += [
-            Heading(trace_label(trace)),
-            _rate_table(trace, own_size, at_size),
-            _needed_table(trace, own_size, at_size),
+            Heading(trace_label(trace), level=4),
+            _rate_table(trace, shown_size, at_size),
+            _needed_table(trace, shown_size, at_size),
         ]
     own = [curve for curve in found if curve.trace in OWN]
     if own:
-        blocks += [Heading("Block sizes"), _block_size_table(own)]
-    return Section("sweeps", "Cache capacity and eviction policy", tuple(blocks), _answers(found, size))
+        blocks += [Heading("Block sizes", level=4), _block_size_table(own)]
+    return blocks, _answers(found, size)
 
 
-def _main_block_size(results: Results, found: list[Curve]) -> int:
-    """The statistics' block size where there are any, else the middle one swept."""
-    for trace in OWN:
-        if results.has(f"sharing/{trace}_stats.json"):
-            return results.json(f"sharing/{trace}_stats.json").value("block_size")
-    sizes = sorted({curve.block_size for curve in found})
-    return sizes[len(sizes) // 2]
-
-
-def _figure(results: Results, name: str, caption: str) -> Figure | None:
-    image = results.image(f"sharing/sweeps/figures/{name}")
-    return image and Figure(
-        name, image, text(caption), f"{caption} The tables of this section hold the values."
-    )
+def _main_block_size(found: list[Curve], sizes: Mapping[str, int]) -> int:
+    """The block size of the statistics where there are any, else the middle one of the sweep."""
+    swept = sorted({curve.block_size for curve in found})
+    return next((sizes[trace] for trace in OWN if trace in sizes), swept[len(swept) // 2])
 
 
 def _capacity(curve: Curve, capacity: float) -> str:
@@ -77,22 +177,23 @@ def _capacity(curve: Curve, capacity: float) -> str:
 def _rate_table(trace: str, size: int, at_size: list[Curve]) -> Table:
     first = at_size[0]
     rows = tuple(
-        (
-            _capacity(first, point.capacity),
-            *(curve.rate(curve.at(point.capacity)) for curve in at_size),
-        )
+        (_capacity(first, point.capacity), *(curve.rate(curve.at(point.capacity)) for curve in at_size))
         for point in first.points
     )
-    columns = (Column("Capacity", numeric=True), *(Column(curve.policy, numeric=True) for curve in at_size))
-    caption = f"Prompt tokens found, {trace_label(trace).lower()} trace, blocks of {size} tokens."
+    columns = number_columns("Capacity", *(policy_title(curve.policy) for curve in at_size))
+    caption = (
+        f"Prompt tokens found in the cache, {trace_label(trace).lower()} trace, blocks of {size} tokens."
+    )
     return Table(f"rates-{trace}", text(caption), columns, rows)
 
 
 def _needed_table(trace: str, size: int, at_size: list[Curve]) -> Table:
-    rows = tuple((curve.policy, *(_needed(curve, share) for share in _SHARES)) for curve in at_size)
-    columns = (Column("Policy"), *(Column(f"{100 * share:.0f} %", numeric=True) for share in _SHARES))
+    rows = tuple(
+        (policy_title(curve.policy), *(_needed(curve, share) for share in _SHARES)) for curve in at_size
+    )
+    columns = (*text_columns("Policy"), *number_columns(*(f"{100 * share:.0f} %" for share in _SHARES)))
     caption = (
-        f"Smallest swept capacity in tokens that reaches so much of the unbounded hit rate, "
+        "The smallest swept capacity, in tokens, that reaches each share of the unbounded hit rate, "
         f"{trace_label(trace).lower()} trace, blocks of {size} tokens."
     )
     return Table(f"needed-{trace}", text(caption), columns, rows)
@@ -111,55 +212,49 @@ def _block_size_table(own: list[Curve]) -> Table:
     lru = [curve for curve in own if curve.policy == "lru"]
     lru.sort(key=lambda curve: (OWN.index(curve.trace), curve.block_size))
     rows = tuple(
-        (
-            trace_label(curve.trace),
-            str(curve.block_size),
-            curve.rate(curve.unbounded),
-            _needed(curve, 0.9),
-        )
+        (trace_label(curve.trace), str(curve.block_size), curve.rate(curve.unbounded), _needed(curve, 0.9))
         for curve in lru
     )
     columns = (
-        Column("Trace"),
-        Column("Block size", numeric=True),
-        Column("Unbounded", numeric=True),
-        Column("Capacity for 90 % of it", numeric=True),
+        *text_columns("Trace"),
+        *number_columns("Block size", "Unbounded hit rate", "Capacity for 90 % of it"),
     )
-    return Table("sweep-block-sizes", text("Policy lru at each block size (in tokens)."), columns, rows)
+    caption = text("The policy lru with each block size, in tokens.")
+    return Table("sweep-block-sizes", caption, columns, rows)
 
 
-def _answers(found: list[Curve], size: int) -> tuple[Answer, ...]:
-    mine = [curve for curve in found if curve.trace == "multi_turn"]
-    at_size = {curve.policy: curve for curve in mine if curve.block_size == size}
+def _answers(found: list[Curve], size: int) -> list[Answer]:
+    of_trace = [curve for curve in found if curve.trace == "multi_turn"]
+    at_size = {curve.policy: curve for curve in of_trace if curve.block_size == size}
     if "lru" not in at_size:
-        return ()
+        return []
     answers = [Answer("How much cache does that take?", (_capacity_answer(at_size["lru"]),))]
-    by_size = sorted((c for c in mine if c.policy == "lru"), key=lambda curve: curve.block_size)
+    by_size = sorted((c for c in of_trace if c.policy == "lru"), key=lambda curve: curve.block_size)
     paragraphs = [_block_size_answer(by_size)] if len(by_size) > 1 else []
     online = [curve for policy, curve in at_size.items() if policy != BOUND]
     if len(online) > 1:
         paragraphs.append(_policy_answer(online, at_size))
     if paragraphs:
         answers.append(Answer("Which block size, which eviction policy?", tuple(paragraphs)))
-    return tuple(answers)
+    return answers
 
 
 def _capacity_answer(lru: Curve) -> Text:
     reached = [(share, needed) for share in (0.5, 0.9) if (needed := lru.needed(share))]
     if not reached:
         return text(
-            "More than was swept: with lru the largest capacity finds {rate} of the prompt tokens, an "
-            "unbounded one {all}.",
+            "It takes more than the sweep tried. With lru the largest capacity finds {rate} of the prompt "
+            "tokens, and an unbounded cache finds {all}.",
             rate=lru.rate(lru.points[-2] if len(lru.points) > 1 else lru.unbounded),
             all=lru.rate(lru.unbounded),
         )
-    template = "With lru, unbounded, {all} of multi-turn prompt tokens are found."
+    template = "An unbounded cache with lru finds {all} of the multi-turn prompt tokens."
     values: dict[str, Cell] = {"all": lru.rate(lru.unbounded)}
     for share, (tokens, size) in reached:
         percent = f"{100 * share:.0f}"
         values |= {f"tokens{percent}": tokens, f"size{percent}": size}
-        inside = f", {{size{percent}}} of KV cache" if size else ""
-        template += f" {percent} % of that is reached with {{tokens{percent}}} tokens{inside}."
+        inside = f" ({{size{percent}}} of KV cache)" if size else ""
+        template += f" A cache of {{tokens{percent}}} tokens{inside} reaches {percent} % of that."
     return text(template, **{key: value for key, value in values.items() if value is not None})
 
 
@@ -170,17 +265,17 @@ def _block_size_answer(by_size: list[Curve]) -> Text:
     rates = {f"size{curve.block_size}": curve.rate(curve.unbounded) for curve in by_size}
     first, last = by_size[0], by_size[-1]
     spread = derived(
-        "sweeps.multi_turn.block_size_spread",
+        "sharing.sweeps.multi_turn.block_size_spread",
         first.unbounded.hit_rate - last.unbounded.hit_rate,
         "points",
         f"unbounded token_hit_rate, blocks of {first.block_size} less blocks of {last.block_size}",
         rates[f"size{first.block_size}"],
-        label="Multi-turn: what the smallest blocks find beyond the largest",
+        label="Multi-turn: hit rate of the smallest blocks less that of the largest",
     )
     return text(
-        f"Unbounded, a cache finds {parts}: {{spread}} from the largest blocks to the smallest. Smaller "
-        "blocks find more, since less of a shared beginning falls into a block that is not full; they cost "
-        "more bookkeeping.",
+        f"An unbounded cache finds {parts}. From the largest blocks to the smallest that is {{spread}}. "
+        "Smaller blocks find more, because less of a shared beginning is in a block that is not full. They "
+        "cost more bookkeeping.",
         spread=spread,
         **rates,
     )
@@ -191,17 +286,17 @@ def _policy_answer(online: list[Curve], at_size: dict[str, Curve]) -> Text:
     ranked = sorted(online, key=lambda curve: (-curve.at(capacity).hit_rate, curve.policy))
     best, worst = ranked[0], ranked[-1]
     template = (
-        "The policy matters most at a capacity of {where}: there {best_name} finds {best} and {worst_name} "
-        "{worst}"
+        "The policy matters most with a capacity of {where}. There {best_name} finds {best} and {worst_name} "
+        "finds {worst}."
     )
     values: dict[str, Cell] = {
         "where": _capacity(best, capacity),
-        "best_name": best.policy,
+        "best_name": policy_title(best.policy),
         "best": best.rate(best.at(capacity)),
-        "worst_name": worst.policy,
+        "worst_name": policy_title(worst.policy),
         "worst": worst.rate(worst.at(capacity)),
     }
     if BOUND in at_size:
-        template += "; no policy can pass {bound}"
+        template += " No policy can exceed {bound}."
         values["bound"] = at_size[BOUND].rate(at_size[BOUND].at(capacity))
-    return text(template + ".", **values)
+    return text(template, **values)

@@ -1,211 +1,233 @@
-"""Token streams and traces: from tokens/summary.json, traces/summary.json and exports/index.json."""
+"""Token streams and traces: from traces/streams_summary.json, traces/summary.json, "
+"traces/exports/index.json."""
 
+from collections.abc import Iterable
 from typing import Any
 
-from vllm_lab.report.blocks import Block, Cell, Code, Column, Heading, Note, Section, Table, text
+from vllm_lab.report.blocks import (
+    Block,
+    Cell,
+    Code,
+    Heading,
+    Note,
+    Section,
+    Table,
+    number_columns,
+    text,
+    text_columns,
+)
 from vllm_lab.report.results import JsonResult, Results
-from vllm_lab.report.trace_names import ordered, trace_label
 
-_TOKENS, _TRACES, _EXPORTS = "traces/streams_summary.json", "traces/summary.json", "traces/exports/index.json"
-_TOKEN_ROWS = (
+OWN = ("single_turn", "multi_turn")
+_STREAMS, _TRACES, _EXPORTS = (
+    "traces/streams_summary.json",
+    "traces/summary.json",
+    "traces/exports/index.json",
+)
+_STREAM_ROWS = (
     ("Conversations rendered", "conversations", ("conversations",)),
     ("Token streams", "streams", ("streams",)),
-    ("Streams kept whole, where the template rewrites history", "streams", ("explicit_streams",)),
+    ("Streams stored whole, because the template rewrites history", "streams", ("explicit_streams",)),
     ("Tokens", "tokens", ("tokens",)),
-    ("Conversations with special-token text, kept as text", "conversations", ("special_text_conversations",)),
+    ("Conversations whose text looks like a special token", "conversations", ("special_text_conversations",)),
     ("Conversations that the template refused", "conversations", ("template_refused", "count")),
     ("User turns without a reply", "", ("unanswered_turns",)),
 )
-_LENGTHS = ("mean", "p50", "p90", "p95", "p99", "max")
+_POINTS = ("mean", "p50", "p90", "p95", "p99", "max")
+
+
+def trace_label(name: str) -> str:
+    """ "multi_turn" as people read it: "Multi-turn"; the names of other traces keep their words."""
+    if name in OWN:
+        return name.replace("_", "-").capitalize()
+    return name.replace("_", " ").capitalize()
+
+
+def ordered(names: Iterable[str]) -> list[str]:
+    """This project's traces first, single-turn before multi-turn, then the imported ones by name."""
+    return sorted(names, key=lambda name: (OWN.index(name) if name in OWN else len(OWN), name))
 
 
 def build(results: Results) -> Section | None:
-    """The section on tokens and traces; None where neither was made."""
+    """The section on streams, traces and their exports; None where nothing was made."""
     blocks: list[Block] = []
-    if results.has(_TOKENS):
-        blocks += _token_blocks(results.json(_TOKENS))
+    if results.has(_STREAMS):
+        blocks += _stream_blocks(results.json(_STREAMS, "traces.streams", "Token streams"))
     if results.has(_TRACES):
         blocks += _trace_blocks(results.json(_TRACES))
     if results.has(_EXPORTS):
         blocks += _export_blocks(results.json(_EXPORTS))
-    return Section("traces", "Token streams and traces", tuple(blocks)) if blocks else None
+    return Section("traces", "Traces: token streams and requests", tuple(blocks)) if blocks else None
 
 
-def _token_blocks(found: JsonResult) -> list[Block]:
+def _stream_blocks(found: JsonResult) -> list[Block]:
     template = str(found.value("template"))
     words = {"tokenizer": "the tokenizer's own chat template", "plain": "the built-in plain template"}
     opening = text(
-        "Each conversation is rendered once with {template} and cut into tokens once; a request's prompt is "
-        "a beginning of its conversation's token stream.",
+        "Each conversation is rendered once with {template} and tokenised once. The prompt of a request is a "
+        "prefix of its conversation's token stream.",
         template=words.get(template) or Code(template),
     )
     rows = tuple(
-        (title, found.number(f"tokens.{'.'.join(keys)}", unit, *keys, label=title))
-        for title, unit, keys in _TOKEN_ROWS
+        (title, found.number(unit, *keys, label=title[0].lower() + title[1:]))
+        for title, unit, keys in _STREAM_ROWS
         if found.has(*keys)
     )
-    columns = (Column("Token streams"), Column("Count", numeric=True))
-    table = Table("tokens", text("From conversations to tokens."), columns, rows)
+    columns = (*text_columns("Token streams"), *number_columns("Count"))
+    table = Table("streams", text("From conversations to tokens."), columns, rows)
     return [opening, *_system_prompt(found), table]
 
 
 def _system_prompt(found: JsonResult) -> list[Block]:
-    if not found.has("default_system_prompt", "text"):
+    if not found.get("default_system_prompt", "text"):
         return []
     prompt = found.value("default_system_prompt")
-    if not prompt["text"]:
-        return []
-    act = (
-        "left out here, since it is the template's and not the conversations'"
+    treatment = (
+        "Here it is left out, because it belongs to the template and not to the conversations"
         if prompt["policy"] == "drop"
-        else "kept here, so that every such conversation shares it"
+        else "Here it stays, so that all these conversations share it"
     )
     body = text(
-        "The template puts a system prompt of its own before a conversation that has none: {prompt}. It is "
-        "{act} (default_system_prompt: {policy}).",
+        "The template puts a system prompt of its own before a conversation that has none: {prompt}. "
+        "{treatment} (default_system_prompt: {policy}).",
         prompt=Code(prompt["text"].strip()),
-        act=act,
+        treatment=treatment,
         policy=str(prompt["policy"]),
     )
     return [Note(body)]
 
 
-def _trace_blocks(found: JsonResult) -> list[Block]:
-    names = ordered(found.value("traces"))
-    return [
-        Heading("Traces"),
-        _overview(found, names),
-        _length_table(found, names),
-        *_selection_table(found, names),
-    ]
+def _trace_blocks(summary: JsonResult) -> list[Block]:
+    traces = {
+        name: summary.at("traces", name, id=f"traces.{name}", label=f"{trace_label(name)} trace")
+        for name in ordered(summary.value("traces"))
+    }
+    return [Heading("Traces", "requests"), _overview(traces), _length_table(traces), *_selection(traces)]
 
 
-def _number(found: JsonResult, name: str, title: str, unit: str, *keys: str) -> Cell:
-    if not found.has("traces", name, *keys):
-        return None
-    label = f"{trace_label(name)} trace: {title[0].lower() + title[1:]}"
-    return found.number(f"traces.{name}.{'.'.join(keys)}", unit, "traces", name, *keys, label=label)
+def _cell(trace: JsonResult, title: str, unit: str, *keys: str) -> Cell:
+    return trace.number(unit, *keys, label=title[0].lower() + title[1:]) if trace.has(*keys) else None
 
 
-def _overview(found: JsonResult, names: list[str]) -> Table:
-    columns = (
-        ("Requests", "requests", ("requests",)),
-        ("Conversations", "conversations", ("conversations",)),
-        ("Prompt tokens", "tokens", ("prompt_tokens",)),
-        ("Output tokens", "tokens", ("output_tokens",)),
-        ("Duration", "s", ("duration_s",)),
-        ("Conversations started", "1/s", ("measured_rate",)),
-    )
+def _overview(traces: dict[str, JsonResult]) -> Table:
+    columns = {
+        "requests": ("Requests", "requests"),
+        "conversations": ("Conversations", "conversations"),
+        "prompt_tokens": ("Prompt tokens", "tokens"),
+        "output_tokens": ("Output tokens", "tokens"),
+        "duration_s": ("Duration", "s"),
+        "measured_rate": ("Conversations started", "1/s"),
+    }
     rows = tuple(
-        (
-            trace_label(name),
-            *(_number(found, name, title, unit, *keys) for title, unit, keys in columns),
-        )
-        for name in names
+        (trace_label(name), *(_cell(trace, title, unit, key) for key, (title, unit) in columns.items()))
+        for name, trace in traces.items()
     )
-    head = (Column("Trace"), *(Column(title, numeric=True) for title, _, _ in columns))
+    head = (*text_columns("Trace"), *number_columns(*(title for title, _ in columns.values())))
     caption = text(
-        "Our conversations start as a Poisson process; the rate shown is the one that came of it. Imported "
-        "traces keep their own arrivals."
+        "The conversations of this project start as a Poisson process, and the table shows the rate that "
+        "resulted. Imported traces keep their own arrival times."
     )
     return Table("traces", caption, head, rows)
 
 
-def _length_table(found: JsonResult, names: list[str]) -> Table:
+def _length_table(traces: dict[str, JsonResult]) -> Table:
     rows = tuple(
         (
             f"{trace_label(name)}, {kind}",
             *(
-                _number(found, name, f"{kind} length, {point}", "tokens", "lengths", f"{kind}_tokens", point)
-                for point in _LENGTHS
+                _cell(trace, f"{kind} length, {point}", "tokens", "lengths", f"{kind}_tokens", point)
+                for point in _POINTS
             ),
         )
-        for name in names
+        for name, trace in traces.items()
         for kind in ("prompt", "output")
     )
-    head = (Column("Trace, length in tokens"), *(Column(point, numeric=True) for point in _LENGTHS))
+    head = (*text_columns("Trace, length in tokens"), *number_columns(*_POINTS))
     return Table("lengths", text("Lengths of prompts and outputs."), head, rows)
 
 
-def _selection_table(found: JsonResult, names: list[str]) -> list[Block]:
-    """Which conversations were taken, and what the context cannot hold; imported traces have neither."""
-    chosen = [name for name in names if found.has("traces", name, "selection")]
+def _selection(traces: dict[str, JsonResult]) -> list[Block]:
+    """Which conversations were chosen, and what the context cannot hold. Imported traces have neither."""
+    chosen = {name: trace for name, trace in traces.items() if trace.has("selection")}
     if not chosen:
         return []
     columns = (
         ("Conversations chosen", "conversations", ("selection", "chosen")),
-        ("Of eligible ones", "conversations", ("selection", "eligible")),
+        ("Out of", "conversations", ("selection", "eligible")),
         ("Context", "tokens", ("over_context", "limit")),
-        ("Prompts beyond it", "requests", ("over_context", "requests")),
+        ("Longer prompts", "requests", ("over_context", "requests")),
         ("Turns without a reply", "", ("unanswered",)),
     )
     rows = tuple(
         (
             trace_label(name),
-            str(found.value("traces", name, "selection", "order")),
-            str(found.value("traces", name, "selection", "begins_with")),
-            *(_number(found, name, title, unit, *keys) for title, unit, keys in columns),
-            "dropped" if found.value("traces", name, "over_context", "policy") == "drop" else "kept",
+            str(trace.value("selection", "order")),
+            str(trace.value("selection", "begins_with")),
+            *(_cell(trace, title, unit, *keys) for title, unit, keys in columns),
+            "dropped" if trace.value("over_context", "policy") == "drop" else "kept",
         )
-        for name in chosen
+        for name, trace in chosen.items()
     )
-    numeric = (Column(title, numeric=True) for title, _, _ in columns)
-    head = (Column("Trace"), Column("Order"), Column("Begin with"), *numeric, Column("These are"))
+    head = (
+        *text_columns("Trace", "Order", "First message by"),
+        *number_columns(*(title for title, _, _ in columns)),
+        *text_columns("Longer prompts are"),
+    )
     caption = text(
-        "Which conversations were taken, in which order of the file, and what became of prompts that are "
+        "Which conversations were chosen, in which order of the file, and what happened to prompts that are "
         "longer than the model's context."
     )
     return [Table("selection", caption, head, rows)]
 
 
 def _export_blocks(found: JsonResult) -> list[Block]:
-    """The files for other tools, the commands that read them, and what to look out for."""
-    return [Heading("For other tools"), _export_table(found), _command_table(found), _notes_table(found)]
+    """The files for other tools, the commands that read them, and the limits of each format."""
+    return [
+        Heading("Exports for other tools", "exports"),
+        _export_table(found),
+        _command_table(found),
+        _notes_table(found),
+    ]
 
 
 def _export_table(found: JsonResult) -> Table:
     rows = tuple(
-        (
-            trace_label(entry["trace"]),
-            Code(entry["format"]),
-            Code(entry["file"]),
-            *(
-                found.number(
-                    f"exports.{entry['trace']}.{entry['format']}.{key}",
-                    unit,
-                    "exports",
-                    index,
-                    key,
-                    label=f"{trace_label(entry['trace'])} trace as {entry['format']}: {words}",
-                )
-                for key, unit, words in (
-                    ("records", "records", entry["unit"]),
-                    ("left_out", "conversations", "left out"),
-                    ("bytes", "bytes", "size"),
-                )
+        _export_row(
+            entry,
+            found.at(
+                *("exports", index),
+                id=f"traces.exports.{entry['trace']}.{entry['format']}",
+                label=f"{trace_label(entry['trace'])} trace as {entry['format']}",
             ),
-            entry["unit"],
         )
         for index, entry in enumerate(found.value("exports"))
     )
     columns = (
-        Column("Trace"),
-        Column("Format"),
-        Column("File"),
-        Column("Records", numeric=True),
-        Column("Left out", numeric=True),
-        Column("Size", numeric=True),
-        Column("A record is one of the"),
+        *text_columns("Trace", "Format", "File"),
+        *number_columns("Records", "Left out", "Size"),
+        *text_columns("A record is one of the"),
     )
     caption = text(
-        "The traces as other tools read them. What a format cannot tell is left out; traces of block hashes "
-        "have neither text nor output tokens."
+        "The traces in the formats of other tools. What a format cannot express is left out. Traces of block "
+        "hashes have neither text nor output tokens."
     )
     return Table("exports", caption, columns, rows)
 
 
+def _export_row(entry: dict[str, Any], export: JsonResult) -> tuple[Cell, ...]:
+    return (
+        trace_label(entry["trace"]),
+        Code(entry["format"]),
+        Code(entry["file"]),
+        export.number("records", "records", label=entry["unit"]),
+        export.number("conversations", "left_out", label="left out"),
+        export.number("bytes", "bytes", label="size"),
+        entry["unit"],
+    )
+
+
 def _command_table(found: JsonResult) -> Table:
-    """The commands of the first file of each format."""
+    """The commands for the first file of each format."""
     first: dict[str, Any] = {}
     for entry in found.value("exports"):
         first.setdefault(entry["format"], entry)
@@ -214,9 +236,9 @@ def _command_table(found: JsonResult) -> Table:
         for format, entry in first.items()
         for reader in entry["readers"]
     )
-    columns = (Column("Format"), Column("Tool"), Column("Command"), Column("How it is known to work"))
+    columns = text_columns("Format", "Tool", "Command", "How it was checked")
     caption = text(
-        "The command that reads each format, here for one trace; {index} has those of every file.",
+        "The command that reads each format, for one trace. {index} has the commands for every file.",
         index=Code(found.file),
     )
     return Table("export-commands", caption, columns, rows, (found.file,))
@@ -225,5 +247,5 @@ def _command_table(found: JsonResult) -> Table:
 def _notes_table(found: JsonResult) -> Table:
     notes = found.value("notes")
     rows = tuple((Code(entry), " ".join(notes[entry])) for entry in notes)
-    columns = (Column("Format"), Column("What to look out for"))
-    return Table("export-notes", text("What each format says and what not."), columns, rows, (found.file,))
+    caption = text("What each format can express, and what it cannot.")
+    return Table("export-notes", caption, text_columns("Format", "Notes"), rows, (found.file,))

@@ -2,18 +2,20 @@
 
 from typing import Any
 
+from vllm_lab.report import measured
 from vllm_lab.report.blocks import (
     Answer,
     Block,
     Code,
-    Column,
     Heading,
     Note,
     Number,
     Section,
     Table,
     Text,
+    number_columns,
     text,
+    text_columns,
 )
 from vllm_lab.report.results import JsonResult, Results
 
@@ -32,82 +34,67 @@ _SHOWN = 12  # kernels; kernels.json has more
 
 
 def build(results: Results) -> Section | None:
-    """The tracing's section; None where no tool has a document."""
-    found = {tool: results.json(name) for tool in _TOOLS for name in results.names(f"tracing/*/{tool}.json")}
+    """The section; None where no tool has a document."""
+    found = {
+        tool: results.json(name, f"tracing.{tool}", title)
+        for tool, title in _TOOLS.items()
+        for name in results.names(f"tracing/*/{tool}.json")
+    }
     if not found:
         return None
-    blocks: list[Block] = [_not_run(one) for one in found.values() if one.value("status") == "not_run"]
-    ran = {tool: one for tool, one in found.items() if one.value("status") == "measured"}
     parts = {"simple": _calls, "detailed": _times, "kernels": _kernels}
-    blocks += [block for tool, one in ran.items() for block in parts[tool](one)]
-    if ran:
-        blocks += [Heading("What tracing costs"), _overhead_table(ran)]
-    answers = (Answer("What does real vLLM call to make a token?", tuple(_answers(ran))),) if ran else ()
-    return Section("tracing", "The path of a token through vLLM", tuple(blocks), answers)
+    blocks: list[Block] = []
+    for tool, document in found.items():
+        own = parts[tool](document) if measured.ran(document) else []
+        blocks += [Heading(document.label), *measured.whole(results, document, own=own)]
+    paragraphs = tuple(
+        paragraph
+        for tool, answer in (("simple", _calls_answer), ("kernels", _kernels_answer))
+        if tool in found and measured.ran(found[tool])
+        for paragraph in [answer(found[tool])]
+    )
+    answers = (Answer("What does real vLLM call to make a token?", paragraphs),) if paragraphs else ()
+    return Section("tracing", "Tracing: the path of a token through vLLM", tuple(blocks), answers)
 
 
-def _not_run(found: JsonResult) -> Text:
-    tool, reason = _tool(found), found.value("reason")
-    number = Number(f"tracing.{tool}.status", None, "", "not_run", found.file, "status", _TOOLS[tool], reason)
-    return text("{tool}: {state}. {reason}", tool=_TOOLS[tool], state=number, reason=reason)
+def _calls_answer(found: JsonResult) -> Text:
+    kinds = {row["kind"]: index for index, row in enumerate(found.value("check", "kinds"))}
+    calls = ", ".join(f"{_kind(kind)} {{{kind}}}" for kind in kinds)
+    differ = "differ (see Findings)" if found.value("check", "findings") else "are the same"
+    return text(
+        "One forward pass makes one token of each request. By the model's configuration it must call: "
+        f"{calls}. The counted calls {differ}.",
+        **{kind: _expected(found, index) for kind, index in kinds.items()},
+    )
 
 
-def _tool(found: JsonResult) -> str:
-    return found.value("test_id").removeprefix("tracing_")
+def _kernels_answer(found: JsonResult) -> Text:
+    return text(
+        "Of the time in {counted}, {share} is spent in {longest}.",
+        counted=found.value("counted"),
+        share=_class_share(found, 0),
+        longest=found.value("classes", 0, "what"),
+    )
 
 
-def _same_answers(found: JsonResult) -> bool:
-    return next(check["holds"] for check in found.value("checks") if check["kind"] == "same_answers")
-
-
-def _answers(ran: dict[str, JsonResult]) -> list[Text]:
-    answers = []
-    if "simple" in ran:
-        found = ran["simple"]
-        kinds = found.value("check", "kinds")
-        told = {row["kind"]: _expected(found, index) for index, row in enumerate(kinds)}
-        listed = ", ".join(f"{_KINDS[kind]} {{{kind}}}" for kind in told)
-        verdict = "differs: see the findings" if found.value("check", "findings") else "is the same"
-        answers.append(
-            text(
-                "A forward makes one token of each request. It must call, by the model's configuration: "
-                f"{listed}. What was counted {verdict}.",
-                **told,
-            )
-        )
-    if "kernels" in ran:
-        found = ran["kernels"]
-        longest = found.value("classes", 0, "what")
-        answers.append(
-            text(
-                "Of the time in {counted}, {share} goes to {longest}.",
-                counted=found.value("counted"),
-                share=_class_share(found, 0),
-                longest=longest,
-            )
-        )
-    return answers
+def _kind(kind: str) -> str:
+    return _KINDS.get(kind, kind)
 
 
 def _expected(found: JsonResult, index: int) -> Number:
     kind = found.value("check", "kinds", index, "kind")
+    label = f"calls of {_kind(kind)} in a forward pass"
     return found.number(
-        f"tracing.calls.{kind}",
-        "",
-        *("check", "kinds", index, "calls"),
-        label=f"Calls of {_KINDS[kind]} in a forward",
-        status="derived",
+        "", *("check", "kinds", index, "calls"), id=f"calls.{kind}", label=label, status="derived"
     )
 
 
 def _calls(found: JsonResult) -> list[Block]:
     blocks: list[Block] = [
-        Heading(_TOOLS["simple"]),
         text(
-            "vLLM {version} on {device} answers {prompt} with {answer}, in {forwards} forwards: one for all "
-            "tokens of the prompt, then one for each further token. A hook on every module notes its calls.",
-            version=found.value("environments", "vllm", "vllm"),
-            device=found.value("environments", "vllm", "device_name"),
+            "vLLM answers {prompt} with {answer} in {forwards} forward passes. The first one computes all "
+            "tokens of the prompt, and each further one computes one token. A hook on every module records "
+            "its calls.",
             prompt=Code(found.value("parameters", "prompt")),
             answer=Code(found.value("answer")),
             forwards=str(len(found.value("forward_tokens"))),
@@ -123,7 +110,7 @@ def _calls(found: JsonResult) -> list[Block]:
 def _check_table(found: JsonResult) -> Table:
     rows = tuple(
         (
-            _KINDS[row["kind"]],
+            _kind(row["kind"]),
             _expected(found, index),
             ", ".join(map(str, sorted(set(row["counted"])))),
             "yes" if row["holds"] else "no",
@@ -132,25 +119,23 @@ def _check_table(found: JsonResult) -> Table:
         for index, row in enumerate(found.value("check", "kinds"))
     )
     columns = (
-        Column("Calls of"),
-        Column("Expected", numeric=True),
-        Column("Counted", numeric=True),
-        Column("Every forward"),
-        Column("Why"),
+        *text_columns("Calls of"),
+        *number_columns("Expected", "Counted"),
+        *text_columns("Equal in every pass", "Why"),
     )
     caption = text(
-        "Calls in each forward, expected by {basis} and counted.", basis=found.value("check", "basis")
+        "Calls in each forward pass: expected from {basis}, and counted.", basis=found.value("check", "basis")
     )
     return Table("tracing-check", caption, columns, rows, (found.file,))
 
 
 def _silent_table(found: JsonResult) -> Table:
     rows = tuple(
-        (Code(row["module"]), Code(row["class"]), row["reason"] or "not known: a finding")
+        (Code(row["module"]), Code(row["class"]), row["reason"] or "unknown, so this is a finding")
         for row in found.value("check", "silent")
     )
-    columns = (Column("Module"), Column("Class"), Column("Why"))
-    return Table("tracing-silent", text("Modules that no call went through."), columns, rows, (found.file,))
+    caption = text("Modules that no call passed through.")
+    return Table("tracing-silent", caption, text_columns("Module", "Class", "Why"), rows, (found.file,))
 
 
 def _path_table(found: JsonResult) -> Table:
@@ -163,8 +148,8 @@ def _path_table(found: JsonResult) -> Table:
         )
         for row in found.value("path")
     )
-    columns = (Column("Module"), Column("Class"), Column("The prompt"), Column("One token"))
-    caption = text("The first layer in the order of its calls: shapes that came in → went out.")
+    columns = text_columns("Module", "Class", "The prompt", "One token")
+    caption = text("The first layer in the order of its calls: shapes of its inputs → shapes of its outputs.")
     return Table("tracing-path", caption, columns, rows, (found.file,))
 
 
@@ -184,31 +169,25 @@ def _times(found: JsonResult) -> list[Block]:
         for index, row in enumerate(found.value("classes"))
     )
     columns = (
-        Column("Class"),
-        Column("Calls", numeric=True),
-        Column("Time in calls", numeric=True, varies=True),
-        Column("Without calls inside", numeric=True, varies=True),
+        *text_columns("Class"),
+        *number_columns("Calls"),
+        *number_columns("Time in calls", "Without the calls inside", varies=True),
     )
     caption = text(
-        "Calls by class over all forwards; the hooks' own time is taken out. detailed.txt has every call's "
-        "shapes and the lines of vLLM that led to it."
+        "Calls by class over all forward passes, without the time of the hooks themselves. detailed.txt has "
+        "the shapes of every call and the lines of vLLM that led to it."
     )
-    return [Heading(_TOOLS["detailed"]), Table("tracing-classes", caption, columns, rows, (found.file,))]
+    return [Table("tracing-classes", caption, columns, rows, (found.file,))]
 
 
 def _seconds(found: JsonResult, id: str, *keys: str | int) -> Number:
-    tool = _tool(found)
-    return found.number(f"tracing.{tool}.{id}", "s", *keys, label=f"{_TOOLS[tool]}: {id}", decimals=6)
+    return found.number("s", *keys, id=id, label=f"time of {id}", decimals=6)
 
 
 def _class_share(found: JsonResult, index: int) -> Number:
-    name = found.value("classes", index, "class")
-    return found.number(
-        f"tracing.kernels.{name}.share",
-        "fraction",
-        *("classes", index, "share"),
-        label=f"Share of {found.value('classes', index, 'what')} in the time of {found.value('counted')}",
-    )
+    row = found.value("classes", index)
+    label = f"share of {row['what']} in the time of {found.value('counted')}"
+    return found.number("fraction", *("classes", index, "share"), id=f"{row['class']}.share", label=label)
 
 
 def _kernels(found: JsonResult) -> list[Block]:
@@ -222,13 +201,6 @@ def _kernels(found: JsonResult) -> list[Block]:
         )
         for index, row in enumerate(found.value("classes"))
     )
-    class_columns = (
-        Column("Class"),
-        Column("What"),
-        Column("Calls", numeric=True),
-        Column("Share of time", numeric=True),
-        Column("Sources in vLLM"),
-    )
     kernels = tuple(
         (
             Code(row["name"]),
@@ -240,55 +212,31 @@ def _kernels(found: JsonResult) -> list[Block]:
         )
         for row in found.value("kernels")[:_SHOWN]
     )
+    class_columns = (
+        *text_columns("Class", "What"),
+        *number_columns("Calls", "Share of time"),
+        *text_columns("Sources in vLLM"),
+    )
     kernel_columns = (
-        Column("Name"),
-        Column("Class"),
-        Column("Calls", numeric=True),
-        Column("Each", numeric=True, varies=True),
-        Column("Share of time", numeric=True, varies=True),
-        Column("Source"),
+        *text_columns("Name", "Class"),
+        *number_columns("Calls"),
+        *number_columns("Each", "Share of time", varies=True),
+        *text_columns("Source"),
     )
     caption = text(
-        "{counted} by class. A name tells its class where a pattern of kernels.yaml fits it, which was read "
-        "from the sources of vLLM {version}; else the module that called it does.",
+        "{counted} by class. A pattern of kernels.yaml decides the class by the name. The patterns were "
+        "written from the sources of vLLM {version}. Where no pattern fits, the module that made the call "
+        "decides.",
         counted=found.value("counted"),
         version=found.value("patterns_of"),
     )
     longest = text(
-        "The {shown} that took longest, of {total}. profiler_report.txt has all, chrome_trace.json.gz every "
-        "call.",
+        "The {shown} that took longest, of {total}. profiler_report.txt lists all of them, and "
+        "chrome_trace.json.gz has every call.",
         shown=str(len(kernels)),
-        total=str(int(found.value("results", "total_kernels", "value"))),
+        total=measured.number(found, "total_kernels"),
     )
     return [
-        Heading(_TOOLS["kernels"]),
         Table("tracing-kernel-classes", caption, class_columns, classes, (found.file,)),
         Table("tracing-kernels", longest, kernel_columns, kernels, (found.file,)),
     ]
-
-
-def _overhead_table(ran: dict[str, JsonResult]) -> Table:
-    rows = tuple(
-        (
-            _TOOLS[tool],
-            _seconds(found, "plain", "results", "plain_seconds", "value"),
-            _seconds(found, "traced", "results", "traced_seconds", "value"),
-            found.number(
-                f"tracing.{tool}.added",
-                "fraction",
-                *("results", "added", "value"),
-                label=f"{_TOOLS[tool]}: time that tracing adds to the steps",
-            ),
-            "yes" if _same_answers(found) else "no",
-        )
-        for tool, found in ran.items()
-    )
-    columns = (
-        Column("Tool"),
-        Column("Steps without", numeric=True),
-        Column("Steps with", numeric=True),
-        Column("Added", numeric=True),
-        Column("Same answers"),
-    )
-    caption = text("Time in the engine's steps, answering in turns without and with tracing; medians.")
-    return Table("tracing-overhead", caption, columns, rows, tuple(found.file for found in ran.values()))

@@ -1,0 +1,269 @@
+"""The one renderer of result documents: of any test, of any stage, known to this report or not.
+
+Question, titles, units and definitions come from the document. A part of the report adds only what no
+document has. Documents of other versions may lack a key; then the report leaves out what the key holds.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from vllm_lab.common.metric import title_of
+from vllm_lab.report.blocks import (
+    STATUSES,
+    Block,
+    Cell,
+    Code,
+    Column,
+    Number,
+    Table,
+    Text,
+    number_columns,
+    text,
+    text_columns,
+)
+from vllm_lab.report.results import JsonResult, Results, fine_digits
+
+_IDENTITY = ("set", "rate", "repeat", "run")  # say which run it is
+_DISTURBANCE = ("other_cores", "load_before", "load_after", "short_cores", "used")
+
+
+def ran(found: JsonResult) -> bool:
+    """Whether the test ran."""
+    return found.get("status") != "not_run"
+
+
+def whole(results: Results, found: JsonResult, stem: str = "", own: Iterable[Block] = ()) -> list[Block]:
+    """The whole document. `own` blocks of the part follow the numbers, `stem` is the figure's file."""
+    if not ran(found):
+        return [*opening(found), not_run(found)]
+    caption = f"{found.get('test_name')}: every run is a point. Other jobs disturbed the hollow ones. "
+    caption += "Lines are means."
+    return [
+        *opening(found),
+        *numbers(found),
+        *own,
+        *verification(found),
+        *parts_not_run(found),
+        *checks(found),
+        *(results.figure(stem, caption, values="The document holds the values.") if stem else ()),
+        *runs(found),
+        *parameters(found),
+    ]
+
+
+def not_run(found: JsonResult) -> Text:
+    """That the test did not run, and why."""
+    return text(
+        "Status: {state}. Reason: {reason}", state=found.not_run(), reason=_ended(found.value("reason"))
+    )
+
+
+def opening(found: JsonResult) -> list[Text]:
+    """The question that the test answers, its method, and where each number comes from."""
+    sentences = (found.get("question"), found.get("method"))
+    blocks = [text("{it}", it=_ended(sentence)) for sentence in sentences if sentence]
+    if found.has("how_obtained"):
+        blocks.append(text("How obtained: {how}", how=_ended(found.value("how_obtained"))))
+    return blocks
+
+
+def _ended(sentence: str) -> str:
+    """The sentence with a full stop, if it has no end."""
+    return sentence if sentence[-1:] in ".?!" else f"{sentence}."
+
+
+def number(found: JsonResult, metric: str) -> Number:
+    """The Number of one of the document's results."""
+    result = found.value("results", metric)
+    status = found.get("status")
+    return found.number(
+        result["unit"],
+        *("results", metric, "value"),
+        id=metric,
+        label=result_title(found, metric),
+        status=status if status in STATUSES else "",
+        decimals=fine_digits(result["value"], result["unit"]),
+    )
+
+
+def result_title(found: JsonResult, metric: str) -> str:
+    """The title of one of the document's results."""
+    return found.get("results", metric, "title") or title_of(metric)
+
+
+def numbers(found: JsonResult, caption: str = "") -> list[Table]:
+    """The results: value, interval, variation and definition. Nothing where there is no result."""
+    results: Mapping[str, Any] = found.get("results") or {}
+    if not results:
+        return []
+    repeated = any(result.get("spread_pct") is not None for result in results.values())
+    spread = number_columns(
+        "95 % interval (Student's t)",
+        "Coefficient of variation",
+        "Largest distance from the mean",
+        varies=True,
+    )
+    rows = tuple(
+        (
+            result_title(found, metric),
+            number(found, metric),
+            *(_spread(result) if repeated else ()),
+            result.get("definition", ""),
+        )
+        for metric, result in results.items()
+    )
+    columns = (
+        *text_columns("Metric"),
+        *number_columns("Mean" if repeated else "Value"),
+        *(spread if repeated else ()),
+        *text_columns("Definition"),
+    )
+    caption = caption or ("Means over the runs that count." if repeated else "What was found.")
+    return [Table(_id(found, "results"), text(caption), columns, rows, (found.file,))]
+
+
+def _spread(result: Mapping[str, Any]) -> Sequence[str]:
+    interval = result.get("interval")
+    percents = (result.get(key) for key in ("cv_pct", "spread_pct"))
+    return (
+        "–" if interval is None else f"{interval[0]:.4g} to {interval[1]:.4g}",
+        *("–" if percent is None else f"{percent:.1f} %" for percent in percents),
+    )
+
+
+def verification(found: JsonResult) -> list[Text]:
+    """Whether the runs agree; nothing where no document says."""
+    if not found.has("verification"):
+        return []
+    verdict = found.value("verification")
+    if verdict["spread_pct"] is None:
+        return [text("There was only one run, so no repeat confirms these numbers.")]
+    sentence = "{metric}: {count} {agree} within ±{tolerance} % of their mean. The farthest is {spread} off."
+    return [
+        text(
+            sentence,
+            metric=result_title(found, verdict["metric"]),
+            count=f"{verdict['runs']} runs",
+            agree="are" if verdict["within_tolerance"] else "are not all",
+            tolerance=f"{verdict['tolerance_pct']:g}",
+            spread=found.number(
+                "%",
+                *("verification", "spread_pct"),
+                id="spread",
+                label="largest distance of a run from the mean",
+            ),
+        )
+    ]
+
+
+def parts_not_run(found: JsonResult) -> list[Text]:
+    """The parts that did not run although the test did, with their reasons."""
+    parts = (
+        found.at("parts_not_run", index, id=f"parts_not_run.{index}")
+        for index in range(len(found.get("parts_not_run") or ()))
+    )
+    return [
+        text(
+            "{part}: {state}. Reason: {reason}",
+            part=part.value("part"),
+            state=part.not_run(part.value("part"), id="part", key="reason"),
+            reason=_ended(part.value("reason")),
+        )
+        for part in parts
+    ]
+
+
+def checks(found: JsonResult) -> list[Table]:
+    """The checks of a document, each with what was expected and what was found."""
+    rows = tuple(
+        (
+            check["statement"],
+            f"{check['expected']:,.6g}",
+            f"{check['found']:,.6g}",
+            f"±{check['tolerance_pct']:g} %",
+            _yes(check["holds"]),
+        )
+        for check in found.get("checks") or ()
+    )
+    columns = (
+        *text_columns("Check"),
+        *number_columns("Expected", "Found", varies=True),
+        *number_columns("Tolerance"),
+        *text_columns("Holds"),
+    )
+    caption = text("Checks: the same quantity, computed in an independent way.")
+    return [Table(_id(found, "checks"), caption, columns, rows, (found.file,))] if rows else []
+
+
+def runs(found: JsonResult) -> list[Table]:
+    """Every run: its headline value, its own facts, and how much other jobs disturbed it."""
+    given: Sequence[Mapping[str, Any]] = found.get("runs") or ()
+    if not given:
+        return []
+    headline = found.get("verification", "metric")
+    facts = [key for key, value in given[0].items() if isinstance(value, (str, int, float))]
+    names = [key for key in _IDENTITY if key in facts]
+    own = [key for key in facts if key not in (*_IDENTITY, *_DISTURBANCE)]
+    valued = headline is not None and all(
+        headline in run.get("values", run.get("metrics", {})) for run in given
+    )
+    disturbed = all(key in given[0] for key in _DISTURBANCE[:3])
+    rows = tuple(
+        (
+            *(_shown(run[key]) for key in names),
+            *((f"{run.get('values', run.get('metrics'))[headline]:.5g}",) if valued else ()),
+            *(_shown(run[key]) for key in own),
+            *(_disturbance(run) if disturbed else ()),
+        )
+        for run in given
+    )
+    columns = (
+        *text_columns(*(title_of(key) for key in names)),
+        *number_columns(*([result_title(found, headline)] if valued else []), varies=True),
+        *(Column(title_of(key), numeric=True, varies=isinstance(given[0][key], float)) for key in own),
+        *(number_columns("Cores that others used", "Load", varies=True) if disturbed else ()),
+        *(text_columns("Counts", varies=True) if disturbed else ()),
+    )
+    caption = text("Every run. A run that other jobs disturbed does not count where enough others do.")
+    return [Table(_id(found, "runs"), caption, columns, rows, (found.file,))]
+
+
+def _disturbance(run: Mapping[str, Any]) -> tuple[str, ...]:
+    load = f"{run['load_before']:.1f} to {run['load_after']:.1f}"
+    return f"{run['other_cores']:.2f}", load, "yes" if run.get("used", True) else "no, disturbed"
+
+
+def parameters(found: JsonResult) -> list[Text]:
+    """The parameters of the test and the environments of its engines, each as one line."""
+    alike: dict[str, list[str]] = {}  # what an environment lists -> the engines that have it
+    for name, facts in (found.get("environments") or {}).items():
+        alike.setdefault(_listed(facts), []).append(name)
+    lines = {"Parameters": _listed(found.get("parameters") or {})}
+    lines |= {f"Environment of {', '.join(names)}": facts for facts, names in alike.items()}
+    return [
+        text("{title}: {facts}.", title=title, facts=Code(facts)) for title, facts in lines.items() if facts
+    ]
+
+
+def _listed(facts: Mapping[str, Any]) -> str:
+    """The simple facts of a mapping as text; what holds further keys is left out."""
+    simple = {key: value for key, value in facts.items() if not isinstance(value, dict) and value is not None}
+    return ", ".join(f"{key} {_shown(value)}" for key, value in simple.items())
+
+
+def _shown(value: Any) -> str:
+    """A value of a document as text: floats in few digits, lists with commas."""
+    if isinstance(value, bool):
+        return _yes(value)
+    if isinstance(value, float):
+        return f"{value:.5g}"
+    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+
+
+def _yes(value: bool) -> Cell:
+    return "yes" if value else "no"
+
+
+def _id(found: JsonResult, name: str) -> str:
+    """An element's id: of the document, and of what it shows."""
+    return f"{found.id.replace('.', '-')}-{name}"

@@ -1,0 +1,305 @@
+"""How far a version of mini-vLLM decides as vLLM's scheduler does: from replay/comparison.json, in words."""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from vllm_lab.common.metric import title_of
+from vllm_lab.replay.metrics import METRICS
+from vllm_lab.report.blocks import (
+    Block,
+    Cell,
+    Code,
+    Heading,
+    Inline,
+    Note,
+    Number,
+    Table,
+    Text,
+    number_columns,
+    text,
+    text_columns,
+)
+from vllm_lab.report.measured import ran
+from vllm_lab.report.parts.traces import trace_label
+from vllm_lab.report.results import JsonResult, Results, derived
+
+Place = tuple[str, str]  # trace, memory
+VLLM = {
+    "vllm_uncached": ("vLLM without prefix cache", False),
+    "vllm_cached": ("vLLM with prefix cache", True),
+}
+"""vLLM's engines: title, and whether they have a prefix cache."""
+_FILE = "replay/comparison.json"
+_APART = ("ttft_mean", "tpot_mean", "e2e_mean", "preemptions", "makespan")
+_DIVERGENCE = (
+    "Steps, compared by number, that differ from vLLM's. Steps that a version never reached count as "
+    "different."
+)
+
+
+def engine_title(engine: str) -> str:
+    """An engine as tables name it; an engine that no table knows keeps its name."""
+    return VLLM[engine][0] if engine in VLLM else engine
+
+
+def metric_title(name: str) -> str:
+    """The title of a replay's metric."""
+    return title_of(name, METRICS.get(name))
+
+
+def where(place: Place) -> str:
+    """Trace and memory in words."""
+    return f"{trace_label(place[0])}, {place[1]} memory"
+
+
+def place(run: JsonResult) -> Place:
+    """Trace and memory of a run of the comparison."""
+    return run.value("trace"), run.value("memory")
+
+
+def compared(results: Results) -> list[JsonResult]:
+    """The runs of the comparison in its order; no run where nothing was compared."""
+    if not results.has(_FILE):
+        return []
+    found = results.json(_FILE)
+    return [
+        found.at(
+            *("runs", index),
+            id=f"replay.compared.{run['version']}.{run['trace']}.{run['memory']}",
+            label=f"{where((run['trace'], run['memory']))}, {run['version']}",
+        )
+        for index, run in enumerate(found.value("runs"))
+    ]
+
+
+def comparison(results: Results, runs: Sequence[JsonResult]) -> list[Block]:
+    """Tables and words on all runs; nothing where nothing was compared."""
+    if not runs:
+        return []
+    return [
+        *_without_vllm(runs),
+        Heading("Are the decisions the same?", "replay-decisions"),
+        _exactness_table(runs),
+        *results.figure("replay/figures/divergence", _DIVERGENCE),
+        *_crashes(runs),
+        *_first_differences(runs),
+        *_apart_table(runs),
+    ]
+
+
+def _without_vllm(runs: Sequence[JsonResult]) -> list[Block]:
+    """Why vLLM did not run, where it did not."""
+    reasons = sorted({run.value("reason") for run in runs if not ran(run)})
+    return [Note(text("vLLM's scheduler did not run: {reason}.", reason=reason)) for reason in reasons]
+
+
+def _exactness_table(runs: Sequence[JsonResult]) -> Table:
+    columns = (
+        *text_columns("Trace, memory", "Version"),
+        *number_columns("Equal steps", "Different steps", "First different step", "Different requests"),
+    )
+    caption = text(
+        "Each step and each request, compared byte by byte. Versions with a prefix cache are compared with "
+        "vLLM with its prefix cache, the others with vLLM without."
+    )
+    return Table("exactness", caption, columns, tuple(_exactness_row(run) for run in runs))
+
+
+def _exactness_row(run: JsonResult) -> tuple[Cell, ...]:
+    head = (where(place(run)), run.value("version"))
+    if not ran(run):
+        absent = run.not_run("steps equal to vLLM's", id="equal_steps", unit="steps")
+        return (*head, absent, "not run", "not run", "not run")
+    return (
+        *head,
+        run.number("steps", "equal_steps", label="steps equal to vLLM's"),
+        run.number("steps", "differing_steps", label="steps that differ from vLLM's"),
+        first_step(run) if run.value("first_difference") else "–",
+        run.number("requests", "differing_requests", label="requests that differ from vLLM's"),
+    )
+
+
+def _apart_table(runs: Sequence[JsonResult]) -> list[Table]:
+    """How far the metrics differ where decisions do; nothing where no replay differs."""
+    rows = tuple(
+        (where(place(run)), run.value("version"), *(_relative(run, name) for name in _APART))
+        for run in runs
+        if ran(run) and not run.value("equal")
+    )
+    columns = (*text_columns("Trace, memory", "Version"), *number_columns(*map(metric_title, _APART)))
+    caption = text(
+        "How far the metrics of the versions that differ are from vLLM's, relative to vLLM's. The means of a "
+        "version that ended early are over the requests that had finished."
+    )
+    return [Table("apart", caption, columns, rows)] if rows else []
+
+
+def _relative(run: JsonResult, name: str) -> Cell:
+    keys = ("metrics", name, "relative_difference")
+    if not run.has(*keys):
+        return "–"
+    return run.number("fraction", *keys, label=f"{metric_title(name)}, (mini - vLLM) / vLLM")
+
+
+def _crashes(runs: Sequence[JsonResult]) -> Iterator[Block]:
+    crashed = [run for run in runs if ran(run) and run.value("crash")]
+    if crashed:
+        yield Heading("Where a version ends", level=4)
+    for run in crashed:
+        yield Text((f"{where(place(run))}: ", *crash(run), " ", *instead(run)))
+
+
+def _first_differences(runs: Sequence[JsonResult]) -> Iterator[Block]:
+    """The runs with a first different step on both sides; the end of a version is described before."""
+    parted = [run for run in runs if ran(run) and run.get("first_difference", "mini")]
+    if parted:
+        yield Heading("Where the other versions first differ from vLLM", level=4)
+    for run in parted:
+        start = text(
+            "{version}, {where}: all decisions are equal before step {step}. In this step ",
+            version=run.value("version"),
+            where=where(place(run)),
+            step=first_step(run),
+        )
+        yield Text((*start.parts, *_difference(run)))
+
+
+def coincidence(runs: Sequence[JsonResult]) -> Iterator[Text]:
+    """How often the exact versions and vLLM decide the same in the replay that the figure shows."""
+    for run in runs:
+        if ran(run) and place(run) == ("multi_turn", "scarce") and run.value("equal"):
+            yield text(
+                " {version} and {against}: {equal} equal steps, {differing} different ones.",
+                version=run.value("version"),
+                against=engine_title(run.value("against")),
+                equal=run.number("steps", "equal_steps", label="steps equal to vLLM's"),
+                differing=run.number("steps", "differing_steps", label="steps that differ from vLLM's"),
+            )
+
+
+def agreement(runs: Sequence[JsonResult]) -> Text:
+    """One version over all its replays that ran."""
+    version, against = runs[0].value("version"), engine_title(runs[0].value("against"))
+
+    def total(key: str, unit: str, words: str) -> Number:
+        return derived(
+            f"replay.compared.{version}.{key}",
+            sum(run.value(key) for run in runs),
+            unit,
+            f"sum of {key} over {len(runs)} replays",
+            runs[0].number(unit, key, label=words),
+            label=f"{version}: {words}, all replays",
+        )
+
+    equal = total("equal_steps", "steps", "steps equal to vLLM's")
+    if all(run.value("equal") for run in runs):
+        return text(
+            "{version} does: all {equal} steps and the times of every request are equal to those of "
+            "{against}.",
+            version=version,
+            equal=equal,
+            against=against,
+        )
+    return text(
+        "{version} does not: {equal} steps are equal to those of {against}, {differing} steps differ, and so "
+        "do {requests} requests.",
+        version=version,
+        equal=equal,
+        against=against,
+        differing=total("differing_steps", "steps", "steps that differ from vLLM's"),
+        requests=total("differing_requests", "requests", "requests that differ from vLLM's"),
+    )
+
+
+def first_step(run: JsonResult) -> Number:
+    """The number of the first step that differs from vLLM's."""
+    return run.number("step", "first_difference", "step", label="first step that differs from vLLM's")
+
+
+def crash(run: JsonResult) -> tuple[Inline, ...]:
+    """The step, the time and the reason of a version's end, and what had finished."""
+    return text(
+        "{version} ends in step {step}, at {time}: {reason}. {finished} requests had finished.",
+        version=run.value("version"),
+        step=run.number("step", "crash", "step", label="step in which it ended"),
+        time=run.number("s", "crash", "time", label="time at which it ended"),
+        reason=Code(run.value("crash", "reason")),
+        finished=run.number("requests", "crash", "finished", label="requests finished when it ended"),
+    ).parts
+
+
+def instead(run: JsonResult) -> tuple[Inline, ...]:
+    """What vLLM does in the step in which the version ends, if the two agree up to there."""
+    step = _step(run, "crash", "vllm")
+    if step is None or run.value("first_difference", "step") < run.value("crash", "step"):
+        return text(
+            "vLLM's run differed before that: the first different step is {first}.", first=first_step(run)
+        ).parts
+    return (
+        "vLLM's steps are the same up to there. In this step it preempts ",
+        *_names(step["preempted"]),
+        ", continues with the others and has ",
+        _free_blocks(run, "crash", "vllm", label="vLLM's free blocks after it"),
+        " free blocks at the end of the step.",
+    )
+
+
+def _difference(run: JsonResult) -> tuple[Inline, ...]:
+    """Both sides of the first step that differs, in words."""
+    version = run.value("version")
+    vllm, mini = (_step(run, "first_difference", side) for side in ("vllm", "mini"))
+    if vllm is None or mini is None:
+        return (f"vLLM has no step any more, while {version} has one.",)
+    clauses: list[tuple[Inline, ...]] = []
+    for field, verb in (("preempted", "preempts"), ("finished", "finishes"), ("evicted", "evicts")):
+        if vllm[field] != mini[field]:
+            clauses.append((f"vLLM {verb} ", *_names(vllm[field]), f", {version} ", *_names(mini[field])))
+    clauses += _scheduled(vllm["scheduled"], mini["scheduled"], version)
+    if vllm["free_blocks"] != mini["free_blocks"]:
+        left, right = (
+            _free_blocks(run, "first_difference", side, label=f"{who} free blocks after it")
+            for side, who in (("vllm", "vLLM's"), ("mini", "its"))
+        )
+        clauses.append(("afterwards vLLM has ", left, f" free blocks, {version} ", right))
+    if not clauses:
+        clauses.append(("the two do the same at different times",))
+    joined = [part for clause in clauses for part in ("; ", *clause)]
+    return (*joined[1:], ".")
+
+
+def _scheduled(vllm: Mapping[str, int], mini: Mapping[str, int], version: str) -> list[tuple[Inline, ...]]:
+    """The requests that only one side runs, or that get another number of tokens, or another order."""
+    clauses: list[tuple[Inline, ...]] = []
+    for who, one, other in (("vLLM", vllm, mini), (version, mini, vllm)):
+        alone = [name for name in one if name not in other]
+        if alone:
+            clauses.append((f"only {who} schedules ", *_names(alone)))
+    uneven = [name for name in vllm if name in mini and vllm[name] != mini[name]]
+    if uneven:
+        clauses.append(("the numbers of tokens differ for ", *_names(uneven)))
+    if not clauses and list(vllm) != list(mini):
+        clauses.append(("the same requests are scheduled in another order",))
+    return clauses
+
+
+def _names(names: Sequence[str], most: int = 3) -> tuple[Inline, ...]:
+    """Requests or blocks by name: "nothing" for none, the first few and a count for many."""
+    if not names:
+        return ("nothing",)
+    parts = [part for name in names[:most] for part in (", ", Code(name))][1:]
+    return (*parts, f" and {len(names) - most} more") if len(names) > most else tuple(parts)
+
+
+def _step(run: JsonResult, *keys: str) -> dict[str, Any] | None:
+    """A side's step. Steps are lines of JSON Lines, because as JSON objects they would lose their order."""
+    line = run.get(*keys)
+    return None if line is None else json.loads(line)
+
+
+def _free_blocks(run: JsonResult, *keys: str, label: str) -> Number:
+    """The free blocks at the end of a side's step."""
+    line = run.number("blocks", *keys, label=label)
+    value = json.loads(line.value)["free_blocks"]
+    return replace(line, id=f"{line.id}.free_blocks", value=value, key=f"{line.key}.free_blocks")

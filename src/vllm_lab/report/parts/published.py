@@ -1,0 +1,303 @@
+"""Published figures compared with this project's: from sharing/reference.json and mooncake_published.json."""
+
+from vllm_lab.report.blocks import (
+    Answer,
+    Block,
+    Cell,
+    Heading,
+    Inline,
+    Note,
+    Number,
+    Table,
+    Text,
+    number_columns,
+    text,
+    text_columns,
+)
+from vllm_lab.report.parts.traces import ordered, trace_label
+from vllm_lab.report.results import JsonResult, Results, derived
+from vllm_lab.sharing.metrics import REFERENCE
+
+_REFERENCE, _MOONCAKE = "sharing/reference.json", "sharing/sweeps/mooncake_published.json"
+_MARK = "◂"
+# The main figures of a mode: metric -> a clause with the figure found here and the published one.
+_CLAUSES = {
+    "sharing_mean": "on average {} of a prompt is shared ({} published)",
+    "block_reuse_rate": "{} of block accesses are reuse ({})",
+    "block_hits_mean": "a block is accessed {} times ({})",
+}
+
+
+def published_blocks(results: Results) -> tuple[list[Block], list[Answer]]:
+    """The blocks and answers on published figures, as far as these were compared."""
+    blocks: list[Block] = []
+    answers: list[Answer] = []
+    if results.has(_REFERENCE):
+        run = _Reference(results.json(_REFERENCE, "sharing.reference", "Reference run"))
+        blocks += run.blocks()
+        answers.append(run.answer())
+    if results.has(_MOONCAKE):
+        found = results.json(_MOONCAKE, "sharing.mooncake", "Mooncake")
+        blocks += _mooncake(found)
+        answers.append(_mooncake_answer(found))
+    return blocks, answers
+
+
+class _Figure:
+    """One published figure under one definition: row `index` of reference.json.
+
+    `first` is the index of the figure's first row, which provides the published value of all its rows.
+    """
+
+    def __init__(self, found: JsonResult, index: int, first: int) -> None:
+        self.row = found.value("rows", index)
+        self.mode, self.metric = self.row["mode"], self.row["metric"]
+        title = REFERENCE[self.metric].title
+        self.title = f"{trace_label(self.mode)}: {title[0].lower()}{title[1:]}"
+        self.unit = REFERENCE[self.metric].unit
+        definition = filter(None, (self.row[key] for key in ("level", "opening", "short_prompts")))
+        id = f"{found.id}.{self.mode}.{self.metric}"
+        self._found = found.at("rows", index).named(".".join((id, *definition)), self.title)
+        self._first = found.at("rows", first).named(id, self.title)
+        self._decimals = None if self.metric == "block_hits_max" else 2
+
+    @property
+    def fits(self) -> bool:
+        """Whether no other definition is nearer to the published figure."""
+        return self.row["fits"]
+
+    def published(self) -> Number:
+        """The figure as published: one number for all definitions."""
+        return self._first.number(self.unit, "published", label="as published", decimals=self._decimals)
+
+    def here(self, field: str = "ours") -> Number:
+        """The figure as found here under this definition, or its `difference`, or a point of its band."""
+        unit = "points" if field == "difference" and self.unit == "fraction" else self.unit
+        words = "found here" if field == "ours" else field.replace("_", " ")
+        label = f"{words}, {self.row['definition']}"
+        return self._found.number(unit, field, label=label, decimals=self._decimals)
+
+    def marked(self) -> Cell:
+        """The figure as found here, with a mark where this definition fits best."""
+        return text(f"{_MARK} {{here}}", here=self.here()) if self.fits else self.here()
+
+
+class _Reference:
+    """The published run on ShareGPT, under each definition."""
+
+    def __init__(self, found: JsonResult) -> None:
+        self.found = found
+        firsts: dict[tuple[str, str], int] = {}
+        self.figures = [
+            _Figure(found, index, firsts.setdefault((row["mode"], row["metric"]), index))
+            for index, row in enumerate(found.value("rows"))
+        ]
+        self.modes = ordered({figure.mode for figure in self.figures})
+        fitting = (figure for figure in self.figures if figure.fits)
+        self.fitting = sorted(fitting, key=lambda figure: self.modes.index(figure.mode))
+        self.samples = found.number("", "samples", label="random samples")
+
+    def blocks(self) -> list[Block]:
+        """The comparison: the best definition of each figure, then every definition."""
+        blocks: list[Block] = [
+            Heading("A published run on ShareGPT", "sharing-reference"),
+            self._opening(),
+            self._fitting_table(),
+        ]
+        for mode in self.modes:
+            blocks += [
+                Heading(f"{trace_label(mode)}, every definition", level=4),
+                self._definitions_table(mode),
+            ]
+        return [*blocks, *(Note(text("{note}", note=note)) for note in self.found.value("notes"))]
+
+    def _opening(self) -> Text:
+        return text(
+            "A published run on ShareGPT gives figures of sharing. It does not say whether it counts whole "
+            "blocks or tokens, or what comes before the first message. Each possible reading is computed "
+            "here on {statement}. The blocks have {size} tokens, {rate} conversations start, and there is no "
+            "think time. The same is computed on {samples} random samples of as many conversations. Nothing "
+            "is tuned.",
+            statement=self.found.value("conversations", "statement"),
+            size=self.found.number("tokens", "block_size", label="block size"),
+            rate=self.found.number("1/s", "rate", label="conversations started"),
+            samples=self.samples,
+        )
+
+    def _fitting_table(self) -> Table:
+        within = {True: "yes", False: "no", None: "–"}
+        rows = tuple(
+            (
+                figure.title,
+                figure.published(),
+                figure.here(),
+                figure.here("difference"),
+                text("{low} to {high}", low=figure.here("band_p10"), high=figure.here("band_p90")),
+                within[figure.row["within_band"]],
+                figure.row["definition"],
+            )
+            for figure in self.fitting
+        )
+        columns = (
+            *text_columns("Figure"),
+            *number_columns("Published", "Found here", "Difference", "Samples, p10 to p90"),
+            *text_columns("Within the samples", "Definition that fits best"),
+        )
+        caption = (
+            "Each published figure, compared under the definition that is nearest to it. A figure is within "
+            "the samples if it is between the smallest and the largest of the random samples."
+        )
+        return Table("reference", text(caption), columns, rows)
+
+    def _definitions_table(self, mode: str) -> Table:
+        """A row for each reading, a column for each figure; the first row is what was published."""
+        of_mode = [figure for figure in self.figures if figure.mode == mode]
+        metrics = list(dict.fromkeys(figure.metric for figure in of_mode))
+        published = {figure.metric: figure.published() for figure in of_mode}
+        lines: dict[str, dict[str, _Figure]] = {}
+        for figure in of_mode:
+            lines.setdefault(figure.row["definition"], {})[figure.metric] = figure
+        rows: list[tuple[Cell, ...]] = [("Published", *(published[metric] for metric in metrics))]
+        for words, line in lines.items():
+            rows.append((words, *(line[metric].marked() if metric in line else None for metric in metrics)))
+        titles = (REFERENCE[metric].title for metric in metrics)
+        caption = (
+            f"{trace_label(mode)}: what each definition gives. {_MARK} marks the nearest to the published."
+        )
+        columns = (*text_columns("Definition"), *number_columns(*titles))
+        return Table(f"definitions-{mode}", text(caption), columns, tuple(rows))
+
+    def answer(self) -> Answer:
+        """How many published figures lie within the samples, and the main ones in words."""
+        closest = text(
+            "One reading fits best as a whole: {definition}. It differs from the published values by "
+            "{distance} on average, over sharing, reuse rate and mean accesses of both modes.",
+            definition=self.found.value("closest", "definition"),
+            distance=self.found.number(
+                "fraction",
+                *("closest", "mean_relative_difference"),
+                label="mean relative difference under the closest definition",
+            ),
+        )
+        modes = [mode for mode in reversed(self.modes) if any(f.mode == mode for f in self.fitting)]
+        paragraphs = (self._verdict(), *map(self._mode_words, modes), closest)
+        return Answer("Does ShareGPT here look like the published run?", paragraphs)
+
+    def _verdict(self) -> Text:
+        within = derived(
+            f"{self.found.id}.figures_within_band",
+            sum(figure.row["within_band"] is True for figure in self.fitting),
+            "",
+            "rows with fits and within_band",
+            self.samples,
+            label="Reference run: published figures within the range of the samples",
+        )
+        return text(
+            f"{{within}} of {len(self.fitting)} published figures are within the range of {{samples}} random "
+            "samples of these conversations, each under the reading that is nearest to it.",
+            within=within,
+            samples=self.samples,
+        )
+
+    def _mode_words(self, mode: str) -> Text:
+        """The three main figures of one mode, found here and published."""
+        figures = {figure.metric: figure for figure in self.fitting if figure.mode == mode}
+        parts: list[Inline] = [f"{trace_label(mode)}: "]
+        for metric, template in _CLAUSES.items():
+            if metric in figures:  # else undefined on a trace this small
+                before, between, after = template.split("{}")
+                figure = figures[metric]
+                parts += [before, figure.here(), between, figure.published(), after, ", "]
+        return Text((*parts[:-1], "."))
+
+
+def _mooncake(found: JsonResult) -> list[Block]:
+    return [
+        Heading("Mooncake's published hit rates", "sharing-mooncake"),
+        _ratio_table(found),
+        Note(text("{note}", note=found.value("cache_ratio", "note"))),
+        _capacity_table(found),
+        Note(text("{note}", note=found.value("table_1", "note"))),
+    ]
+
+
+def _ratio(found: JsonResult) -> Number:
+    label = "conversation trace: cache ratio as published"
+    return found.number("fraction", "cache_ratio", "published", label=label)
+
+
+def _reading(found: JsonResult, index: int, field: str) -> Number:
+    words = found.value("cache_ratio", "readings", index, "reading")
+    return found.number(
+        "points" if field == "difference" else "fraction",
+        *("cache_ratio", "readings", index, field),
+        id=f"cache_ratio.{index}.{field}",
+        label=f"conversation trace: {'found here' if field == 'ours' else field}, {words}",
+    )
+
+
+def _ratio_table(found: JsonResult) -> Table:
+    rows = tuple(
+        (
+            reading["reading"],
+            _ratio(found),
+            _reading(found, index, "ours"),
+            _reading(found, index, "difference"),
+        )
+        for index, reading in enumerate(found.value("cache_ratio", "readings"))
+    )
+    columns = (
+        *text_columns("Which two numbers are divided"),
+        *number_columns("Published", "Found here", "Difference"),
+    )
+    caption = text(
+        "The published ratio ({source}) and each way to compute one.",
+        source=found.value("cache_ratio", "source"),
+    )
+    return Table("mooncake-ratio", caption, columns, rows, (found.file,))
+
+
+def _capacity_table(found: JsonResult) -> Table:
+    """One row per capacity; for each policy the published rate and the one found here."""
+    places = {
+        (row["capacity_blocks"], row["policy"]): index
+        for index, row in enumerate(found.value("table_1", "rows"))
+    }
+    fields = {"published": "published", "ours": "found here"}
+
+    def rate(capacity: str, policy: str, field: str) -> Number:
+        return found.number(
+            "fraction",
+            *("table_1", "rows", places[capacity, policy], field),
+            id=f"table_1.{policy}.{capacity}.{field}",
+            label=f"{policy}, capacity {capacity} blocks: hit rate, {fields[field]}",
+        )
+
+    policies = list(dict.fromkeys(policy for _, policy in places))
+    rows = tuple(
+        (
+            "unbounded" if capacity == "inf" else f"{int(capacity):,}",
+            *(rate(capacity, policy, field) for policy in policies for field in fields),
+        )
+        for capacity in dict.fromkeys(capacity for capacity, _ in places)
+    )
+    titles = (f"{policy}, {words}" for policy in policies for words in fields.values())
+    caption = text(
+        "Block hit rates with the same capacities: published ({source}) and found here.",
+        source=found.value("table_1", "source"),
+    )
+    return Table("mooncake-capacities", caption, number_columns("Capacity, blocks", *titles), rows)
+
+
+def _mooncake_answer(found: JsonResult) -> Answer:
+    closest = found.value("cache_ratio", "closest")
+    readings = [reading["reading"] for reading in found.value("cache_ratio", "readings")]
+    body = text(
+        "For Mooncake's conversation trace the paper gives {published} as the most that a cache can find. "
+        "The nearest reading here gives {here} ({reading}). The hit rates by capacity in an earlier paper "
+        "come from another trace.",
+        published=_ratio(found),
+        here=_reading(found, readings.index(closest), "ours"),
+        reading=closest,
+    )
+    return Answer("Do these methods find what others published on their own trace?", (body,))
