@@ -1,4 +1,4 @@
-"""The rules' scripts: their documents fit the schema, whether vLLM is there or not."""
+"""The rules' scripts: their documents fit the schema, whether vLLM is installed or not."""
 
 import importlib
 import json
@@ -27,7 +27,7 @@ BASICS = f"{BATCH} --single-requests 2 --loaded-requests 4"
 
 @pytest.fixture(scope="module")
 def model_dir(tmp_path_factory) -> Path:
-    """A checkpoint of random weights: processes of their own cannot be told to make them up."""
+    """A checkpoint of random weights: the engines' processes cannot make them up."""
     pytest.importorskip("vllm")
     import torch
     from transformers import LlamaConfig, LlamaForCausalLM
@@ -100,12 +100,12 @@ def test_the_prefix_cache_s_hits_are_those_of_the_sharing_analysis(tmp_path, mod
     assert found["results"]["compute_saved_pct"]["value"] == pytest.approx(100 * 6 * 32 / 700)
 
 
-def test_on_two_cores_two_engines_share_the_work_and_what_the_machine_lacks_is_told(tmp_path, model_dir):
+def test_on_two_cores_two_engines_share_the_work_and_what_the_machine_lacks_is_listed(tmp_path, model_dir):
     single, strong, weak = run("plan_scaling", tmp_path, model_dir, SCALING, *SCALED)
     assert single["status"] == "measured"
     if len(os.sched_getaffinity(0)) < 2:
         assert "this job has 1 core" in strong["reason"]
-        return
+        pytest.skip("one core: there is nothing to scale to")
     assert [found["cores"] for found in strong["environments"].values()][:2] == [1, 1]
     assert strong["parts_not_run"][-1]["part"] == "64 devices"
     for document, factor in ((strong, 1), (weak, 2)):
@@ -117,7 +117,7 @@ def test_on_two_cores_two_engines_share_the_work_and_what_the_machine_lacks_is_t
             )
 
 
-def test_prompts_of_a_trace_are_found_in_the_cache_as_vllm_s_scheduler_foretells(tmp_path, model_dir):
+def test_prompts_of_a_trace_are_found_in_the_cache_as_vllm_s_scheduler_predicts(tmp_path, model_dir):
     conversations = [[1 + number] * 40 for number in range(5)]
     prompts = [row * times for times in (1, 2) for row in conversations]  # second turns repeat the first
     outputs = [[7, 8, 9]] * len(prompts)

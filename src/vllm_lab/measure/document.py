@@ -35,7 +35,7 @@ class Test:
     question: str  # one plain sentence that the results answer
     method: str
     how_obtained: str  # the clock, the counter or the file behind the numbers
-    metrics: Mapping[str, Metric]  # a run has a value for each, or leaves it out where there is none
+    metrics: Mapping[str, Metric]  # a run has a value for each that it could measure
     headline: str = ""  # the metric whose spread over the runs verifies the test
 
     def on(self, prompts: str) -> Test:

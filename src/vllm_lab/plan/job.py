@@ -45,7 +45,7 @@ class Job:
     """A job by the arguments of `parser_of`."""
 
     def __init__(self, args: argparse.Namespace, *workload: str) -> None:
-        """`workload`: the arguments that the documents state beside the shared ones."""
+        """`workload`: the arguments that the documents state in addition to the shared ones."""
         names = (*ENGINE, *REPEATS, "enforce_eager", "prompts", "seed", *workload)
         self.args = args
         self.repeats = Repeats(args.repeats, args.most_repeats, args.tolerance_pct)
