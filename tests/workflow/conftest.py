@@ -32,7 +32,13 @@ PARTS = (
 )
 PRESET = "workflow/presets/small.yaml"
 LARGE = 2**26  # bytes: only ShareGPT and the model's weights have more
-DOWNLOADED = ("results/README.md", "results/data/sharegpt", "results/data/model/", "results/timings/")
+DOWNLOADED = (
+    "results/README.md",
+    "results/data/sharegpt",
+    "results/data/data_sharegpt",
+    "results/data/model/",
+    "results/timings/",
+)
 
 
 @dataclass(frozen=True)
@@ -67,9 +73,9 @@ class Project:
         assert not check or run.returncode == 0, text[text.find("Error in rule") :][:9000]
         return subprocess.CompletedProcess(run.args, run.returncode, text)
 
-    def planned(self, settings: str = "") -> set[str]:
-        """Names of the rules that a dry run of the report would execute, but for the report's own target."""
-        text = self.snakemake("report", "--dry-run", settings=settings).stdout
+    def planned(self, settings: str = "", *arguments: str) -> set[str]:
+        """Names of the rules that a dry run of the report would execute, without the target itself."""
+        text = self.snakemake("report", "--dry-run", *arguments, settings=settings).stdout
         if "Nothing to be done" in text:
             return set()
         table = text[text.index("Job stats:") : text.index("total")]

@@ -27,7 +27,7 @@ def in_a_terminal(project, *arguments: str) -> str:
 
 
 def log_of(project) -> str:
-    return (project.root / "results/logs/sharing.multi_turn.log").read_text()
+    return (project.root / "results/logs/sharing_analysis.multi_turn.log").read_text()
 
 
 def test_the_dashboard_draws_bars_and_jobs_write_to_their_logs_alone(project):
@@ -52,5 +52,5 @@ def test_without_it_the_log_is_plain_lines(project):
     (project.root / MADE).unlink()
     text = project.snakemake(MADE).stdout
     assert "\x1b" not in text
-    assert f"[sharing/multi_turn] {SAID}" in text
+    assert f"[sharing_analysis/multi_turn] {SAID}" in text
     assert "1 of 1 steps (100%) done" in text

@@ -36,7 +36,7 @@ def clone(tmp_path) -> Project:
 
 
 def tree(root: Path) -> dict[str, tuple[int, str]]:
-    """Path -> time (ns) and sha256 of every file, but for those that Snakemake and the test keep themselves."""
+    """Path -> time (ns) and sha256 of every file, without those of Snakemake and of the test itself."""
     files = [path.relative_to(root) for path in root.rglob("*") if path.is_file()]
     return {
         file.as_posix(): ((root / file).stat().st_mtime_ns, sha256_file(root / file))

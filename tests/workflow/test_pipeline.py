@@ -138,7 +138,12 @@ predictions:
 
 def test_an_experiment_of_your_own_needs_no_code(project):
     (project.root / "experiments/exp005.yaml").write_text(NEW_EXPERIMENT)
-    assert project.planned() == {"experiment_run", "experiment_verdict", "progress", "render"}
+    assert project.planned() == {
+        "experiments_run",
+        "experiments_verdict",
+        "experiments_progress",
+        "report_render",
+    }
     project.snakemake("report")
     page = (project.root / "results/report/report.md").read_text()
     assert "EXP-005: A smaller budget" in page
@@ -150,7 +155,7 @@ def test_an_experiment_of_your_own_needs_no_code(project):
 def test_a_learned_aha_reruns_no_experiment(project):
     experiment = project.root / "experiments/exp001.yaml"
     experiment.write_text(experiment.read_text().replace("aha: >-", "aha: >-\n  I see."))
-    assert project.planned() == {"experiment_verdict", "progress", "render"}
+    assert project.planned() == {"experiments_verdict", "experiments_progress", "report_render"}
 
 
 def test_the_real_engine_schedules_as_the_mini_does(finished):

@@ -37,6 +37,7 @@ def test_the_run_s_archive_is_valid_verifies_and_unpacks_to_a_project_with_nothi
         packed.extractall(elsewhere.root / "results")
     with zipfile.ZipFile(elsewhere.root / "results/provenance/source.zip") as source:
         source.extractall(elsewhere.root)
+    python(elsewhere, "vllm_lab.provenance", "adopt")
     assert elsewhere.planned() == set()
 
 
@@ -48,7 +49,7 @@ def test_a_merged_bundle_changes_the_report_and_nothing_else(project, tmp_path):
     bundle = str(tmp_path / "twin.zip")
     python(project, "vllm_lab.provenance", "pack", *files, "--output", bundle)
     python(project, "vllm_lab.provenance", "merge", bundle)
-    assert project.planned() == {"render"}
+    assert project.planned() == {"report_render"}
     project.snakemake("report")
     page = (project.root / "results/report/report.md").read_text()
     section = page[page.index("## On other hardware") :]

@@ -100,7 +100,7 @@ def test_killed_at_random_moments_it_ends_with_the_same_bytes(fresh, finished):
 
 def test_jobs_end_with_their_workflow_and_the_lock_says_what_to_do(fresh, finished):
     run = fresh.start(*TARGETS, own_session=True)
-    log = fresh.root / "results/logs/conversations.log"
+    log = fresh.root / "results/logs/data_conversations.log"
     while not log.exists():
         assert run.poll() is None, run.communicate()[0]
         time.sleep(0.05)
@@ -111,7 +111,7 @@ def test_jobs_end_with_their_workflow_and_the_lock_says_what_to_do(fresh, finish
     while left := session_of(run):
         assert time.monotonic() < deadline, left
         time.sleep(0.05)
-    assert "rule conversations failed: signal SIGTERM" in log.read_text()
+    assert "rule data_conversations failed: signal SIGTERM" in log.read_text()
     refused = fresh.snakemake(*TARGETS, check=False)
     assert refused.returncode != 0
     assert "Directory cannot be locked" in refused.stdout

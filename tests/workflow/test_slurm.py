@@ -31,7 +31,7 @@ GPU_TARGET = "results/plan/cuda/throughput.json"
 
 @dataclass(frozen=True)
 class Story:
-    """What happened: a run whose job `tokens` was killed, then a second run."""
+    """What happened: a run whose job `traces_tokens` was killed, then a second run."""
 
     project: Project
     folder: Path  # the Slurm's own, now gone
@@ -46,12 +46,12 @@ class Story:
 @pytest.fixture(scope="module")
 def story(finished, tmp_path_factory) -> Story:
     project = copy_of(finished, tmp_path_factory.mktemp("slurm") / "project")
-    project.forget_results("results/traces/mooncake", "results/traces/import_trace")
+    project.forget_results("results/traces/mooncake", "results/traces/traces_import")
     with single_node() as slurm:
         run = start(project, slurm, *TARGETS[:1], GPU_TARGET)
-        killed = kill_when_it_runs("tokens", project, slurm, run)
+        killed = kill_when_it_runs("traces_tokens", project, slurm, run)
         first = ended(run)
-        left = sorted(path.name for path in (project.root / "results/tokens").glob("*"))
+        left = sorted(path.name for path in (project.root / "results/traces").glob("streams*"))
         second = ended(start(project, slurm, *TARGETS, GPU_TARGET))
         told = slurm.jobs()
         queue = slurm.ask("squeue", "--noheader")
@@ -89,19 +89,26 @@ def jobs_of(rule: str, told: dict[str, dict[str, str]]) -> list[dict[str, str]]:
 
 def test_rules_ran_under_slurm_with_what_they_ask_for_and_light_ones_did_not(story):
     ran = {job["Comment"].removeprefix("rule_").split("_wildcards_")[0] for job in story.jobs.values()}
-    assert ran == {"conversations", "tokens", "trace", "sharing", "mini", "bench_basics"}
-    assert "trace_summary" in story.second.stdout  # here, on what is the login node
-    (light,) = jobs_of("conversations", story.jobs)
+    assert ran == {
+        "data_conversations",
+        "traces_tokens",
+        "traces_make",
+        "sharing_analysis",
+        "replay_mini",
+        "plan_basics",
+    }
+    assert "traces_summary" in story.second.stdout  # here, on what is the login node
+    (light,) = jobs_of("data_conversations", story.jobs)
     assert light["Partition"] == "cpu"
     assert light["TRES"].startswith("cpu=1,mem=16000M,node=1")
     assert light["TimeLimit"] == "01:00:00"
     assert "TresPerJob" not in light
-    many = jobs_of("tokens", story.jobs)[-1]
+    many = jobs_of("traces_tokens", story.jobs)[-1]
     assert many["TRES"].startswith("cpu=16,mem=16000M,node=1")
 
 
 def test_a_rule_that_measures_got_a_gpu_and_the_node_to_itself(story):
-    (job,) = jobs_of("bench_basics", story.jobs)
+    (job,) = jobs_of("plan_basics", story.jobs)
     assert job["JobState"] == "COMPLETED"
     assert job["Partition"] == "gpu"
     assert job["TresPerJob"] == "gres:gpu:1"
@@ -114,15 +121,15 @@ def test_a_rule_that_measures_got_a_gpu_and_the_node_to_itself(story):
 def test_a_killed_job_fails_with_a_message_and_leaves_nothing_half_written(story):
     assert story.first.returncode != 0
     assert f"SLURM-job '{story.killed_job}' failed, SLURM status is: 'CANCELLED'" in story.first.stdout
-    assert f"rule_tokens/{story.killed_job}.log" in story.first.stdout
+    assert f"rule_traces_tokens/{story.killed_job}.log" in story.first.stdout
     assert story.left_by_the_killed == []
     assert story.jobs[story.killed_job]["JobState"] == "CANCELLED"
 
 
 def test_the_rerun_completes_what_was_left_and_repeats_nothing(story):
     assert story.second.returncode == 0, story.second.stdout[-6000:]
-    assert [job["JobState"] for job in jobs_of("tokens", story.jobs)] == ["CANCELLED", "COMPLETED"]
-    assert len(jobs_of("conversations", story.jobs)) == len(jobs_of("bench_basics", story.jobs)) == 1
+    assert [job["JobState"] for job in jobs_of("traces_tokens", story.jobs)] == ["CANCELLED", "COMPLETED"]
+    assert len(jobs_of("data_conversations", story.jobs)) == len(jobs_of("plan_basics", story.jobs)) == 1
 
 
 def test_results_and_identities_are_those_of_the_local_run(story, finished):
@@ -138,19 +145,19 @@ def test_the_documents_name_the_node_and_the_job(story):
     told = {}
     for document in documents.collect(story.project.root).values():
         told[document.identity["rule"]] = document.run["cluster"]
-    for rule in ("conversations", "tokens", "bench_basics"):
+    for rule in ("data_conversations", "traces_tokens", "plan_basics"):
         cluster = told[rule]
         assert cluster["slurm_node"] == NODE
         assert story.jobs[cluster["slurm_job_id"]] in jobs_of(rule, story.jobs)
-    assert told["bench_basics"]["slurm_partition"] == "gpu"
-    assert told["bench_basics"]["slurm_gpus"] == "0"  # the first of the node's
-    assert told["trace_summary"] == told["model"] == {}
+    assert told["plan_basics"]["slurm_partition"] == "gpu"
+    assert told["plan_basics"]["slurm_gpus"] == "0"  # the first of the node's
+    assert told["traces_summary"] == told["data_model"] == {}
 
 
 def test_every_job_has_a_log_of_its_own(story):
     logs = story.project.root / "results/logs/slurm"
     assert {path.stem for path in logs.rglob("*.log")} == story.jobs.keys()
-    assert "Tokenising every conversation once" in next(logs.glob("rule_tokens/*.log")).read_text()
+    assert "Tokenising every conversation once" in next(logs.glob("rule_traces_tokens/*.log")).read_text()
 
 
 def test_what_slurm_made_verifies(story):
