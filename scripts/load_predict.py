@@ -12,8 +12,8 @@ from mini_vllm.limits import Limits
 from vllm_lab.common import console, flags
 from vllm_lab.common.files import read_json, write_csv, write_json
 from vllm_lab.load import result
+from vllm_lab.load.measurements import sweep_of
 from vllm_lab.load.metrics import LatencyLimits
-from vllm_lab.load.records import sweep_of
 from vllm_lab.measure.prediction import scheduled, shared_tokens
 from vllm_lab.measure.workload import at_rate
 

@@ -13,9 +13,9 @@ from vllm_lab.common import console, flags
 from vllm_lab.common.errors import Unavailable
 from vllm_lab.common.files import write_json
 from vllm_lab.engines.settings import EngineSettings
-from vllm_lab.load.records import content_of
+from vllm_lab.load.client import sweep
+from vllm_lab.load.measurements import content_of
 from vllm_lab.load.server import ServerFailedError, VllmServer
-from vllm_lab.load.sweep import sweep
 from vllm_lab.measure.document import raw_document
 from vllm_lab.measure.workload import choose
 from vllm_lab.traces.trace import Trace

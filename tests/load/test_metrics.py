@@ -2,8 +2,8 @@
 
 import pytest
 
+from vllm_lab.load.measurements import SentRequest
 from vllm_lab.load.metrics import METRICS, LatencyLimits, metrics
-from vllm_lab.load.records import SentRequest
 
 LIMITS = LatencyLimits(ttft=0.5, tpot=0.2, e2e=2.0)
 

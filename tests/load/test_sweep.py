@@ -14,8 +14,8 @@ from tests.cost_model.traces import trace_of
 from tests.server.conftest import mini_server
 from vllm_lab.common.files import write_json
 from vllm_lab.load import result, server
-from vllm_lab.load.records import Sweep, content_of
-from vllm_lab.load.sweep import sweep
+from vllm_lab.load.client import sweep
+from vllm_lab.load.measurements import Sweep, content_of
 from vllm_lab.measure import prediction
 from vllm_lab.measure.document import raw_document
 from vllm_lab.measure.workload import choose
@@ -172,3 +172,4 @@ def test_a_changed_prediction_or_metric_reruns_no_load():
         assert f"src/vllm_lab/{module}.py" not in measured
         assert f"src/vllm_lab/{module}.py" in predicted
     assert [file for file in measured if "mini_vllm/v" in file] == []
+    assert [file for file in predicted if "/engines/" in file] == []

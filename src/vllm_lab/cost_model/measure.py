@@ -101,7 +101,7 @@ def _run(engine: Engine, groups: Sequence[Sequence[TracedRequest]], keep_request
     if refused:
         raise LabError(f"{refused[0].request_id} {refused[0].reason}; raise cost_model.num_blocks")
     steps = [
-        [TimedStep(step.step.time, step.seconds, step.step.scheduled, step.computed) for step in part.steps]
+        [TimedStep(step.time, step.seconds, step.scheduled, step.computed) for step in part.steps]
         for part in replays
     ]
     return Run(steps, replays[0].requests if keep_requests else [], disturbance)

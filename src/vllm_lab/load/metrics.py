@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from vllm_lab.common.metric import Metric, Value
 from vllm_lab.common.statistics import Distribution
-from vllm_lab.load.records import SentRequest
+from vllm_lab.load.measurements import SentRequest
 
 SOURCE = "vLLM, vllm/benchmarks/serve.py"
 TIMES = {

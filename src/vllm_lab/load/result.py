@@ -9,8 +9,8 @@ import numpy as np
 
 from vllm_lab.common.metric import Metric, Value, title_of
 from vllm_lab.common.statistics import Distribution, verification
+from vllm_lab.load.measurements import Cell, Sweep
 from vllm_lab.load.metrics import METRICS, LatencyLimits, metrics
-from vllm_lab.load.records import Cell, Sweep
 from vllm_lab.measure.document import Test, document_of, results_of
 from vllm_lab.measure.prediction import SharedTokens
 from vllm_lab.replay.replay import Outcome

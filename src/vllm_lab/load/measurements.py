@@ -1,4 +1,4 @@
-"""What a sweep recorded of its requests, apart from the client and the server that made the record."""
+"""The raw measurements of a sweep: every request of every replay, as one JSON file."""
 
 from __future__ import annotations
 
@@ -30,23 +30,18 @@ class SentRequest:
     error: str | None = None
 
     @property
-    def complete(self) -> bool:
-        """Whether the answer came in full and without an error."""
-        return self.error is None
-
-    @property
     def ttft(self) -> float | None:
         """Sent to first chunk (s)."""
         return self.chunks[0] - self.sent if self.chunks else None
 
     @property
     def e2e(self) -> float | None:
-        """Sent to last chunk (s); None unless the request is complete."""
-        return self.chunks[-1] - self.sent if self.complete and self.chunks else None
+        """Sent to last chunk (s); None unless the answer came in full and without an error."""
+        return self.chunks[-1] - self.sent if self.error is None and self.chunks else None
 
     @property
     def tpot(self) -> float | None:
-        """(E2E − TTFT) / (output tokens − 1) (s); None for one token or an incomplete request."""
+        """(E2E − TTFT) / (output tokens − 1) (s); None for one token or an incomplete answer."""
         if self.e2e is None or self.output_tokens < 2:
             return None
         return (self.e2e - self.ttft) / (self.output_tokens - 1)
