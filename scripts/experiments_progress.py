@@ -1,20 +1,19 @@
 """Write PROGRESS.md: every experiment with its verdicts, the refuted predictions first.
 
-In: the verdicts (JSON). Out: Markdown.
+In: the verdicts (JSON).
+Out: Markdown.
 """
 
-import argparse
 from collections.abc import Sequence
 
 from vllm_lab.common import console
 from vllm_lab.common.files import read_json, write_text
+from vllm_lab.common.flags import parser_of
 from vllm_lab.experiments.progress import progress
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = parser_of(__doc__)
     parser.add_argument("--verdicts", nargs="*", default=[], metavar="JSON")
     parser.add_argument("--output", required=True, metavar="MD")
     args = parser.parse_args(argv)

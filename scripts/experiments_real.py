@@ -1,15 +1,15 @@
-"""One real run of an experiment: vLLM whole, with its model, in real time, answering as the trace does.
+"""Make one real run of an experiment: vLLM with its model, in real time, with the trace's own answers.
 
-In: a trace and a checkpoint. Out: steps (JSON Lines), requests (CSV), a record (JSON) and decisions as lines
-for `diff`. Where vLLM is not installed, the record says not_run and why.
+In: a trace and a checkpoint.
+Out: steps (JSON Lines), requests (CSV), a record (JSON) and decisions as lines for `diff`. Where vLLM is not
+installed, the record has the status not_run and the reason.
 """
 
-import argparse
 from collections.abc import Sequence
-from pathlib import Path
 
 from vllm_lab.common import console, host
 from vllm_lab.common.errors import Unavailable
+from vllm_lab.common.flags import add_device, add_paths, parser_of
 from vllm_lab.engines.engine import Engine
 from vllm_lab.engines.records import measured_record
 from vllm_lab.engines.replay import RealRun, replay
@@ -19,11 +19,9 @@ from vllm_lab.replay.records import REAL
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--model-dir", type=Path, required=True, help="the checkpoint's folder")
-    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
+    parser = parser_of(__doc__)
+    add_paths(parser, model_dir="the checkpoint's folder")
+    add_device(parser)
     parser.add_argument("--repeats", type=int, default=3, help="each from an empty cache; the median is kept")
     add_run(parser)
     args = parser.parse_args(argv)

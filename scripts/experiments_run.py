@@ -1,15 +1,16 @@
-"""One simulated run of an experiment: a version of mini_vllm, or vLLM's own scheduler, in virtual time.
+"""Make one simulated run of an experiment: a version of mini_vllm, or vLLM's own scheduler, in virtual time.
 
-In: a trace. Out: steps (JSON Lines), requests (CSV), a record (JSON) and decisions as lines for `diff`.
-Where vLLM is asked for and not installed, the record says not_run and why.
+In: a trace.
+Out: steps (JSON Lines), requests (CSV), a record (JSON) and decisions as lines for `diff`. Where vLLM's
+scheduler is asked for and not installed, the record has the status not_run and the reason.
 """
 
-import argparse
 from collections.abc import Sequence
 
 from mini_vllm.tools.versions import VERSIONS
 from vllm_lab.common import console
 from vllm_lab.common.errors import Unavailable
+from vllm_lab.common.flags import parser_of
 from vllm_lab.oracle import engine as oracle
 from vllm_lab.oracle.scheduler import vllm_version
 from vllm_lab.replay import mini
@@ -18,9 +19,7 @@ from vllm_lab.replay.records import SCHEDULER, simulated_record
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = parser_of(__doc__)
     parser.add_argument("--engine", required=True, choices=(*VERSIONS, SCHEDULER))
     add_run(parser)
     args = parser.parse_args(argv)

@@ -1,24 +1,21 @@
-"""Write the configuration that a run resolved to: config.yaml with presets and settings over it.
+"""Write the resolved configuration of a run: config.yaml, overridden by presets and settings.
 
 In: the settings as JSON.
 Out: the same as a file, so that runs elsewhere can be compared with this one.
 """
 
-import argparse
 import json
 from collections.abc import Sequence
-from pathlib import Path
 
 from vllm_lab.common import console
 from vllm_lab.common.files import write_json
+from vllm_lab.common.flags import add_paths, parser_of
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = parser_of(__doc__)
     parser.add_argument("--settings", type=json.loads, required=True, metavar="JSON")
-    parser.add_argument("--output", type=Path, required=True)
+    add_paths(parser, output="JSON to write")
     args = parser.parse_args(argv)
     write_json(args.output, args.settings)
 

@@ -1,11 +1,10 @@
 """Describe a finished run as an RO-Crate.
 
-In: the report, by its provenance document all that it was made from, the configuration, CITATION.cff and the
-project's files.
-Out: the description (JSON-LD), the workflow that it tells of, and the project's files as a zip file.
+In: the report and, by its provenance document, all that it was made from; the configuration, CITATION.cff and
+the project's files.
+Out: the description (JSON-LD), the workflow that it describes, and the project's files as a zip file.
 """
 
-import argparse
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,6 +13,7 @@ import yaml
 
 from vllm_lab.common import console
 from vllm_lab.common.files import atomic_path, read_json, sha256_file, write_json, write_zip
+from vllm_lab.common.flags import add_paths, parser_of
 from vllm_lab.provenance.crate import describe
 from vllm_lab.provenance.documents import collect
 from vllm_lab.provenance.upstream import Jobs
@@ -21,17 +21,18 @@ from vllm_lab.provenance.verify import require
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = parser_of(__doc__)
     parser.add_argument("--report", nargs="+", required=True, metavar="FILE")
-    parser.add_argument("--settings", type=Path, required=True, help="the resolved configuration (JSON)")
-    parser.add_argument("--citation", type=Path, required=True, help="CITATION.cff")
-    parser.add_argument("--snakefile", type=Path, required=True)
     parser.add_argument("--project", nargs="+", required=True, metavar="FILE", help="the project's own files")
-    parser.add_argument("--workflow", type=Path, required=True, help="where the Snakefile is copied to")
-    parser.add_argument("--source", type=Path, required=True, help="where the project's files are packed")
-    parser.add_argument("--crate", type=Path, required=True, help="JSON-LD to write")
+    add_paths(
+        parser,
+        settings="the resolved configuration (JSON)",
+        citation="CITATION.cff",
+        snakefile="the Snakefile",
+        workflow="where the Snakefile is copied to",
+        source="where the project's files are packed",
+        crate="JSON-LD to write",
+    )
     args = parser.parse_args(argv)
 
     require(Path(), args.report, "the run is not described")
