@@ -1,4 +1,4 @@
-"""The configuration: its check, with one line for the first thing that is wrong, and its keys spelt out."""
+"""The configuration: its check, which names the first mistake in one line, and its dotted keys."""
 
 import difflib
 from collections.abc import Mapping
@@ -13,9 +13,9 @@ from vllm_lab.common.schema import load
 
 
 def check(config: Mapping[str, Any], schema_file: Path, source: str = "config") -> None:
-    """Raise LabError when the configuration (or another YAML file, `source`) does not fit the schema.
+    """Raise LabError when the configuration, or another YAML file (`source`), does not fit the schema.
 
-    The message names the key (dotted), what was found and what is allowed, in one line.
+    The message is one line with the dotted key, the value found and what is allowed.
     """
     error = best_match(Draft202012Validator(load(schema_file)).iter_errors(config))
     if error is not None:
@@ -23,7 +23,7 @@ def check(config: Mapping[str, Any], schema_file: Path, source: str = "config") 
 
 
 def flat(settings: Any, key: str = "") -> dict[str, Any]:
-    """Dotted key -> value of nested settings, in their order; lists and empty mappings are values."""
+    """Dotted key -> value of nested settings, in their order. Lists and empty mappings are values."""
     if not isinstance(settings, Mapping) or not settings:
         return {key: settings}
     return {
@@ -43,7 +43,7 @@ def _explain(error: ValidationError, source: str) -> str:
         return f"{_join(key, unknown)}: no such key; {hint}allowed here: {', '.join(allowed)}"
     if error.validator == "required":
         absent = next(name for name in error.validator_value if name not in error.instance)
-        hint = "; it stands in config.yaml, look what was removed there" if source == "config" else ""
+        hint = "; config.yaml has it in the repository, so it was removed" if source == "config" else ""
         return f"{_join(key, absent)}: missing{hint}"
     if error.validator == "minLength" and not error.instance:
         return f"{key}: found an empty text, allowed: a non-empty one"

@@ -1,4 +1,4 @@
-"""What a script shows a person: one-line errors, log lines and progress, alike in a terminal and a log."""
+"""What a script shows a person, in a terminal and in a log: one-line errors, log lines, progress."""
 
 import os
 import sys
@@ -12,13 +12,13 @@ Item = TypeVar("Item")
 
 
 def run(main: Callable[[], None]) -> None:
-    """Call `main`; what the user can mend ends the process with status 1 and one line, no traceback."""
+    """Call `main`. An error that the user can mend ends the process with status 1 and one line."""
     try:
         main()
     except (LabError, MiniError) as error:
         print(f"error: {error}", file=sys.stderr)
         raise SystemExit(1) from None
-    except BrokenPipeError:  # the reader has seen enough (… | head); nothing is left to flush at exit
+    except BrokenPipeError:  # the reader has stopped (… | head); nothing must be flushed at exit
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
@@ -31,7 +31,7 @@ def progress(
     items: Iterable[Item], *, desc: str, total: float | None = None, unit: str = "it"
 ) -> Iterator[Item]:
     """Iterate with a progress bar on stderr; in a log (no terminal) a line every ten seconds instead."""
-    from tqdm import tqdm  # here, for what runs where nothing is installed: verifying an archive
+    from tqdm import tqdm  # here, since archives are verified where nothing is installed
 
     interval = 0.2 if sys.stderr.isatty() else 10.0
     yield from tqdm(

@@ -5,8 +5,8 @@ import re
 from vllm_lab.common.errors import LabError
 
 COUNTS = (
-    "blocks", "calls", "conversations", "kernels", "messages", "preemptions", "records", "requests", "step", "steps", "streams",
-    "tokens", "lines", "",
+    "blocks", "calls", "conversations", "kernels", "lines", "messages", "preemptions", "records", "requests",
+    "step", "steps", "streams", "tokens", "",
 )  # fmt: skip
 RATES = ("1/s", "requests/s", "tokens/s")
 UNITS = (

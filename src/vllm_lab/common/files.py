@@ -1,4 +1,4 @@
-"""Reading and writing files so that nothing half-written and nothing machine-dependent is left behind."""
+"""Files are written whole or not at all, and with the same bytes on every machine."""
 
 import csv
 import glob
@@ -19,7 +19,7 @@ from vllm_lab.common.errors import LabError
 def atomic_path(path: str | os.PathLike) -> Iterator[Path]:
     """Yield a temporary path beside `path`; rename it to `path` on success, remove it on failure.
 
-    What a writer that was killed left of it goes too: nothing here has two writers at a time.
+    Temporary files that a killed writer left are removed too. No file here has two writers at a time.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -40,7 +40,7 @@ def write_text(path: str | os.PathLike, text: str) -> None:
 
 
 def canonical_json(value: Any) -> str:
-    """One JSON text for one value: sorted keys, no NaN, no spaces. What digests are taken of."""
+    """The one JSON text of a value that digests are made from: sorted keys, no NaN, no spaces."""
     return json.dumps(value, sort_keys=True, allow_nan=False, ensure_ascii=False, separators=(",", ":"))
 
 
@@ -62,7 +62,7 @@ def read_json(path: str | os.PathLike) -> Any:
 
 
 def write_csv(path: str | os.PathLike, header: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
-    """Write rows as CSV; floats in their shortest form that reads back to the same double."""
+    """Write rows as CSV. Floats have the shortest form that reads back to the same double."""
     with atomic_path(path) as partial, partial.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(header)
@@ -70,7 +70,7 @@ def write_csv(path: str | os.PathLike, header: Sequence[str], rows: Iterable[Seq
 
 
 def write_zip(path: str | os.PathLike, members: Mapping[str, Path | bytes]) -> None:
-    """Pack files and bytes under the given names; the same contents always give the same zip file."""
+    """Pack files and bytes under the given names. The same contents always give the same zip file."""
     with atomic_path(path) as partial, ZipFile(partial, "w") as packed:
         for name, content in members.items():
             entry = ZipInfo(name)

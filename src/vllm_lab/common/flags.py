@@ -40,7 +40,7 @@ def add_device(parser: argparse.ArgumentParser, required: bool = False) -> None:
 
 
 def add_rendering(parser: argparse.ArgumentParser) -> None:
-    """Add the conversations, and the checkpoint's folder, template and policy that render and tokenise them."""
+    """Add the conversations, and the checkpoint's folder, template and policy that render them."""
     add_paths(parser, conversations="conversations.parquet", model_dir="the checkpoint's folder")
     parser.add_argument("--chat-template", required=True, help="tokenizer, plain, or a Jinja file")
     parser.add_argument("--default-system-prompt", choices=("keep", "drop"), required=True)

@@ -1,4 +1,4 @@
-"""The hardware and software that a job sees, read inside the job (a cluster's nodes differ from its head)."""
+"""The hardware and software that a job sees, read inside the job: a cluster's nodes differ from its head."""
 
 import os
 import platform
@@ -31,14 +31,14 @@ def hardware() -> dict[str, Any]:
 
 
 def machine(host: Mapping[str, Any]) -> str:
-    """A machine in words, from what `hardware` found on it: CPU, cores, memory, GPUs."""
+    """The result of `hardware` in words: CPU, cores, memory, GPUs."""
     memory = f", {host['memory_gib']} GiB" if host["memory_gib"] else ""
     gpus = "".join(f", {gpu['name']}" for gpu in host["gpus"]) or ", no GPU"
     return f"{host['cpu']}, {host['cores']} cores{memory}{gpus}"
 
 
 def threads() -> int:
-    """Cores this job may use: what the workflow gave it (VLLM_LAB_THREADS), else all that the process has."""
+    """How many cores this job may use: those that the workflow gave it (VLLM_LAB_THREADS), else all."""
     given = os.environ.get("VLLM_LAB_THREADS")
     if given:
         return max(1, int(given))
@@ -47,12 +47,12 @@ def threads() -> int:
 
 
 def cluster() -> dict[str, str]:
-    """What the cluster's scheduler says of this job; empty outside one."""
+    """What the cluster's scheduler says about this job; empty outside a cluster."""
     return {name: os.environ[key] for key, name in _CLUSTER_VARIABLES.items() if key in os.environ}
 
 
 def versions() -> dict[str, str]:
-    """Versions of Python and of the packages that results depend on, as far as they are installed."""
+    """Versions of Python and of those packages that results depend on and that are installed."""
     found = {"python": platform.python_version()}
     for package in PACKAGES:
         try:
@@ -63,7 +63,7 @@ def versions() -> dict[str, str]:
 
 
 def git_state(root: Path) -> dict[str, Any] | None:
-    """Commit and whether tracked files differ from it; None outside a git checkout."""
+    """The commit, and whether tracked files differ from it; None outside a git checkout."""
     if not shutil.which("git"):
         return None
     commit = _output(["git", "-C", str(root), "rev-parse", "HEAD"])

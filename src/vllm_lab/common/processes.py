@@ -1,4 +1,4 @@
-"""Processes that do not outlive the one that started them, however it ends."""
+"""Processes that end when the process that started them ends, in whatever way."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
 
 def die_with_parent(number: int = signal.SIGKILL) -> None:
-    """Have this process sent signal `number` when its parent has died, by SIGKILL too. Only Linux can.
+    """Let Linux send this process the signal `number` when its parent dies, even by SIGKILL.
 
-    It is also sent when the thread ends that started this process (man 2 PR_SET_PDEATHSIG).
+    The signal also comes when the thread that started this process ends (man 2 PR_SET_PDEATHSIG). On other
+    systems nothing happens.
     """
     if sys.platform != "linux":
         return

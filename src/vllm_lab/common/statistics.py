@@ -15,13 +15,13 @@ from typing import Any
 import numpy as np
 from scipy.special import stdtrit
 
-TOLERANCE_PCT = 5.0  # of a measured result's runs, where the configuration says nothing else
+TOLERANCE_PCT = 5.0  # of a measured result's runs, unless the configuration gives another
 CONFIDENCE = 0.95
 
 
 @dataclass(frozen=True, eq=False)
 class Distribution:
-    """A sample in which each of V distinct values occurs a number of times.
+    """A sample of V distinct values, each with the number of its occurrences.
 
     Percentiles are numpy's default: linear between the two nearest ranks of the written-out sample. Sums are
     exact (math.fsum), so that the results do not depend on the machine's vector width.
@@ -75,7 +75,7 @@ class Distribution:
 
 @dataclass(frozen=True)
 class Summary:
-    """Of one metric over the runs; what needs two runs, or a mean other than 0, is None without."""
+    """One metric over repeated runs. A field that needs two runs, or a mean other than 0, may be None."""
 
     mean: float
     interval: tuple[float, float] | None  # CONFIDENCE, of the mean, by Student's t
@@ -95,14 +95,14 @@ class Summary:
         return cls(mean, (mean - half, mean + half), *relative)
 
     def agrees(self, tolerance_pct: float) -> bool:
-        """Whether every run is within the tolerance of the mean; one run agrees with nothing."""
+        """Whether every run is within the tolerance of the mean. A single run never agrees."""
         return self.spread_pct is not None and self.spread_pct <= tolerance_pct
 
 
 def verification(
     metric: str, values: Sequence[float], tolerance_pct: float = TOLERANCE_PCT
 ) -> dict[str, Any]:
-    """What a document says of how well its runs agree: by `metric`, of which they gave `values`."""
+    """How well a document's runs agree, by the `values` that they gave for `metric`."""
     summary = Summary.of(values)
     return {
         "metric": metric,

@@ -1,4 +1,4 @@
-"""What the captures hold, drawn: one step's ranges, where kernels or layers spend time, CPU beside GPU."""
+"""Figures of captures: one step's ranges, the time of kernels or layers, CPU and GPU time of each step."""
 
 from __future__ import annotations
 
@@ -12,25 +12,25 @@ from matplotlib.axes import Axes
 from vllm_lab.common import figures
 
 Document = Mapping[str, Any]
-LETTER = 0.0085  # a letter's part of the figure's width
+LETTER = 0.0085  # width of a letter, as a share of the figure's width
 BARS = 10
 _WORDS = re.compile(r"[.:] ?")
-_COLOURS = [colour for colour in figures.PALETTE if colour != "#000000"]  # black text stands on them
+_COLOURS = [colour for colour in figures.PALETTE if colour != "#000000"]  # bars carry black text
 
 
 def step_timeline(documents: Mapping[str, Document], stem: Path) -> None:
-    """The ranges of one step of each capture; nested ones stand below those that hold them."""
+    """The ranges of one step of each capture. Nested ranges are drawn below the ranges around them."""
     _panels(documents, stem, 2.2, _draw_timeline, "no capture was made")
 
 
 def kernel_shares(documents: Mapping[str, Document], stem: Path) -> None:
-    """Time by class of kernel; where no kernel was traced, by class of the model's layers, on the CPU."""
+    """Time by class of kernel. Where no kernel was traced: by class of the model's layers, on the CPU."""
     shown = {run: found for run, found in documents.items() if found["kernel_classes"] or _layers(found)}
     _panels(shown, stem, 2.2, _draw_shares, "no kernel was traced, and no run has ranges of layers")
 
 
 def cpu_and_gpu_time(documents: Mapping[str, Document], stem: Path) -> None:
-    """Each step's seconds, of these the forward pass on the CPU, and those in which the GPU was busy."""
+    """Each step's seconds, those of its forward pass on the CPU, and those in which the GPU was busy."""
     _panels(documents, stem, 2.0, _draw_steps, "no capture was made")
 
 
@@ -41,7 +41,7 @@ def _panels(
     draw: Callable[[Axes, Document], None],
     absence: str,
 ) -> None:
-    """One panel below the other for each capture; a line of text where there is none."""
+    """A panel for each capture, one below the other. Without a capture, a line of text."""
     captured = {run: found for run, found in documents.items() if found["status"] != "not_run"}
     with figures.figure(stem, max(0.6, height * len(captured)), max(1, len(captured))) as all_axes:
         if not captured:
@@ -68,7 +68,7 @@ def _draw_timeline(axes: Axes, found: Document) -> None:
 
 
 def _label(name: str, room: float) -> str:
-    """The name, or its last word, or nothing: what fits into `room`, a share of the figure's width."""
+    """The name, its last word, or nothing, as fits into `room`, a share of the figure's width."""
     return next((text for text in (name, _WORDS.split(name)[-1]) if LETTER * len(text) < room), "")
 
 
@@ -104,5 +104,5 @@ def _draw_steps(axes: Axes, found: Document) -> None:
 
 
 def _scale(seconds: float) -> tuple[float, str]:
-    """A factor to, and the name of, the unit that suits."""
+    """The factor to a fitting unit, and the unit's name."""
     return (1e6, "µs") if seconds < 1e-3 else (1e3, "ms")

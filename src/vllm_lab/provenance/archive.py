@@ -1,8 +1,7 @@
-"""Results with all that they were made from in one file, which is checked wherever it lies.
+"""Results and all that they were made from, in one file that can be checked anywhere.
 
-An archive is the folder results/ packed, as far as the research object's description reaches: an RO-Crate
-that its readers open. The project's own files lie in it as project/source.zip, so that code and locks are
-checked too.
+An archive is a zip file of the files in results/ that the research object describes, and an RO-Crate itself.
+It contains the project's own files as provenance/source.zip, so that code and locks can be checked too.
 """
 
 import tempfile
@@ -22,7 +21,7 @@ SOURCE = "results/provenance/source.zip"
 def pack(root: Path, output: Path) -> list[str]:
     """Pack the description and all that it is made from; the packed paths, sorted.
 
-    Raises LabError with every finding when something of it does not verify.
+    Raises LabError with every finding when a packed file does not verify.
     """
     require(root, [DESCRIPTION], "nothing is packed")
     jobs = upstream([DESCRIPTION], collect(root)).documents
@@ -32,10 +31,9 @@ def pack(root: Path, output: Path) -> list[str]:
 
 
 def check(archive: Path) -> tuple[list[Finding], list[str]]:
-    """What does not fit in an archive, and the inputs that were given from outside the project.
+    """The findings in an archive, and the inputs that were given from outside the project.
 
-    The latter were not packed and are known by their hash alone; what lies at their paths here counts for
-    nothing.
+    Those inputs were not packed, so only their hashes are known. Files at their paths here do not count.
     """
     with tempfile.TemporaryDirectory() as place:
         root = Path(place).resolve()

@@ -1,8 +1,8 @@
-"""A finished run as a Provenance Run Crate 0.5, made of its provenance documents.
+"""A finished run as a Provenance Run Crate 0.5, made from its provenance documents.
 
-The workflow is the crate's main entity, its rules are tools and steps, its jobs are actions on files and
-parameters. Jobs of merged bundles are actions too, but no part of this run. The profile, which names those it
-builds on: https://w3id.org/ro/wfrun/provenance/0.5
+The workflow is the crate's main entity. Its rules are tools and steps, and its jobs are actions on files and
+parameters. Jobs of merged bundles are actions too, but they are not a part of this run. The profile names
+those that it builds on: https://w3id.org/ro/wfrun/provenance/0.5
 """
 
 from collections.abc import Mapping, Sequence
@@ -42,10 +42,10 @@ def describe(
     settings: Mapping[str, Any],
     citation: Mapping[str, Any],
 ) -> dict[str, Any]:
-    """The crate's JSON-LD.
+    """The crate as JSON-LD.
 
     jobs: those behind the files of `report`, from the raw data on. source: path -> sha256 of the project's
-    own files, which SOURCE holds. settings: the resolved configuration. citation: what CITATION.cff says.
+    own files, which are packed in SOURCE. settings: the resolved configuration. citation: CITATION.cff.
     """
     crate = ROCrate(version=VERSION)
     crate.metadata.extra_contexts.append(TERMS)
@@ -69,7 +69,7 @@ def describe(
 
 
 def _compact(entity: Mapping[str, Any]) -> dict[str, Any]:
-    """The entity with lists of one value as that value, as the profiles want it."""
+    """The entity, with each list of one value replaced by the value, as the profiles want it."""
     return {
         key: value[0] if isinstance(value, list) and len(value) == 1 else value
         for key, value in entity.items()
@@ -93,7 +93,7 @@ def _describe_root(entities: Entities, citation: Mapping[str, Any], own: Sequenc
 
 
 def _workflow(entities: Entities, own: Sequence[Job]) -> Entity:
-    """The main entity, and the archive with all that it needs; its version is the commits of the jobs."""
+    """The main entity, based on the archive of the project. Its version is the commits of the jobs."""
     crate = entities.crate
     place, digest = WORKFLOW.removeprefix("results/"), sha256_file(entities.root / WORKFLOW)
     workflow = crate.add_workflow(
@@ -121,7 +121,7 @@ def _commit(job: Job) -> str:
 
 
 def _versions(jobs: Sequence[Job], package: str) -> str:
-    """The versions of a package that jobs saw."""
+    """The versions of a package that the jobs saw."""
     found = {job.document.run["versions"].get(package) for job in jobs}
     return ", ".join(sorted(filter(None, found))) or "unknown"
 
@@ -131,7 +131,7 @@ def _id(job: Job) -> str:
 
 
 def _tool(entities: Entities, job: Job) -> Entity:
-    """The rule that made a job: its code, its locks and the software that the job saw."""
+    """The rule of a job: its code, its locks, and the software that the job saw."""
     document = job.document
     identity = document.identity
     rule = "/".join(filter(None, (document.bundle, identity["rule"])))
@@ -149,7 +149,7 @@ def _tool(entities: Entities, job: Job) -> Entity:
 
 
 def _action(entities: Entities, job: Job) -> Entity:
-    """One job: what it ran on which files and parameters, what came out, when, where and at what cost."""
+    """One job: its command, files, parameters and results; when, where and at what cost it ran."""
     document, id = job.document, f"#job/{_id(job)}"
     run, tool = document.run, _tool(entities, job)
     inputs = [entities.file(path, digest) for path, digest in document.inputs.items()]
@@ -179,7 +179,7 @@ def _action(entities: Entities, job: Job) -> Entity:
 
 
 def _parameters(entities: Entities, tool: Entity, job: str, params: Mapping[str, Any]) -> list[Entity]:
-    """The values of a job's command line, each filling a slot of its tool."""
+    """The values of a job's command line, each given through a formal parameter of its tool."""
     values = []
     for name, value in params.items():
         slot = entities.slot(tool, f"{tool.id}/{name}", name, value)
@@ -194,7 +194,7 @@ def _run(
     report: Sequence[str],
     settings: Mapping[str, Any],
 ) -> Entity:
-    """The whole run as one action: from settings and given files to the report."""
+    """The whole run as one action, from the settings and the given files to the report."""
     values = []
     for key, value in config.flat(settings).items():
         slot = entities.slot(workflow, f"#setting/{key}", key, value)
@@ -228,7 +228,7 @@ def _scheduling(
     steps: Mapping[str, Entity],
     run: Entity,
 ) -> Entity:
-    """Snakemake's part: which step of the workflow each job was."""
+    """Snakemake's part: the step of the workflow that each job was."""
     engine = entities.software("snakemake", _versions(own, "snakemake"))
     engine["url"] = "https://snakemake.readthedocs.io"
     controls = [

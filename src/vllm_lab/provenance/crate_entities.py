@@ -1,6 +1,6 @@
-"""The things that a run's description speaks of, each made once and found again by its id.
+"""The entities of a run's description, each made once and found again by its id.
 
-Ids are paths below results/ for files, and names behind a # for all that is no file of the research object.
+The id of a file in the research object is its path below results/. All other ids begin with a #.
 """
 
 import mimetypes
@@ -32,12 +32,12 @@ class Entities:
         self._source = source
 
     def add(self, id: str, type: str, **properties: Any) -> Entity:
-        """The contextual entity of that id; made of the properties when it is not there yet."""
+        """The contextual entity of that id, made from the properties when it does not exist yet."""
         known = self.crate.get(id)
         return known or self.crate.add(ContextEntity(self.crate, id, {"@type": type, **properties}))
 
     def file(self, path: str, digest: str) -> Entity:
-        """A file that a job read or wrote: below results/ a part of the crate, else only told of."""
+        """A file that a job read or wrote. Below results/ it is part of the crate, else it is only named."""
         if path in self._source:
             return self.code(path, digest)
         if not path.startswith("results/"):
@@ -53,7 +53,7 @@ class Entities:
         return File(self.crate, path, place, properties=known)
 
     def code(self, path: str, digest: str) -> Entity:
-        """A file of the project itself, by path and content; most are in the crate's source archive."""
+        """A file of the project itself, by path and content. Most are in the crate's source archive."""
         known = {"name": path, "sha256": digest, "version": digest[:12]}
         if self._source.get(path) == digest:
             known["isPartOf"] = {"@id": SOURCE.removeprefix("results/")}
@@ -65,27 +65,26 @@ class Entities:
         return self.add(id, "SoftwareApplication", name=name, softwareVersion=version)
 
     def machine(self, document: Document) -> Entity:
-        """The machine that a job ran on, with all that its document says of it."""
+        """The machine that a job ran on, with everything that its document says about it."""
         host = document.run["host"]
         id = f"#machine/{sha256(canonical_json(host).encode()).hexdigest()[:12]}"
         facts = [self.value(f"{id}/{key}", key, value) for key, value in host.items()]
-        words = machine(document.run["host"])
-        return self.add(id, "Place", name=host["name"], description=words, additionalProperty=facts)
+        return self.add(id, "Place", name=host["name"], description=machine(host), additionalProperty=facts)
 
     def value(self, id: str, name: str, value: Any, **properties: Any) -> Entity:
-        """A named value; what is no text, number or truth is told as JSON."""
+        """A named value. Lists and mappings become JSON text."""
         plain = value if isinstance(value, str | bool | int | float) else canonical_json(value)
         return self.add(id, "PropertyValue", name=name, value=plain, **properties)
 
     def slot(self, of: Entity, id: str, name: str, value: Any) -> Entity:
-        """The formal parameter that a tool or workflow takes values of `value`'s kind through."""
+        """The formal parameter through which a tool or workflow takes values of the kind of `value`."""
         if id not in self.crate:
             kind = _KINDS.get(type(value), "Text")
             of.append_to("input", self.crate.add_formal_parameter(name, kind, identifier=id))
         return self.crate.get(id)
 
     def fill(self, slot: Entity, value: Entity) -> Entity:
-        """Say that a value was given through a formal parameter; the value."""
+        """Record that a value was given through a formal parameter; the value."""
         slot.append_to("workExample", value)
         value["exampleOfWork"] = slot
         return value

@@ -1,12 +1,13 @@
 """The provenance document of one job.
 
-A document has three parts. `identity` is deterministic: what was run on which bytes and what came out; two
-runs that agree in it are the same computation. `digest` is the sha256 of the identity's canonical JSON. `run`
-is what happened this time: when, where, on which hardware, from which commit. All paths are relative to the
-project's root, with forward slashes.
+A document has three parts. `identity` is deterministic: what was run, on which bytes, and what came out. Two
+runs with the same identity are the same computation. `digest` is the sha256 of the identity's canonical JSON.
+`run` is what happened this time: when, where, on which hardware, from which commit. All paths are relative to
+the project's root, with forward slashes.
 
-Results measured elsewhere lie below results/bundles/NAME with the documents of their jobs, untouched. There
-these paths hold for the project that made them; a Document also knows where their files lie here.
+Results that were measured elsewhere are in results/bundles/NAME, with the unchanged documents of their jobs.
+The paths in these documents are those of the project that made them. A Document also knows where the files
+are here.
 """
 
 import hashlib
@@ -21,7 +22,7 @@ from vllm_lab.common.files import canonical_json, read_json, write_json
 SCHEMA = "vllm-lab/provenance/1"
 SUFFIX = ".prov.json"
 BUNDLES = "bundles"
-# Outputs of the first two are byte-identical from run to run; simulated ones stand for no real engine.
+# Outputs of the first two kinds are byte-identical in every run. Simulated ones come from no real engine.
 KINDS = ("deterministic", "simulated", "measured")
 _IDENTITY_KEYS = {
     "rule", "wildcards", "command", "params", "seed", "kind", "inputs", "code", "environment", "outputs"
@@ -30,9 +31,9 @@ _IDENTITY_KEYS = {
 
 @dataclass(frozen=True)
 class Document:
-    """One job's document. `path` is where it lies, relative to the project's root.
+    """One job's document, at `path` below the project's root.
 
-    `places` maps the identity's paths to where they lie here, for the files that came along in a bundle.
+    `places` maps paths of the identity to paths here, for the files that came in a bundle.
     """
 
     path: str
@@ -43,25 +44,26 @@ class Document:
 
     @property
     def bundle(self) -> str:
-        """The bundle that the document came in; empty for this project's own."""
+        """The name of the bundle that the document came in; empty for this project's own documents."""
         _, folder, name, *_ = (*self.path.split("/"), "", "")
         return name if folder == BUNDLES else ""
 
     @property
     def outputs(self) -> dict[str, str]:
-        """Path here -> sha256 of what the job made."""
+        """Path here -> sha256 of the files that the job made."""
         return self._here("outputs")
 
     @property
     def inputs(self) -> dict[str, str]:
-        """Path here -> sha256 of what the job read, but for code and locks."""
+        """Path here -> sha256 of the files that the job read, without code and locks."""
         return self._here("inputs")
 
     @property
     def sources(self) -> dict[str, str]:
-        """Path -> sha256 of all the job read: inputs, code and environment locks.
+        """Path -> sha256 of all files that the job read: inputs, code and environment locks.
 
-        Of a bundle's job only the results: it read its own checkout, which was this one when it was merged.
+        For a bundle's job these are the results only: its code is that of its own checkout, which equalled
+        this one when the bundle was merged.
         """
         if self.bundle:
             return {path: digest for path, digest in self.inputs.items() if path.startswith("results/")}
@@ -97,7 +99,7 @@ def read(path: Path, root: Path) -> Document:
 
 
 def _places(document: Path, identity: dict[str, Any], root: Path) -> dict[str, str]:
-    """Where a bundle's files lie: what its job made, and what it read as far as that came along."""
+    """Where a bundle's files are here: those its job made, and those it read that came in the bundle."""
     results, folder, name, *_ = (*document.parts, "", "")
     if folder != BUNDLES:
         return {}
@@ -112,7 +114,7 @@ def _places(document: Path, identity: dict[str, Any], root: Path) -> dict[str, s
 
 
 def find(results: Path) -> list[Path]:
-    """All documents below `results`, sorted by path; hidden folders are work that was broken off."""
+    """All documents below `results`, sorted by path. Hidden folders are unfinished work and are left out."""
     found = (path.relative_to(results) for path in results.rglob(f"*{SUFFIX}"))
     return sorted(results / path for path in found if not any(part[0] == "." for part in path.parts))
 
@@ -120,7 +122,7 @@ def find(results: Path) -> list[Path]:
 def collect(root: Path, results: str = "results") -> dict[str, Document]:
     """Output path -> the document that covers it, for all documents below `root`/`results`.
 
-    A file covered by two documents is an error, since neither could then be trusted.
+    LabError for a file that two documents cover, since neither could then be trusted.
     """
     return index(read(path, root) for path in find(root / results))
 

@@ -1,4 +1,4 @@
-"""Which files of ours a script depends on, found from its imports without running it."""
+"""The files of this project that a script depends on, found from its imports without running it."""
 
 import ast
 from functools import cache
@@ -8,10 +8,10 @@ PACKAGES = ("vllm_lab", "mini_vllm")
 
 
 def code_of(script: str, root: Path = Path()) -> list[str]:
-    """The script, every module of ours it imports (at any depth) and the data files beside these.
+    """The script, all modules of PACKAGES that it imports at any depth, and the data files beside them.
 
-    `script` and the answer are relative to `root`, the project's root; the answer is sorted. Imports inside
-    functions count. Modules of other packages are covered by the environment's lock instead.
+    Sorted. All paths are relative to `root`, the project's root. Imports inside functions count. The modules of other
+    packages are not listed, since the environment's lock covers them.
     """
     found = {script}
     pending = list(_imported(root / script))
@@ -31,7 +31,7 @@ def code_of(script: str, root: Path = Path()) -> list[str]:
 
 @cache
 def _imported(file: Path) -> tuple[str, ...]:
-    """Dotted names that the file imports from our packages; of `from a import b` both a and a.b."""
+    """Dotted names that the file imports from PACKAGES; for `from a import b` both a and a.b."""
     names: list[str] = []
     for node in ast.walk(ast.parse(file.read_bytes(), filename=str(file))):
         if isinstance(node, ast.Import):
@@ -51,7 +51,7 @@ def _module_file(module: str, root: Path) -> Path | None:
 
 @cache
 def _data_files(folder: Path, root: Path) -> tuple[str, ...]:
-    """Templates, style sheets and the like that lie in a package."""
+    """Templates, style sheets and other data files in a package."""
     return tuple(
         (folder / path.name).as_posix()
         for path in (root / folder).iterdir()

@@ -11,7 +11,7 @@ from vllm_lab.provenance.documents import Document, identity_digest
 from vllm_lab.provenance.upstream import upstream
 
 # Logs and timings record a run; they are not results. The README is the map of results/. Hidden files are
-# downloads that were broken off and will be resumed.
+# unfinished downloads that will be resumed.
 UNCOVERED = ("logs", "timings", "README.md")
 
 MEANING = {
@@ -27,7 +27,7 @@ MEANING = {
 
 @dataclass(frozen=True, order=True)
 class Finding:
-    """One thing that does not fit. `kind` is a key of MEANING; `path` is relative to the root."""
+    """One file that does not fit. `kind` is a key of MEANING; `path` is relative to the root."""
 
     path: str
     kind: str
@@ -79,7 +79,7 @@ def verify(root: Path, files: Iterable[str] | None = None, results: str = "resul
 def require(root: Path, files: Iterable[str], consequence: str) -> None:
     """Raise LabError with every finding unless `files` and all they were made from verify.
 
-    `consequence` says what does not happen then ("no report is written").
+    `consequence` is what does not happen in that case ("no report is written").
     """
     findings = verify(root, files=files)
     if findings:
