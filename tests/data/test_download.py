@@ -132,7 +132,7 @@ def test_a_disk_too_small_is_noticed_before_the_first_byte(serve, tmp_path, monk
     server = serve(BODY)
     usage = shutil.disk_usage(tmp_path)
     monkeypatch.setattr(shutil, "disk_usage", lambda path: usage._replace(free=1 << 20))
-    with pytest.raises(LabError, match="2 MiB are still to come and 1 MiB are free"):
+    with pytest.raises(LabError, match="2 MiB are needed and 1 MiB are free"):
         fetch(server.url, tmp_path / "raw.json")
 
 

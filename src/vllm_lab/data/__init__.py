@@ -1,1 +1,1 @@
-"""Conversations: fetched as a raw file, read record by record, mended by stated rules, kept as a table."""
+"""Conversations (fetched, read record by record, mended by counted rules) and the checkpoint of the model."""

@@ -1,4 +1,4 @@
-"""A model's checkpoint as files in one folder, always of the same names, and what is to say about it."""
+"""The checkpoint of a model: files in one folder, always with the same names, and their summary."""
 
 import hashlib
 import json
@@ -20,17 +20,19 @@ PATTERNS = (*REQUIRED, *OPTIONAL, *WEIGHTS)
 
 
 def lay_down(source: str | os.PathLike, outdir: str | os.PathLike, weights: Sequence[str]) -> None:
-    """Bring the checkpoint in `source` to `outdir`: configs, tokenizer, template and the weight files.
+    """Write the checkpoint in `source` to `outdir`: configs, tokenizer, template and the weight files.
 
-    A template that stands in tokenizer_config.json (as older checkpoints have it) is written out to
-    chat_template.jinja; a model without one gets an empty file, one without the optional configs empty ones.
-    Weights are hard-linked where that is possible, the rest is copied; those of an earlier model in `outdir`
-    go. Raises LabError naming every file that is missing, and where the checkpoint's weight files (shards and
-    their index) are others than `weights`.
+    A template in tokenizer_config.json, where older checkpoints have it, is written to chat_template.jinja. A
+    template or optional config that the model lacks becomes an empty one. Weights are hard-linked where that
+    is possible, and the rest is copied; weights of an earlier model in `outdir` are removed. LabError names
+    every file that is missing, and the weight files (shards and their index) where they differ from
+    `weights`.
     """
     source, outdir = Path(source), Path(outdir)
     if source.resolve() == outdir.resolve():
-        raise LabError(f"{source}: the model's own output folder; give the folder the checkpoint comes from")
+        raise LabError(
+            f"{source}: this is the output folder itself; give the folder that the checkpoint comes from"
+        )
     found = _weights(source)
     _check_complete(source, found)
     names = [path.name for path in found]
@@ -75,7 +77,7 @@ def summarise(outdir: str | os.PathLike) -> dict[str, Any]:
 def parameters(path: str | os.PathLike) -> int:
     """How many numbers a safetensors file holds, from its header: 8 bytes of length, then JSON.
 
-    Source: https://huggingface.co/docs/safetensors#format. Tied weights stand there once.
+    Source: https://huggingface.co/docs/safetensors#format. The header has tied weights once.
     """
     with Path(path).open("rb") as file:
         length = int.from_bytes(file.read(8), "little")
@@ -99,7 +101,7 @@ def _weights(folder: Path) -> list[Path]:
 def _check_complete(source: Path, weights: list[Path]) -> None:
     if not source.is_dir():
         raise LabError(
-            f"{source}: no such folder; give that of a checkpoint with config.json and tokenizer.json"
+            f"{source}: no such folder; give the folder of a checkpoint with config.json and tokenizer.json"
         )
     missing = [name for name in REQUIRED if not (source / name).is_file()]
     names = {path.name for path in weights}
@@ -116,7 +118,9 @@ def _check_complete(source: Path, weights: list[Path]) -> None:
 
 
 def _link_or_copy(source: Path, target: Path) -> None:
-    source = source.resolve()  # in a hub's cache files are symbolic links, which would be linked themselves
+    source = (
+        source.resolve()
+    )  # the files in the cache of the hub are symbolic links, and the link itself would be linked
     target.unlink(missing_ok=True)
     try:
         os.link(source, target)
@@ -125,7 +129,7 @@ def _link_or_copy(source: Path, target: Path) -> None:
 
 
 def _template_of(tokenizer_config: dict[str, Any]) -> str:
-    """The chat template in tokenizer_config.json: a text, or the one named default of a list."""
+    """The chat template in tokenizer_config.json: a text, or the entry of a list that is named default."""
     template = tokenizer_config.get("chat_template")
     if isinstance(template, list):
         template = next((entry["template"] for entry in template if entry.get("name") == "default"), None)

@@ -1,4 +1,4 @@
-"""One conversation, and how a raw record becomes one."""
+"""One conversation, and how it is made from a raw record."""
 
 import json
 from collections.abc import Callable
@@ -25,7 +25,7 @@ Note = Callable[..., None]
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """Who speaks (system, user or assistant), what, and at which place of the raw list (from 0)."""
+    """Role of the speaker (system, user or assistant), text, and index in the raw list (from 0)."""
 
     role: str
     text: str
@@ -36,8 +36,8 @@ class Message:
 class Conversation:
     """A conversation of at least one message.
 
-    `record` is the number of the raw record (of the first one, if several were joined), `raw_length` the
-    number of messages there, those that were dropped included.
+    `record` is the number of the raw record, or of the first one if several were joined. `raw_length` is the
+    number of messages in it, with those that were dropped.
     """
 
     id: str
@@ -164,7 +164,7 @@ def _first_of(entry: dict[str, Any], sharegpt_key: str, openai_key: str) -> Any:
 
 
 def _unpack(text: str) -> Any:
-    """The value of a string of JSON; None if it is no JSON, which the caller counts as the string it is."""
+    """The value of a string of JSON; None for any other string, which the caller counts as a string."""
     try:
         return json.loads(text)
     except (ValueError, RecursionError):
@@ -172,8 +172,8 @@ def _unpack(text: str) -> Any:
 
 
 def _shown(value: Any) -> str:
-    """The beginning of a value as JSON, for an example or in the place of an id."""
+    """The beginning of a value as JSON, for an example or instead of an id."""
     try:
         return json.dumps(value, ensure_ascii=False)[:80]
-    except RecursionError:  # what the decoder can nest, the encoder may not
+    except RecursionError:  # the encoder allows less nesting than the decoder
         return f"a deeply nested {type(value).__name__}"

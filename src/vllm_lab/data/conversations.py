@@ -1,4 +1,9 @@
-"""All conversations of a raw file, in file order, with an account of everything mended or dropped."""
+"""All conversations of a raw file, in file order; everything that is mended or dropped is counted.
+
+The cleaned files of ShareGPT cut long conversations into parts. The id of such a record is
+`<conversation>_<n>`, where n is the index of its first message in the whole conversation. A part begins where
+the part before it ends, or repeats the last message of that part. `merge_parts` joins them.
+"""
 
 import os
 import re
@@ -34,8 +39,8 @@ def read(
 ) -> Iterator[Conversation]:
     """Yield the conversations of a raw file by the rules of `ledger`, which is complete at the end.
 
-    Reads at most `max_records` records. Streams, unless `merge` joins the parts of conversations. Raises
-    LabError for a file that is not JSON.
+    Reads at most `max_records` records. Holds one record in memory, or all conversations if `merge` joins
+    their parts. Raises LabError for a file that is not JSON.
     """
     kept = _from_records(path, ledger, max_records)
     if merge:
@@ -53,17 +58,17 @@ def write(path: str | os.PathLike, conversations: Iterable[Conversation]) -> Non
 
 
 def part_of(id: str) -> tuple[str, int] | None:
-    """The conversation's name and the index of the part's first message; None for an id of another form."""
+    """The name of the conversation and the index of the first message; None for an id of another form."""
     match = _PART.fullmatch(id)
     return (match[1], int(match[2])) if match else None
 
 
 def merge_parts(conversations: Iterable[Conversation], ledger: Ledger) -> list[Conversation]:
-    """Join the parts of each conversation, in the order of their indices; others pass unchanged.
+    """Join the parts of each conversation in the order of their indices; others stay as they are.
 
-    A joined conversation is called by its name alone, stands where its first part stood and counts its
-    messages from its own beginning. A part that contradicts the part before where both have a message, or
-    that leaves a gap after it, is not joined: it begins a conversation of its own, under its own id. Holds
+    A joined conversation has the name without the index, takes the place of its first part and counts its
+    messages from its own beginning. A part is not joined if it contradicts the part before it where both have
+    a message, or if it leaves a gap. Such a part begins a conversation of its own, under its own id. Holds
     all conversations in memory.
     """
     merged: list[Conversation] = []
@@ -111,7 +116,7 @@ def _with_distinct_ids(conversations: Iterable[Conversation], ledger: Ledger) ->
 
 
 def _observe(conversation: Conversation, ledger: Ledger, merged: bool) -> None:
-    """Count what is kept, and what is odd about it."""
+    """Count a kept conversation and its irregularities."""
     roles = [message.role for message in conversation.messages]
     ledger.count_kept(roles)
     if roles[0] == "assistant":
@@ -159,7 +164,7 @@ def _table(group: list[Conversation]) -> pa.Table:
 
 
 def _join(name: str, parts: list[tuple[int, Conversation]], ledger: Ledger) -> list[Conversation]:
-    """Chain `parts`, ascending by index; a new chain begins wherever one does not continue the last."""
+    """Chain `parts`, ascending by index; a part that does not continue the last chain begins a new one."""
     chains: list[Conversation] = []
     for index, part in parts:
         moved = [replace(message, position=message.position + index) for message in part.messages]
@@ -175,18 +180,18 @@ def _join(name: str, parts: list[tuple[int, Conversation]], ledger: Ledger) -> l
 def _continues(
     chain: Conversation, index: int, moved: list[Message], part: Conversation, ledger: Ledger
 ) -> bool:
-    """Whether `part`, whose messages `moved` begin at `index`, goes on where `chain` is; counts why not."""
+    """Whether `part`, whose messages `moved` begin at `index`, continues `chain`; counts why not."""
     end = chain.raw_length
     if index > end:
         ledger.count("part_gap", part.record, part.id, f"messages {end} to {index - 1} are missing")
         return False
     last = min(end, index + part.raw_length)
-    ours = [message for message in chain.messages if index <= message.position < last]
-    theirs = [message for message in moved if message.position < last]
-    if ours != theirs:
+    before = [message for message in chain.messages if index <= message.position < last]
+    repeated = [message for message in moved if message.position < last]
+    if before != repeated:
         ledger.count("part_conflict", part.record, part.id, f"messages {index} to {last - 1} of {chain.id}")
         return False
-    for message in theirs:
+    for message in repeated:
         ledger.count("part_overlap", part.record, part.id, f"message {message.position} of {chain.id}")
     return True
 

@@ -1,4 +1,4 @@
-"""A large file over HTTP: streamed, resumed after an interruption, retried with back-off, checked by hash."""
+"""Downloading a large file over HTTP: streamed, resumed, retried with increasing pauses, checked by hash."""
 
 import json
 import os
@@ -18,28 +18,29 @@ from vllm_lab.common.files import sha256_file, write_json
 HUB = "https://huggingface.co"
 
 _MIB = 1 << 20  # bytes
-_FRUITLESS_ATTEMPTS = 8  # attempts in a row that bring no byte
+_FRUITLESS_ATTEMPTS = 8  # successive attempts that receive no byte
 _LONGEST_PAUSE_S = 60.0
 _TIMEOUT_S = 60.0
-_PASSING = frozenset({408, 425, 429, 500, 502, 503, 504})  # HTTP statuses that another attempt may not meet
+_PASSING = frozenset({408, 425, 429, 500, 502, 503, 504})  # HTTP statuses that may pass
 
 
 class _Interrupted(Exception):
-    """The transfer did not come to its end; another attempt may help."""
+    """The transfer did not complete; another attempt may help."""
 
 
 def hub_url(repo: str, revision: str, file: str, endpoint: str | None = None) -> str:
-    """The address of a data set's file on the Hugging Face hub (or a mirror of it, `endpoint`)."""
+    """The address of a file of a data set on the Hugging Face hub, or on a mirror of it (`endpoint`)."""
     return f"{(endpoint or HUB).rstrip('/')}/datasets/{repo}/resolve/{revision}/{file}"
 
 
 def download(url: str, output: str | os.PathLike, sha256: str, pause_s: float = 1.0) -> None:
-    """Bring the file at `url` to `output`; it appears there only whole and with that sha256.
+    """Download `url` to `output`; the file appears there only when it is complete and has that sha256.
 
-    What has come so far is kept in `.NAME.part` beside it, and the next attempt or call goes on from there,
-    if the server can and the file is still the same (RFC 9110, 14.2 and 13.1.5). Pauses between attempts
-    begin at `pause_s` (s) and double; eight in a row without a new byte end it. Raises LabError where the
-    server refuses, the disk is too small, or the hash is another; then the part is removed.
+    The part that was received is kept in `.NAME.part` in the same folder. The next attempt or call continues
+    from there, if the server can and the file is still the same (RFC 9110, 14.2 and 13.1.5). Pauses between
+    attempts begin at `pause_s` seconds and double; eight successive attempts without a new byte end the
+    download. Raises LabError where the server refuses or the disk is too small, and for another hash; then
+    the part is removed.
     """
     transfer = _Transfer(url, Path(output))
     attempts = Retrying(
@@ -53,19 +54,19 @@ def download(url: str, output: str | os.PathLike, sha256: str, pause_s: float = 
         attempts(transfer.attempt)
     except (httpx.TransportError, _Interrupted) as error:
         raise LabError(
-            f"{url}: gave up after {_FRUITLESS_ATTEMPTS} attempts without progress ({_words(error)}); what "
-            "has come is kept: run it again to go on, or take another source"
+            f"{url}: gave up after {_FRUITLESS_ATTEMPTS} attempts without progress ({_words(error)}); the "
+            "received part is kept: run it again to continue, or take another source"
         ) from error
     transfer.finish(sha256)
 
 
 class _Transfer:
-    """The part of one file that has come so far."""
+    """The received part of one file."""
 
     def __init__(self, url: str, output: Path) -> None:
         self.url = url
         self.output = output
-        self.fruitless = 0  # attempts in a row that brought no byte
+        self.fruitless = 0  # successive attempts that received no byte
         self._part = output.with_name(f".{output.name}.part")
         self._origin = output.with_name(f".{output.name}.part.json")
         output.parent.mkdir(parents=True, exist_ok=True)
@@ -73,7 +74,7 @@ class _Transfer:
             self._forget()
 
     def attempt(self) -> None:
-        """Fetch what is missing. Raises _Interrupted or TransportError where another attempt may help."""
+        """Fetch the missing part. Raises _Interrupted or TransportError where another attempt may help."""
         before = self._size()
         try:
             with (
@@ -106,7 +107,7 @@ class _Transfer:
         return headers
 
     def _take(self, response: httpx.Response, have: int) -> None:
-        """Append or restart, as the answer's status says; a whole file needs no more."""
+        """Append or restart, depending on the status of the answer; a complete file needs no more."""
         status = response.status_code
         if status == httpx.codes.REQUESTED_RANGE_NOT_SATISFIABLE:
             if _range_total(response) == have:
@@ -130,7 +131,7 @@ class _Transfer:
         length = response.headers.get("Content-Length")
         self._check_space(int(length or 0))
         etag = response.headers.get("ETag", "")
-        # Only a strong validator may stand in If-Range (RFC 9110, 13.1.5).
+        # If-Range allows only a strong validator (RFC 9110, 13.1.5).
         write_json(self._origin, {"url": self.url, "etag": "" if etag.startswith("W/") else etag})
         with self._part.open("ab") as part:
             marks = _written(response, part)
@@ -138,21 +139,21 @@ class _Transfer:
             for _ in console.progress(marks, desc=self.output.name, total=total, unit="MiB"):
                 pass
         if length and self._size() != have + int(length):
-            raise _Interrupted(f"{self._size() - have} of {length} bytes came")
+            raise _Interrupted(f"{self._size() - have} of {length} bytes received")
 
     def _check_space(self, needed: int) -> None:
         free = shutil.disk_usage(self.output.parent).free
         if free < needed:
             raise LabError(
-                f"{self.output.parent}: {needed >> 20} MiB are still to come and {free >> 20} MiB are free; "
-                "make room"
+                f"{self.output.parent}: {needed >> 20} MiB are needed and {free >> 20} MiB are free; make "
+                "room"
             )
 
     def _size(self) -> int:
         return self._part.stat().st_size if self._part.exists() else 0
 
     def _known(self) -> dict[str, str]:
-        """Where the part came from; nothing if that was not written down whole."""
+        """Where the part came from; empty if that is unknown."""
         try:
             return json.loads(self._origin.read_text(encoding="utf-8"))
         except (FileNotFoundError, ValueError):
@@ -164,7 +165,7 @@ class _Transfer:
 
 
 def _written(response: httpx.Response, part: BinaryIO) -> Iterator[None]:
-    """Write the body as it comes, so that a broken connection loses nothing; yield once for each MiB."""
+    """Write the body as it arrives, so that a broken connection loses nothing; yield once for each MiB."""
     pending = 0
     for piece in response.iter_raw():
         part.write(piece)
@@ -186,7 +187,7 @@ def _range_total(response: httpx.Response) -> int | None:
 
 def _log_pause(state: RetryCallState) -> None:
     error = state.outcome.exception()
-    console.log(f"download interrupted ({_words(error)}); going on in {state.next_action.sleep:.0f} s")
+    console.log(f"download interrupted ({_words(error)}); continuing in {state.next_action.sleep:.0f} s")
 
 
 def _words(error: BaseException) -> str:

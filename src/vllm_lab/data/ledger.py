@@ -1,4 +1,4 @@
-"""The rules by which raw records become conversations, and the account of how often each was applied."""
+"""The rules by which raw records become conversations, and how often each rule was applied."""
 
 import re
 from collections import Counter
@@ -15,7 +15,7 @@ RULES: dict[str, tuple[str, str]] = {
     # The file
     "array_not_closed": (
         KEPT,
-        "The file ends before its array does; the whole records before that are read.",
+        "The file ends before its array does; the complete records before that are read.",
     ),
     "invalid_json": (DROPPED_RECORD, "A stretch that is not valid JSON is skipped up to the next record."),
     "truncated_record": (DROPPED_RECORD, "The file ends inside its last record."),
@@ -30,34 +30,37 @@ RULES: dict[str, tuple[str, str]] = {
     ),
     "conversations_missing": (DROPPED_RECORD, "A record has neither 'conversations' nor 'messages'."),
     "conversations_not_list": (DROPPED_RECORD, "The messages of a record are not a list."),
-    "conversations_json_string": (MENDED, "The messages stand in a string of JSON, which is read."),
+    "conversations_json_string": (MENDED, "The messages are in a string of JSON, which is read."),
     "conversation_empty": (DROPPED_RECORD, "The list of messages is empty."),
     "openai_shape": (
         MENDED,
-        "A record in OpenAI's shape ('messages', or 'role' and 'content') is read alike.",
+        "A record in OpenAI's shape ('messages', or 'role' and 'content') is read in the same way.",
     ),
     # The message
     "message_not_object": (DROPPED_MESSAGE, "A message is not a JSON object."),
-    "message_json_string": (MENDED, "A message stands in a string of JSON, which is read."),
+    "message_json_string": (MENDED, "A message is in a string of JSON, which is read."),
     "role_missing": (DROPPED_MESSAGE, "A message does not say who speaks."),
-    "role_unknown": (DROPPED_MESSAGE, "The speaker is none of the system, user and assistant names."),
-    "role_spelling": (MENDED, "The case of a speaker's name, or the space around it, is mended."),
+    "role_unknown": (
+        DROPPED_MESSAGE,
+        "The name of the speaker is not a known name of system, user or assistant.",
+    ),
+    "role_spelling": (MENDED, "A speaker's name in another case, or with space around it, is corrected."),
     "value_missing": (DROPPED_MESSAGE, "A message has no text, or null."),
-    "value_not_string": (MENDED, "A number, true or false in the place of the text becomes its JSON text."),
-    "value_not_text": (DROPPED_MESSAGE, "A list or an object stands in the place of the text."),
+    "value_not_string": (MENDED, "A text that is a number, true or false becomes its JSON text."),
+    "value_not_text": (DROPPED_MESSAGE, "The text is a list or an object."),
     "value_empty": (KEPT, "The text of a message is the empty string."),
     "lone_surrogate": (MENDED, "Half of a surrogate pair (text that UTF-8 cannot hold) becomes U+FFFD."),
     # The conversation
     "no_messages_left": (DROPPED_RECORD, "Every message of the record was dropped."),
     "first_message_assistant": (KEPT, "The first message is the assistant's."),
-    "consecutive_same_role": (KEPT, "A message follows another one of the same role."),
+    "consecutive_same_role": (KEPT, "A message follows another message of the same role."),
     "part_of_conversation": (
         KEPT,
         "The record is a later part of a conversation (id <conversation>_<n>, n > 0).",
     ),
     "part_overlap": (DROPPED_MESSAGE, "A message that ends one part and begins the next is kept once."),
-    "part_conflict": (KEPT, "A part contradicts the one before where they overlap, so it stands alone."),
-    "part_gap": (KEPT, "Messages are missing between a part and the one before, so it stands alone."),
+    "part_conflict": (KEPT, "A part contradicts the part before it where they overlap, so it is kept apart."),
+    "part_gap": (KEPT, "Messages are missing between a part and the part before it, so it is kept apart."),
 }
 MERGED_PARTS = (
     JOINED_RECORD,
@@ -76,7 +79,7 @@ def without_surrogates(text: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """Where a rule was first applied: conversation id (None if unknown), number of the record, what."""
+    """Where a rule was first applied: conversation id (None if unknown), number of the record, details."""
 
     id: str | None
     record: int | None
@@ -105,7 +108,7 @@ class Ledger:
             self._examples[rule] = Example(id, record, shown)
 
     def count_role(self, spelling: str) -> None:
-        """Count a speaker's name as the file spells it; beyond fifty spellings they are counted together."""
+        """Count a speaker's name as the file spells it; beyond fifty spellings they share one entry."""
         listed = spelling in self._roles or len(self._roles) < _MAX_ROLES
         self._roles[spelling if listed else "(further spellings)"] += 1
 
@@ -116,11 +119,11 @@ class Ledger:
         self._first_roles[roles[0]] += 1
 
     def applied(self, action: str) -> int:
-        """How often rules with `action` were applied; a record meets at most one that drops or joins it."""
+        """How often rules with `action` were applied; at most one rule drops or joins a record."""
         return sum(self.counts[rule] for rule, (its_action, _) in self.rules.items() if its_action == action)
 
     def report(self, input_bytes: int) -> dict[str, Any]:
-        """The account as JSON: every rule, those never applied too.
+        """The counts as JSON, with every rule, also those that were never applied.
 
         records_read = conversations_kept + records dropped + records joined to an earlier part.
         """

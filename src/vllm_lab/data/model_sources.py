@@ -15,7 +15,7 @@ from vllm_lab.data.checkpoint import PATTERNS
 def fetch(repo: str, revision: str, folder: str | os.PathLike, endpoint: str | None = None) -> None:
     """Download configs, tokenizer, template and safetensors of `repo` at commit `revision` to `folder`.
 
-    A download that was interrupted goes on with the files that are in `folder`. Raises LabError for a
+    A download that was interrupted continues with the files in `folder`. Raises LabError for a
     revision that is not a commit (a branch moves, and the result would move with it), and where the hub
     fails.
     """

@@ -42,7 +42,7 @@ _SIGNATURES = (
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """One record of the file: its number, and its value or what is wrong with it and where."""
+    """One record of the file: its number, and its value, or what is wrong and where."""
 
     index: int
     value: Any = None
@@ -52,7 +52,7 @@ class Record:
 
 
 class Reader:
-    """Iterates over the records of `path` in file order, never holding more than a chunk or one record.
+    """Iterates over the records of `path` in file order and holds at most a chunk or one record in memory.
 
     After the iteration, `array_not_closed` says whether the file ended before an array's closing bracket.
     Raises LabError where the file is not JSON at all.
@@ -79,7 +79,7 @@ class Reader:
         self.array_not_closed |= self._in_array
 
     def _find_value(self) -> bool:
-        """Move to the next record's first character, into and out of arrays; False at the end of the file."""
+        """Move to the start of the next record, into and out of arrays; False at the end of the file."""
         while True:
             between = _BETWEEN_RECORDS if self._in_array else _BETWEEN_VALUES
             self._position = between.match(self._source.text, self._position).end()
@@ -94,7 +94,7 @@ class Reader:
                 return True
 
     def _read_value(self) -> Record:
-        """Decode the value at the position and move behind it; a broken one gives a record with its fault."""
+        """Decode the value at the position and move behind it; a broken one gives a record with a fault."""
         while True:
             source, start = self._source, self._position
             try:
@@ -149,8 +149,8 @@ class Reader:
     def _resume(self) -> bool:
         """Move from a broken record to the next place where one may begin; False if there is none.
 
-        In an array that is the next object that begins with one of the known keys, or a line that begins with
-        an object: neither can occur within a string, where quotes and line ends are escaped. Elsewhere it is
+        In an array this is the next object that begins with one of the known keys, or a line that begins with
+        an object. Neither can occur within a string, where quotes and line ends are escaped. Elsewhere it is
         the next line.
         """
         pattern = _ARRAY_RECORD if self._in_array else _LINE
@@ -168,7 +168,7 @@ class Reader:
             self._refill()
 
     def _refill(self) -> None:
-        """Read on, after dropping what is behind the position (but for the character before it)."""
+        """Read more text, and drop the text before the position except for one character."""
         behind = max(0, self._position - 1)  # patterns look one character back
         self._source.discard(behind)
         self._position -= behind
@@ -182,15 +182,14 @@ class Reader:
         if head.lstrip("\ufeff \t\r\n").startswith(("[", "{")):
             return
         raise LabError(
-            f"{self.path}: not JSON: it begins with {head!r}; a JSON array, JSON Lines or one object is read "
-            "here"
+            f"{self.path}: not JSON: it begins with {head!r}; give a JSON array, JSON Lines or one object"
         )
 
 
 class Source:
     """The unread part of a UTF-8 file as `text`; `more` appends to it, `discard` drops what has been read.
 
-    Bytes that are not UTF-8 stand in `text` as lone surrogates U+DC80 to U+DCFF, one a byte (Python's
+    Each byte that is not UTF-8 is in `text` as a lone surrogate from U+DC80 to U+DCFF (Python's
     surrogateescape), so that offsets stay exact; `mend` turns them into U+FFFD.
     """
 
@@ -204,12 +203,12 @@ class Source:
         self.ended = False
 
     def more(self) -> None:
-        """Append the next chunk to `text`; at least as much as is there already, so that rereads add up."""
+        """Append the next chunk, at least as long as `text`, so that rereading stays linear in total."""
         raw = self._file.read(max(self._chunk, len(self.text)))
         if not raw:
             self.ended = True
         decoded = self._decoder.decode(raw, final=not raw)
-        # A few bad bytes among gigabytes: the search is skipped for chunks of pure ASCII.
+        # Bad bytes are rare, so chunks of pure ASCII are not searched for them.
         self._damaged |= not decoded.isascii() and _BAD_BYTES.search(decoded) is not None
         self.text += decoded
 
@@ -228,12 +227,12 @@ class Source:
 
 
 def mend(text: str) -> str:
-    """Replace each stretch of bytes that are not UTF-8 by U+FFFD, as the Unicode standard recommends."""
+    """Replace each sequence of bytes that is not UTF-8 by U+FFFD, as the Unicode standard recommends."""
     return text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
 
 
 def check_is_text(path: str | os.PathLike) -> None:
-    """Raise LabError for a missing, empty or evidently binary file, saying what it is and the way out."""
+    """Raise LabError for a missing, empty or binary file; it names the kind of file and the way out."""
     path = Path(path)
     if not path.is_file():
         raise LabError(f"{path}: no such file")
@@ -245,4 +244,4 @@ def check_is_text(path: str | os.PathLike) -> None:
         if head.startswith(signature):
             raise LabError(f"{path}: this is {what}; {way_out.replace('FILE', path.name)}")
     if b"\x00" in head:
-        raise LabError(f"{path}: this is binary or UTF-16 text; JSON in UTF-8 is read here")
+        raise LabError(f"{path}: this is binary or UTF-16 text; give JSON in UTF-8")

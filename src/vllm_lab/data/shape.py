@@ -1,4 +1,4 @@
-"""What a model's config.json says about its KV cache."""
+"""The shape of a model, from its config.json, and the size of its KV cache."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -10,7 +10,7 @@ DTYPE_BYTES = {"float32": 4, "float16": 2, "bfloat16": 2, "float64": 8}
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """The figures of a decoder that decide how much memory a token's keys and values take."""
+    """The numbers of a decoder that determine how much memory the keys and values of a token take."""
 
     layers: int
     kv_heads: int
@@ -21,20 +21,20 @@ class Shape:
 
     @property
     def kv_bytes_per_token(self) -> int:
-        """Bytes of KV cache a token takes: a key and a value of head_dim for each KV head of each layer."""
+        """KV cache of one token, in bytes: a key and a value of head_dim for each KV head of each layer."""
         return 2 * self.layers * self.kv_heads * self.head_dim * DTYPE_BYTES[self.dtype]
 
 
 def shape_of(config: dict[str, Any]) -> Shape:
-    """The shape in a config.json of transformers (its text_config, for a model that sees or hears as well).
+    """The shape in a config.json of transformers (in text_config, for a model of images or audio too).
 
-    Defaults are those of transformers: as many KV heads as attention heads, head_dim = hidden_size /
-    attention heads, dtype float32. Raises LabError for a key that is missing or of which no KV size follows.
+    The defaults are those of transformers: as many KV heads as attention heads, head_dim = hidden_size /
+    attention heads, dtype float32. Raises LabError for a missing key and for a value that gives no KV size.
     """
     text = config.get("text_config") or config
     if "kv_lora_rank" in text:
         raise LabError(
-            "config.json: kv_lora_rank: latent attention (MLA) keeps no keys and values per head; take "
+            "config.json: kv_lora_rank: latent attention (MLA) keeps no keys and values per head; choose "
             "another model"
         )
     heads = _whole_number(text, "num_attention_heads")
@@ -60,7 +60,7 @@ def _whole_number(config: dict[str, Any], key: str) -> int:
     value = config.get(key)
     if not isinstance(value, int) or isinstance(value, bool) or value <= 0:
         raise LabError(
-            f"config.json: {key} is {value!r}, expected a whole number above 0; take a decoder model"
+            f"config.json: {key} is {value!r}, expected a whole number above 0; choose a decoder model"
         )
     return value
 
