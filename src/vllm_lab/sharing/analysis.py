@@ -1,4 +1,4 @@
-"""What the prompts of a trace share at one block size, and which blocks are in use as time goes on."""
+"""What the prompts of a trace share at one block size, and which blocks are in use over time."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ class Sharing:
     tree: PrefixTree
     accesses: Accesses  # by the prompts
     prompt_blocks: np.ndarray  # int64 [R], blocks of each prompt that can be cached
-    shared_blocks: np.ndarray  # int64 [R], leading ones that an earlier prompt has too
-    shared_with_generated: np.ndarray | None  # int64 [R], … that an earlier prompt or its output has
+    shared_blocks: np.ndarray  # int64 [R], leading blocks that an earlier prompt also has
+    shared_with_generated: np.ndarray | None  # int64 [R], the same for earlier prompts and their outputs
 
     @property
     def shared_tokens(self) -> np.ndarray:
@@ -52,7 +52,7 @@ class Sharing:
 def shared_prefix_tokens(trace: Trace, order: StreamOrder) -> np.ndarray | None:
     """int64 [R]: longest common token prefix of each prompt with any earlier one; None in a trace of blocks.
 
-    The bound that no block size can pass.
+    No block size can share more.
     """
     if trace.unit == "block":
         return None
@@ -63,10 +63,10 @@ def shared_prefix_tokens(trace: Trace, order: StreamOrder) -> np.ndarray | None:
 
 @dataclass(frozen=True, eq=False)
 class WorkingSet:
-    """W(t) = distinct blocks accessed in (t - window, t], from the trace's first arrival to its last.
+    """W(t) = distinct blocks accessed in (t - window, t], from the first arrival of the trace to the last.
 
-    (P. J. Denning, The working set model for program behavior, CACM 11(5), 1968.) A block is in it from an
-    access until `window` seconds after the last access of an unbroken run.
+    (P. J. Denning, The working set model for program behavior, CACM 11(5), 1968.) A block enters the set with
+    an access and leaves it when `window` seconds have passed without another access.
     """
 
     window: float  # seconds; inf: every block seen so far
@@ -99,7 +99,8 @@ class WorkingSet:
         return int(self.at(self.begins).max(initial=0))
 
     def mean(self) -> float:
-        """Blocks on average over the trace's time; those at its one moment if it has no duration."""
+        """Mean number of blocks over the time of the trace; of a trace without duration, the number at its
+        moment."""
         first, last = self.span
         if last == first:
             return float(self.at(np.array([last]))[0])
@@ -110,8 +111,8 @@ class WorkingSet:
 
 
 def _found(tree: PrefixTree, wanted: Accesses, stored: Accesses, requests: int) -> np.ndarray:
-    """int64 [R]: blocks that a request wants and an earlier one stored. They lead its path, for whoever
-    stored a block stored all before it."""
+    """int64 [R]: blocks that a request wants and an earlier request stored. They are the beginning of its
+    path, because a request that stored a block also stored all blocks before it."""
     earlier = stored.first_request(len(tree))[wanted.segment] < wanted.request
     blocks = np.where(earlier, tree.blocks[wanted.segment], 0)
     return np.bincount(wanted.request, weights=blocks, minlength=requests).astype(np.int64)

@@ -154,7 +154,7 @@ def comparison(traces: Sequence[TraceTables], stem: Path) -> None:
 
 
 def working_set(traces: Sequence[TraceTables], stem: Path) -> None:
-    """Memory for the blocks accessed within a window of time, as time goes on; a panel for each trace."""
+    """Memory for the blocks accessed within a window of time, over time, with a panel for each trace."""
     columns = min(3, len(traces))
     rows = -(-len(traces) // columns)
     with figures.figure(stem, 0.6 + 2.4 * rows, rows, columns) as panels:

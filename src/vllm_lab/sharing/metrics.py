@@ -16,7 +16,7 @@ DISTRIBUTIONS = {
     "block_hits": TAIL_PERCENTS,
     "reuse_gap_s": TAIL_PERCENTS,
 }
-"""Metrics that are distributions, with the percentiles that are given beside mean, median and maximum."""
+"""Metrics that are distributions, with their percentiles; mean, median and maximum are given too."""
 
 METRICS = {
     "sharing_fraction": Metric(

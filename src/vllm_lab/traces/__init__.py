@@ -1,2 +1,1 @@
-"""From conversations to traces: chat template, token streams, arrivals, selection, import of others'
-traces."""
+"""From conversations to traces: chat template, token streams, selection, arrivals; formats in and out."""

@@ -23,7 +23,8 @@ from vllm_lab.traces.trace import Trace
 
 
 class Prompts:
-    """Prompt texts of the conversations of one trace: exactly what was tokenised."""
+    """The texts of the prompts of one trace, rendered again from the conversations: exactly what was
+    tokenised."""
 
     def __init__(self, trace: Trace, conversations: Path, maker: StreamMaker) -> None:
         self._trace, self._maker, self._path = trace, maker, conversations
@@ -37,7 +38,7 @@ class Prompts:
             }
 
     def text(self, row: int) -> str:
-        """The prompt of request `row`. LabError if the trace was not made from these conversations."""
+        """The text of the prompt in row `row`. LabError if the trace was made from other conversations."""
         name, turn = self._trace.conversation_id[row], int(self._trace.turn[row])
         end = self._end(name, turn)
         chat, hidden = self._maker.messages(self._messages[name][:end])
@@ -68,7 +69,7 @@ class Source:
     """A trace to export, with the texts of its prompts where it is a trace of tokens."""
 
     trace: Trace
-    block_size: int  # tokens that a hash stands for
+    block_size: int  # tokens of a hash
     prompts: Prompts | None = None
 
     @cached_property

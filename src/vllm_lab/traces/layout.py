@@ -1,4 +1,4 @@
-"""How a conversation lies in streams: what text is tokenised, where it is cut, and where each turn ends."""
+"""The layout of a conversation in streams: the text to tokenise, where it is cut, and where turns end."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from vllm_lab.traces.template import ChatTemplate, Message
 
 @dataclass(frozen=True)
 class TurnPlace:
-    """A user turn in a stream: its prompt is all pieces before number `reply`, its output starts that piece.
+    """A user turn in a stream: its prompt is all pieces before number `reply`; its output begins that piece.
 
-    `reply` may be one past the last piece: a reply of which only the end-of-turn token is there.
+    `reply` may be one past the last piece; then the reply is the end-of-turn token alone.
     """
 
     number: int  # 1-based user turn
@@ -23,10 +23,10 @@ class TurnPlace:
 
 @dataclass
 class StreamLayout:
-    """One stream: its text in pieces that are tokenised each on its own, and the turns on it.
+    """One stream: its text in pieces that are tokenised separately, and the turns on it.
 
-    `close`: the last turn's output ends with the stream, and the end-of-turn token is to be put there.
-    `main`: the whole conversation, not one turn that does not lie on it.
+    `close`: the output of the last turn ends with the stream, and the end-of-turn token must be added there.
+    `main`: the stream is the whole conversation, and not one turn that is not on the main stream.
     """
 
     pieces: list[str] = field(default_factory=list)
@@ -48,14 +48,14 @@ class _Turn:
 def lay_out(
     messages: Sequence[Message], template: ChatTemplate, reply_end: str, *, has_end_token: bool
 ) -> list[StreamLayout]:
-    """The streams of a conversation, the main one first, then one for each turn that is not on it.
+    """The streams of a conversation: the main one first, then one for each turn that is not on it.
 
-    The main stream is the whole conversation as the template renders it. A turn lies on it if the main text
-    begins with the turn's prompt and with its prompt plus reply as they were rendered at that time; a
-    template that rewrites history (leaves earlier reasoning out, say), or a user message after which no reply
-    follows, breaks that. The main text is cut at the prompts' ends, and at the replies' ends too unless
-    `has_end_token` (a special token ends a reply and so can be found among the tokens). A main stream without
-    turns is left out. Raises TemplateRefusedError.
+    The main stream is the whole conversation as the template renders it. A turn is on it if the main text
+    begins with the prompt of the turn, and with the prompt plus the reply, as they were rendered at that
+    turn. A template that rewrites history (that leaves out earlier reasoning, for example) breaks this, and
+    so does a user message without a reply. The main text is cut at the ends of the prompts, and also at the
+    ends of the replies unless `has_end_token` (a special token ends a reply and can be found among the
+    tokens). A main stream without turns is left out. Raises TemplateRefusedError.
     """
     turns = list(_turns(messages, template))
     if not turns:
@@ -84,7 +84,7 @@ def _turns(messages: Sequence[Message], template: ChatTemplate) -> Iterator[_Tur
 
 
 def _lies_on(main: str, turn: _Turn, reply_end: str, has_end_token: bool) -> bool:
-    if turn.reply is None:  # its output is an end-of-turn token, which only the stream's own end has room for
+    if turn.reply is None:  # its output is one end-of-turn token, which fits only at the end of the stream
         return main == turn.prompt
     if not has_end_token and turn.through.removesuffix(reply_end) == turn.prompt:  # an empty reply: the same
         return False
@@ -107,8 +107,8 @@ def _main_layout(
 
 
 def _own_layout(turn: _Turn, reply_end: str) -> StreamLayout:
-    """Prompt and reply of one turn. Where the template's generation prompt is not what it renders before a
-    reply (it ends in `<think>`, say), the reply is its raw text."""
+    """Prompt and reply of one turn. The reply is its raw text where the generation prompt of the template
+    differs from what it renders before a reply (because it ends in `<think>`, for example)."""
     reply = turn.reply or ""
     if reply and turn.through.startswith(turn.prompt):
         reply = turn.through.removeprefix(turn.prompt).removesuffix(reply_end)

@@ -31,7 +31,7 @@ class StreamOrder:
     def of(cls, trace: Trace) -> StreamOrder:
         """Sort `trace`'s streams by their bytes (memcmp); equal streams stay in the order of their numbers.
 
-        Ids are four bytes each, so a common prefix of b bytes is one of b // 4 ids, whatever the byte order.
+        An id has four bytes, so a common prefix of b bytes is a common prefix of b // 4 ids.
         """
         raw = memoryview(np.ascontiguousarray(trace.stream_ids, dtype="<i4")).cast("B")
         ends = (4 * trace.stream_offsets).tolist()
@@ -152,7 +152,7 @@ def prompt_blocks(trace: Trace, block_size: int, *, partial: bool = True) -> np.
 
 
 def _common_prefix(one: np.ndarray, other: np.ndarray) -> int:
-    """Ids that the two share at their beginnings."""
+    """The number of ids at the beginnings of the two that are equal."""
     length = min(len(one), len(other))
     differs = one[:length] != other[:length]
     first = int(differs.argmax()) if length else 0

@@ -1,5 +1,7 @@
-"""All conversations to streams.parquet, in as many processes as the job may use; the same bytes for any
-number."""
+"""streams.parquet: written from all conversations in several processes, and read as a table of turns.
+
+The bytes of the file do not depend on the number of processes.
+"""
 
 from __future__ import annotations
 
@@ -43,10 +45,11 @@ COUNTS = (
 def write_streams(conversations: Path, output: Path, settings: Settings, processes: int) -> dict[str, Any]:
     """Write the streams of `conversations` (Parquet) to `output` and return the summary.
 
-    `settings` are model directory, chat template and default system prompt policy. Memory: one batch and its
-    streams a process, and two batches waiting for each.
+    `settings` are the folder of the checkpoint, the chat template and the policy for the default system
+    prompt. In memory are one batch with its streams in each process, and two waiting batches for each
+    process.
     """
-    os.environ["TOKENIZERS_PARALLELISM"] = "false"  # here and in the workers: a thread for each process
+    os.environ["TOKENIZERS_PARALLELISM"] = "false"  # here and in the workers: one thread for each process
     tally = Tally()
     with open_conversations(conversations) as source, atomic_path(output) as partial:
         batches = _batches(source)
@@ -58,7 +61,7 @@ def write_streams(conversations: Path, output: Path, settings: Settings, process
                 tally.add(later)
         if not tally.counts["streams"]:
             raise LabError(
-                f"{conversations}: none of {tally.counts['conversations']} conversations gives a request: "
+                f"{conversations}: no request in {tally.counts['conversations']} conversations: "
                 f"{tally.counts['without_user_turn']} have no user turn, the template refused "
                 f"{tally.counts['template_refused']} (first: {tally.refused_example})"
             )
@@ -155,10 +158,8 @@ def _here(batches: Iterable[Batch], settings: Settings) -> Iterator[Result]:
 
 
 def _in_processes(batches: Iterable[Batch], settings: Settings, processes: int) -> Iterator[Result]:
-    """Results in the order of the batches, with no more than two batches a process under way."""
-    spawn = multiprocessing.get_context(
-        "spawn"
-    )  # a fork would copy Arrow's threads in whatever state they are
+    """Results in the order of the batches, with at most two batches in progress for each process."""
+    spawn = multiprocessing.get_context("spawn")  # a fork would copy the threads of Arrow in an unknown state
     with ProcessPoolExecutor(processes, spawn, _start_worker, (settings,)) as pool:
         waiting: deque[Future[Result]] = deque()
         for batch in batches:
@@ -173,7 +174,7 @@ _worker: StreamMaker
 
 
 def _start_worker(settings: Settings) -> None:
-    """Load the tokenizer once a process."""
+    """Load the tokenizer once in each process."""
     global _worker
     _worker = StreamMaker(*settings)
 

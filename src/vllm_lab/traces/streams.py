@@ -1,10 +1,9 @@
 """Token streams: a conversation is rendered and tokenised once, and its prompts are prefixes of the result.
 
-The text of a stream is cut where a prompt ends, and each piece is tokenised on its own. So a prompt is always
-an exact prefix of its stream, and a reply's tokens are those that an engine would have generated after that
-prompt: what goes into the next prompt is what came out (token in, token out). The first prompt's tokens are
-those of the whole text; only at the seam between a prompt and its reply could tokenising prompt and reply
-together have merged tokens across.
+The text of a stream is cut where a prompt ends, and each piece is tokenised separately. So a prompt is always
+an exact prefix of its stream, and the tokens of a reply are those that an engine would have generated after
+that prompt; they go into the next prompt unchanged. Tokenising a prompt together with its reply could give
+other tokens only where the two meet.
 """
 
 from __future__ import annotations
@@ -45,7 +44,7 @@ SCHEMA = pa.schema(
 
 @dataclass
 class Tally:
-    """What happened to the conversations: counts, and the first one that the template refused."""
+    """Counts of what happened to the conversations, and the first one that the template refused."""
 
     counts: Counter[str] = field(default_factory=Counter)
     refused_example: dict[str, str] | None = None
@@ -59,8 +58,9 @@ class Tally:
 class StreamMaker:
     """Turns conversations into streams with one tokenizer, template and system prompt policy.
 
-    `keep` leaves the default system prompt that a template puts before a conversation without a system
-    message, `drop` cuts it out. LabError where that cannot be done, or where nothing can end a turn.
+    A template may put a default system prompt before a conversation without a system message: the policy
+    `keep` leaves it there, `drop` cuts it out. LabError where that is impossible, or where nothing can end a
+    turn.
     """
 
     def __init__(self, model_dir: Path, chat_template: str, default_system_prompt: str) -> None:
@@ -144,8 +144,8 @@ class StreamMaker:
         return streams, literals
 
     def messages(self, messages: Sequence[dict[str, str]]) -> tuple[list[Message], dict[str, str]]:
-        """Messages as templates want them, special tokens' literals hidden, and what the hiding characters
-        stand for."""
+        """Messages as templates expect them, with the literals of special tokens hidden, and the literal of
+        each hiding character."""
         texts, literals = self.tokenizer.hide([message["text"] for message in messages])
         return [
             {"role": message["role"], "content": text} for message, text in zip(messages, texts, strict=True)
@@ -154,7 +154,7 @@ class StreamMaker:
     def _encode(
         self, layouts: Sequence[StreamLayout], hidden: Sequence[dict[str, str]]
     ) -> list[list[np.ndarray]]:
-        """Token ids of every piece of every layout; those without literals in one batch."""
+        """Token ids of every piece of every layout; pieces without literals are encoded in one batch."""
         usual = [
             (piece, place > 0)
             for layout, literals in zip(layouts, hidden, strict=True)
@@ -172,8 +172,8 @@ class StreamMaker:
         ]
 
     def _place(self, layout: StreamLayout, pieces: Sequence[np.ndarray]) -> dict[str, Any]:
-        """A stream's columns: an output reaches to the first end-of-turn token of its piece, or the piece's
-        end; a closed stream's last output gets that token where it is wanting."""
+        """The columns of a stream. An output ends with the first end-of-turn token of its piece, or with the
+        piece. The last output of a closed stream gets that token where it is missing."""
         starts = np.concatenate([[0], np.cumsum([len(piece) for piece in pieces])])
         ids = list(pieces)
         prompts, outputs = [], []

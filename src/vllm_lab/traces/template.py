@@ -1,4 +1,4 @@
-"""The chat template: what a conversation looks like as the text that a model reads."""
+"""The chat template: it renders a conversation as the text that a model reads."""
 
 from __future__ import annotations
 
@@ -21,22 +21,21 @@ PLAIN = Path(__file__).with_name("plain.jinja")
 
 USER, REPLY, SECOND = "qUserOneq", "qReplyOneq", "qUserTwoq"  # `probe` finds the template's text around them
 
-# Templates may ask for today's date. A trace must not change overnight: this is the date that Llama 3's own
-# template falls back to.
+# Templates may use the date of today. A trace must not change overnight, so they get the date that the
+# template of Llama 3 uses by default.
 TEMPLATE_DATE = datetime(2024, 7, 26)
 
 
 class TemplateRefusedError(Exception):
-    """The template will not render this conversation (order of roles, say); carries the template's words."""
+    """The template refuses this conversation, for the order of its roles for example; with its message."""
 
 
 @dataclass(frozen=True)
 class ChatTemplate:
-    """A compiled template with the tokenizer's special tokens in reach, as transformers renders it.
+    """A compiled template that renders with the special tokens of the tokenizer, as transformers does.
 
-    `name` says which one it is: "tokenizer", "plain", or the file's name. `injected` is text that the
-    template puts before a conversation that begins without a system message and that is to be cut out; it
-    stands after `bos`, which stays.
+    `name` is "tokenizer", "plain", or the name of the file. `injected` is the text that the template puts
+    before a conversation without a system message and that is cut out; it follows `bos`, which is kept.
     """
 
     name: str
@@ -58,7 +57,7 @@ class ChatTemplate:
                 add_generation_prompt=prompt,
                 **self.special_tokens,
             )
-        except (jinja2.TemplateError, TypeError) as error:  # TypeError: an operation the template cannot do
+        except (jinja2.TemplateError, TypeError) as error:  # TypeError: an operation that Python refuses
             raise TemplateRefusedError(str(error)) from error
         head = self.bos + self.injected
         if self.injected and messages[0]["role"] != "system" and text.startswith(head):
@@ -91,9 +90,12 @@ def load_template(choice: str, model_dir: Path, special_tokens: dict[str, str]) 
 
 @dataclass(frozen=True)
 class TemplateShape:
-    """`reply_end`: text after the last reply. `bos`, `injected`: text before the first user message's
-    opening, the default system prompt that the template brings by itself (often empty); both None if
-    `problem` says why they could not be told apart."""
+    """The text that a template adds around messages.
+
+    `reply_end` follows the last reply. `bos` comes first in the text. `injected` is the default system prompt
+    between `bos` and the first user message; it is often empty. Both are None if they cannot be separated,
+    and `problem` says why.
+    """
 
     reply_end: str
     bos: str | None
@@ -104,9 +106,10 @@ class TemplateShape:
 def probe(template: ChatTemplate) -> TemplateShape:
     """Find the shape of `template`.
 
-    After the reply in [user, assistant] stands E. Between the reply and the second user text in [user,
-    assistant, user] stands E + U, so U, which opens a user message, is known. Before the text in [user]
-    stands bos + injected + U. LabError if the template cannot render a user message and a reply.
+    In [user, assistant], the text E follows the reply. In [user, assistant, user], the text between the reply
+    and the second user text is E + U, which gives U, the opening of a user message. In [user], the text
+    before the user text is bos + injected + U. LabError if the template cannot render a user message and a
+    reply.
     """
     user, reply, second = ({"role": "user", "content": USER}, _reply(), {"role": "user", "content": SECOND})
     try:
@@ -135,7 +138,7 @@ def without_system_prompt(template: ChatTemplate, shape: TemplateShape) -> ChatT
     """`template` without the default system prompt that `shape` found. LabError if it could not be found."""
     if shape.bos is None or shape.injected is None:
         raise LabError(
-            f"chat template {template.name}: its default system prompt cannot be told apart "
+            f"chat template {template.name}: its default system prompt cannot be found "
             f"({shape.problem}); use --default-system-prompt keep"
         )
     return template.without(shape.bos, shape.injected)
@@ -153,7 +156,7 @@ def _tokenizer_template(model_dir: Path) -> str:
 
 
 def _compile(source: str, path: Path) -> jinja2.Template:
-    """Compile in the environment of transformers 5.19 (utils/chat_template_utils.py), but for the date."""
+    """Compile in the environment of transformers 5.19 (utils/chat_template_utils.py), except for the date."""
     environment = ImmutableSandboxedEnvironment(
         trim_blocks=True, lstrip_blocks=True, extensions=[_GenerationTag, loopcontrols]
     )
@@ -167,8 +170,7 @@ def _compile(source: str, path: Path) -> jinja2.Template:
 
 
 class _GenerationTag(Extension):
-    """{% generation %} marks the assistant's text for training masks; here it only has to be passed
-    through."""
+    """{% generation %} marks the text of the assistant for training; here it has no effect."""
 
     tags = {"generation"}  # noqa: RUF012  (Jinja's own declaration)
 
@@ -182,7 +184,7 @@ def _raise_exception(message: str) -> None:
 
 
 def _tojson(value: Any, ensure_ascii: bool = False, **options: Any) -> str:
-    """Jinja's own filter escapes HTML characters; chat templates want plain JSON."""
+    """Plain JSON, as chat templates expect it; the filter of Jinja escapes HTML characters."""
     return json.dumps(value, ensure_ascii=ensure_ascii, **options)
 
 

@@ -1,4 +1,4 @@
-"""The tokenizer: text to token ids, with special tokens only where the chat template put them."""
+"""The tokenizer: from text to token ids, with special tokens only where the chat template put them."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ LINE_BREAK = "\n"
 
 
 class ChatTokenizer:
-    """tokenizer.json of a model directory, read by the `tokenizers` library.
+    """tokenizer.json of a checkpoint, read by the `tokenizers` library.
 
-    Hugging Face tokenizers turn the literal text of a special token, in a user's message too, into that
-    token. Here such text stays text: `hide` swaps the literals in a message for private-use characters before
-    the template is rendered, and `encode_hidden` splits the rendering at the special tokens that are left
-    (the template's own), puts the literals back and encodes them as ordinary text.
+    Hugging Face tokenizers turn the literal text of a special token into that token, also in the message of a
+    user. Here such text stays text. `hide` replaces the literals in a message by private-use characters
+    before the template is rendered. `encode_hidden` splits the rendering at the special tokens that remain,
+    which are those of the template, puts the literals back and encodes them as ordinary text.
     """
 
     def __init__(self, model_dir: str | os.PathLike) -> None:
         from tokenizers import (
             Tokenizer,
-        )  # here, so that a parent process that only hands out work need not load
+        )  # a parent process that only distributes work does not load it
 
         self.model_dir = Path(model_dir)
         path = self.model_dir / "tokenizer.json"
@@ -37,7 +37,7 @@ class ChatTokenizer:
             source = path.read_text(encoding="utf-8")
             self._tokenizer, self._literal = Tokenizer.from_str(source), Tokenizer.from_str(source)
         except FileNotFoundError as error:
-            raise LabError(f"{path}: no such file; run the rule `model`, or name its directory") from error
+            raise LabError(f"{path}: no such file; run the rule data_model, or give its folder") from error
         except Exception as error:  # the library raises nothing narrower
             raise LabError(f"{path}: not a tokenizer ({error})") from error
         for tokenizer in (self._tokenizer, self._literal):
@@ -68,9 +68,9 @@ class ChatTokenizer:
     def encode(self, texts: Sequence[str], continues: Sequence[bool] = ()) -> list[np.ndarray]:
         """Token ids, int32 [tokens], of each text; literals of special tokens become special tokens.
 
-        `continues` (one for each text, or none): the text goes on from another. SentencePiece's tokenizers
-        put a space before whatever they encode; a text that continues gets none, by encoding it after a line
-        break that is cut off again.
+        `continues` has a value for each text, or is empty: whether the text continues another one.
+        SentencePiece tokenizers put a space before every text that they encode. A text that continues another
+        must not get one, so it is encoded after a line break, and the tokens of the line break are removed.
         """
         if not (self._prepends and any(continues)):
             return self._encode(texts)
@@ -85,8 +85,8 @@ class ChatTokenizer:
         return _ids(self._tokenizer.encode_batch_fast(list(texts), add_special_tokens=False))
 
     def hide(self, texts: Sequence[str]) -> tuple[list[str], dict[str, str]]:
-        """The texts with special tokens' literals swapped for private-use characters that occur in none of
-        them, and what each of those stands for; an empty dict where there was nothing to hide."""
+        """The texts with the literals of special tokens replaced by private-use characters that do not occur
+        in them, and the literal of each such character; an empty dict where there was nothing to hide."""
         literals = sorted({match for text in texts for match in self._pattern.findall(text)})
         if not literals:
             return list(texts), {}
@@ -97,8 +97,8 @@ class ChatTokenizer:
         return hidden, {character: literal for literal, character in stand_in.items()}
 
     def encode_hidden(self, text: str, hidden: dict[str, str]) -> np.ndarray:
-        """Token ids, int32 [tokens], of a rendering of hidden texts: its special tokens as such, the literals
-        that `hidden` stands for as ordinary text."""
+        """Token ids, int32 [tokens], of a rendering of hidden texts: special tokens as such, and the literals
+        of `hidden` as ordinary text."""
         parts: list[np.ndarray] = []
         position = 0
         for match in self._split.finditer(text):
@@ -109,8 +109,8 @@ class ChatTokenizer:
         return np.concatenate(parts)
 
     def decoder(self) -> Callable[[int], str]:
-        """What turns a stream's tokens into text, one after the other: "" while a character is incomplete,
-        and for special tokens."""
+        """A function that decodes a stream token by token; it returns "" while a character is incomplete, and
+        for special tokens."""
         from tokenizers.decoders import DecodeStream
 
         stream = DecodeStream(skip_special_tokens=True)
@@ -121,7 +121,7 @@ class ChatTokenizer:
 
 
 def show(text: str, hidden: dict[str, str]) -> str:
-    """`text` with the literals that `ChatTokenizer.hide` took out put back."""
+    """`text` with the literals that `ChatTokenizer.hide` replaced."""
     return text.translate({ord(character): literal for character, literal in hidden.items()})
 
 
@@ -130,7 +130,7 @@ def _ids(encodings: Sequence[Any]) -> list[np.ndarray]:
 
 
 def _stripping(token: Any) -> str:
-    """The pattern of one special token with the white space that it swallows."""
+    """The pattern of one special token with the white space that it absorbs."""
     left, right = (r"\s*" if token.lstrip else ""), (r"\s*" if token.rstrip else "")
     return f"{left}{re.escape(token.content)}{right}"
 

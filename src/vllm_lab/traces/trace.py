@@ -1,4 +1,4 @@
-"""The trace: requests in order of arrival, each a prefix of a shared token stream and the tokens after it."""
+"""The trace: requests in order of arrival. A prompt is a prefix of a token stream, its output follows it."""
 
 from __future__ import annotations
 
@@ -22,13 +22,14 @@ class Trace:
     """R requests over S streams. All arrays are read-only; rows are in order of arrival, then of
     conversation.
 
-    A request's prompt is `stream[:prompt_tokens]` and its output the `output_tokens` that follow, so nothing
-    is stored twice. Streams are numbered in the order in which the rows first use them and kept end to end in
-    `stream_ids`: stream s is `stream_ids[stream_offsets[s]:stream_offsets[s + 1]]`.
+    The prompt of a request is `stream[:prompt_tokens]` and its output is the `output_tokens` ids that follow,
+    so nothing is stored twice. Streams are numbered in the order in which the rows first use them. They are
+    stored one after the other in `stream_ids`; stream s is
+    `stream_ids[stream_offsets[s]:stream_offsets[s + 1]]`.
 
-    `unit` (in `metadata`) says what a stream is made of: "token" (token ids), or "block" (one id for every
-    `block_tokens` prompt tokens, the last block may be partial; imported traces, which have no output ids).
-    prompt_tokens and output_tokens count tokens in both.
+    `unit` (in `metadata`) says what a stream is made of: "token" (token ids) or "block". An imported trace of
+    blocks has one id for every `block_tokens` prompt tokens, also for a partial last block, and no output
+    ids. prompt_tokens and output_tokens count tokens in both.
     """
 
     request_id: Sequence[str]  # [R], distinct
@@ -48,7 +49,7 @@ class Trace:
         for name, kind in kinds.items():
             column = np.ascontiguousarray(
                 getattr(self, name), dtype=kind
-            ).view()  # the caller's stays writable
+            ).view()  # the array of the caller stays writable
             column.setflags(write=False)
             object.__setattr__(self, name, column)
         self._check_columns()
@@ -70,7 +71,7 @@ class Trace:
 
     @property
     def block_tokens(self) -> int:
-        """Prompt tokens that one id of a stream stands for; 1 where the unit is the token."""
+        """Prompt tokens that one id of a stream represents; 1 where the unit is the token."""
         return self.metadata["block_tokens"] if self.unit == "block" else 1
 
     @property
@@ -79,8 +80,7 @@ class Trace:
 
     @property
     def prompt_units(self) -> np.ndarray:
-        """int64 [R]: ids in each prompt, = prompt_tokens for tokens, rounded up to whole blocks for
-        blocks."""
+        """int64 [R]: ids in each prompt: its tokens, or its blocks with a partial last one."""
         return -(-self.prompt_tokens.astype(np.int64) // self.block_tokens)
 
     def stream_of(self, index: int) -> np.ndarray:
@@ -110,10 +110,10 @@ class Trace:
         arrival_time: Sequence[float],
         **columns: Any,
     ) -> Trace:
-        """A trace of R requests with a stream each, sorted by arrival (ties stay in the order given).
+        """A trace of R requests with a stream each, sorted by arrival; equal times keep their order.
 
-        `columns` may give request_id, conversation_id, turn, priority and metadata; else they are r0, r1, …,
-        the request_id, 1, 0 and an imported token trace.
+        `columns` may give request_id, conversation_id, turn, priority and metadata. By default they are r0,
+        r1, …, the request_id, 1, 0 and the metadata of an imported trace of tokens.
         """
         count = len(prompts)
         order = np.argsort(np.asarray(arrival_time, dtype=np.float64), kind="stable")
@@ -139,7 +139,7 @@ class Trace:
 
     @classmethod
     def read(cls, path: str | os.PathLike) -> Trace:
-        """Read Parquet (.parquet) or JSON Lines (.jsonl); a bad file is a LabError naming file, row and
+        """Read Parquet (.parquet) or JSON Lines (.jsonl). For a bad file, LabError names the file, row and
         key."""
         suffix = Path(path).suffix
         try:
@@ -155,7 +155,9 @@ class Trace:
             ) from error
         except _BadTraceError as error:
             raise LabError(f"{path}: {error}") from error
-        raise LabError(f"{path}: a trace ends in .parquet or .jsonl, not in {suffix or 'nothing'}")
+        raise LabError(
+            f"{path}: the name of a trace ends in .parquet or .jsonl, not in {suffix or 'nothing'}"
+        )
 
     def write(self, path: str | os.PathLike) -> None:
         """Write Parquet (zstd), whole or not at all; the same trace always gives the same bytes."""
@@ -229,4 +231,4 @@ def _lengths(values: np.ndarray) -> dict[str, float]:
 
 
 class _BadTraceError(LabError):
-    """A broken promise of the class, to which `read` adds the file."""
+    """A broken invariant of the class, to which `read` adds the file."""

@@ -39,8 +39,8 @@ REQUIRED = ("request_id", "arrival_time", "prompt_token_ids", "output_token_ids"
 
 
 def read_parquet(path: str | os.PathLike) -> dict[str, Any]:
-    """The keyword arguments of `Trace` from a Parquet file; LabError for columns missing, mistyped or
-    null."""
+    """The keyword arguments of `Trace` from a Parquet file. LabError for columns that are missing, null or of
+    another type."""
     table = pq.read_table(path)
     for column in SCHEMA:
         _check_column(path, table, column)
@@ -80,9 +80,9 @@ def write_parquet(path: str | os.PathLike, columns: Mapping[str, Any]) -> None:
 def read_json_lines(path: str | os.PathLike) -> dict[str, Any]:
     """The keyword arguments of `Trace.from_requests`, in file order.
 
-    Needs request_id (string), arrival_time (s), prompt_token_ids and output_token_ids; priority defaults to
-    0, conversation_id to the request_id, turn to 1. Empty lines are passed over; anything else is a LabError
-    with the 1-based line and the key.
+    A line needs request_id (string), arrival_time (s), prompt_token_ids and output_token_ids. priority is 0
+    by default, conversation_id is the request_id and turn is 1. Empty lines are ignored. For any other line,
+    LabError names the line (from 1) and the key.
     """
     requests: dict[str, list[Any]] = {"prompts": [], "outputs": []}
     others = {name: requests.setdefault(name, []) for name in ("request_id", "conversation_id", "turn")}
@@ -120,7 +120,7 @@ def _check_column(path: str | os.PathLike, table: pa.Table, column: pa.Field) ->
 
 
 def _check_first_rows(path: str | os.PathLike, number: np.ndarray, first_rows: np.ndarray) -> None:
-    """A stream's first row, and no other, holds its tokens."""
+    """LabError unless the first row of each stream, and no other, has its tokens."""
     if not np.array_equal(np.sort(np.unique(number, return_index=True)[1]), first_rows):
         raise LabError(
             f"{path}: stream_tokens must be in the first row of each stream and in no other; run the rule "
@@ -129,7 +129,7 @@ def _check_first_rows(path: str | os.PathLike, number: np.ndarray, first_rows: n
 
 
 class _Reader:
-    """One record's fields, checked."""
+    """The checked fields of one record."""
 
     def __init__(self, path: str | os.PathLike, line: int, record: dict[str, Any]) -> None:
         self.where, self.record = f"{path}: line {line}", record

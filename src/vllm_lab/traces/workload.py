@@ -16,11 +16,11 @@ from vllm_lab.traces.trace import Trace
 
 @dataclass(frozen=True)
 class Selection:
-    """`count` conversations (0: all) out of those that have a user turn and begin as `begins_with` says.
+    """`count` conversations (0: all) of those that have a user turn and begin as `begins_with` says.
 
-    order first: the first ones, in the order of the file. order random: a seeded sample, and they start in
-    random order too, because neighbours in the file are often duplicates or splits of one chat; a smaller
-    sample is the beginning of a larger one with the same seed.
+    order "first": the first ones, in the order of the file. order "random": a seeded sample in random order,
+    because neighbours in the file are often duplicates or parts of one chat. A smaller sample is the
+    beginning of a larger one with the same seed.
     """
 
     count: int
@@ -28,24 +28,25 @@ class Selection:
     begins_with: str  # user | any
 
     def eligible(self, first_roles: np.ndarray) -> np.ndarray:
-        """Indices into `first_roles` (the role of the first message of every conversation that has a user
-        turn) of those that begin as they should, in the order of the file."""
+        """Indices of the conversations that begin as `begins_with` says, in the order of the file.
+
+        first_roles: the role of the first message of every conversation with a user turn.
+        """
         return np.flatnonzero(np.full(len(first_roles), self.begins_with == "any") | (first_roles == "user"))
 
     def choose(self, first_roles: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        """Indices as of `eligible`, in the order in which the conversations start. LabError if there are
-        none."""
+        """Indices as of `eligible`, in the order in which the conversations start. LabError without any."""
         eligible = self.eligible(first_roles)
         if not len(eligible):
             raise LabError(
-                f"none of {len(first_roles)} conversations begins with a user message; use --begins-with any"
+                f"no conversation of {len(first_roles)} begins with a user message; use --begins-with any"
             )
         if self.order == "random":
             eligible = rng.permutation(eligible)
         return eligible[: self.count or None]
 
     def describe(self, first_roles: np.ndarray, chosen: int) -> dict[str, Any]:
-        """The rule in words and numbers, for the summary."""
+        """The selection in words and numbers, for the summary."""
         begins = "begin with a user message" if self.begins_with == "user" else "have a user message"
         which = (
             "in the order of the file" if self.order == "first" else "a seeded random sample, in its order"
@@ -63,10 +64,11 @@ class Selection:
 
 @dataclass(frozen=True)
 class Arrivals:
-    """`rate` conversations a second on average; `think_time` seconds between a conversation's turns.
+    """`rate` conversations per second on average; `think_time` seconds between the turns of a conversation.
 
-    Poisson means Poisson: gaps between starts are independent exponential draws of mean 1 / rate, not
-    rescaled to any end, so the measured rate of a finite trace differs from `rate` as chance has it.
+    Conversations start as a Poisson process: the gaps between starts are independent exponential draws of
+    mean 1 / rate. They are not rescaled to a fixed end, so the measured rate of a finite trace differs from
+    `rate` by chance.
     """
 
     rate: float
@@ -80,8 +82,9 @@ class Arrivals:
     def times(self, starts: np.ndarray, turns: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         """float64 [turns.sum()]: arrival of every turn of every conversation, conversation by conversation.
 
-        `turns` [conversations] counts turns, at least one each. Turn 1 arrives at its conversation's start
-        and turn k one think time after turn k - 1 arrived (arrivals do not wait for answers: an open loop).
+        `turns` [conversations] counts turns, at least one each. Turn 1 arrives at the start of its
+        conversation, and turn k arrives one think time after turn k - 1. Arrivals do not wait for answers (an
+        open loop).
         """
         total = int(turns.sum())
         if self.think_distribution == "exponential":
@@ -124,7 +127,7 @@ class Requests:
         return f"{streams.conversation_id[self.conversation[row]]}-t{self.turn[row]}"
 
     def trace(self, streams: StreamTable, metadata: dict[str, Any]) -> Trace:
-        """The trace of these requests in this order, its streams cut off behind the last token that one
+        """The trace of these requests in this order; its streams end with the last token that a request
         needs."""
         used, first_rows, number = np.unique(self.stream, return_index=True, return_inverse=True)
         by_first_use = np.argsort(first_rows)
@@ -152,11 +155,12 @@ class Requests:
 
 @dataclass(frozen=True)
 class Workload:
-    """Everything that decides a trace, given the streams. Same streams and workload, same trace.
+    """Everything that determines a trace of given streams.
 
-    Selection, arrivals, think times and priorities draw from generators of their own, children of `seed`: a
-    change of one leaves the others as they were. mode single_turn: the first user turn of a conversation;
-    multi_turn: every user turn. With the same seed, both modes have the same conversations and starts.
+    Selection, arrivals, think times and priorities draw from separate generators, which are children of
+    `seed`; a change of one leaves the others unchanged. The mode single_turn takes the first user turn of a
+    conversation, multi_turn every user turn. With the same seed, both modes have the same conversations and
+    starts.
     """
 
     mode: str  # single_turn | multi_turn
@@ -217,8 +221,11 @@ class Workload:
         return rng.choice(np.array(values, dtype=np.int32), conversations, p=np.array(shares))
 
     def _fit(self, requests: Requests, streams: StreamTable) -> tuple[Requests, dict[str, Any]]:
-        """Apply the over-context rule: a prompt that leaves no room for one output token is dropped, an
-        output that would pass the context is cut to fit; or both are kept as they are. Counted either way."""
+        """Apply the over-context rule and count the requests that it concerns.
+
+        drop: a prompt that leaves no room for one output token is dropped, and an output that would exceed
+        the context is cut to fit. keep: both stay as they are.
+        """
         too_long = requests.prompt_tokens.astype(np.int64) + 1 > self.context
         total = requests.prompt_tokens.astype(np.int64) + requests.output_tokens
         passing = ~too_long & (total > self.context)
@@ -245,7 +252,7 @@ class Workload:
 
 
 def context_length(model_config: Path) -> int:
-    """Tokens of context, from a model's config.json. LabError if it does not say."""
+    """The context length in tokens, from the config.json of a model. LabError if it is missing."""
     length = read_json(model_config).get("max_position_embeddings")
     if type(length) is not int or length < 2:
         raise LabError(

@@ -114,7 +114,7 @@ def test_a_missing_shard_is_named(tiny, tmp_path):
 def test_a_folder_that_does_not_exist_or_is_the_output_itself_is_refused(tiny, tmp_path):
     with pytest.raises(LabError, match="no such folder"):
         lay_down(tmp_path / "nothing", tmp_path / "out", WEIGHTS)
-    with pytest.raises(LabError, match="own output folder"):
+    with pytest.raises(LabError, match="the output folder itself"):
         lay_down(tiny, tiny, WEIGHTS)
 
 

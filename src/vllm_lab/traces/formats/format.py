@@ -29,7 +29,7 @@ Columns = dict[str, list[Any]]
 class Reader:
     """A tool and the command that makes it read a file.
 
-    The command has the fields file, records, block_size (tokens that a hash stands for) and longest (tokens
+    The command has the fields file, records, block_size (tokens of a hash) and longest (tokens
     of the longest request with its output). It addresses a server on port 8000 where the tool is a client of
     one.
     """
