@@ -106,7 +106,7 @@ def test_conversations_of_another_run_are_refused(made, model_dir, many_conversa
     [
         (["--priorities", "0:0.8", "1:0.3"], "shares must be positive and sum to 1"),
         (["--priorities", "high"], "write PRIORITY:SHARE"),
-        (["--priorities", "0:0.5", "0:0.5"], "a priority stands there twice"),
+        (["--priorities", "0:0.5", "0:0.5"], "a priority is given twice"),
         (["--rate", "0"], "--rate more than 0"),
         (["--rate", "nan"], "--rate more than 0"),
     ],

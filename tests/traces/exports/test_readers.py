@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from transformers import PreTrainedTokenizerFast
 
-from tests.load.conftest import mini_server
+from tests.server.conftest import mini_server
 from tests.traces.exports.conftest import BLOCKS, HASHED
 from vllm_lab.data.reader import Reader
 from vllm_lab.sharing.analysis import Sharing
