@@ -50,8 +50,8 @@ lint: env  ## ruff, snakefmt, snakemake --lint
 	$(BIN)/snakefmt --check Snakefile workflow
 	$(BIN)/snakemake --lint
 
-docs: env  ## the configuration's page and the picture of the rules (needs graphviz)
-	$(BIN)/python -m vllm_lab.pages.config_page docs/configuration.md
+docs: env  ## the generated pages of docs/ and the picture of the rules (needs graphviz)
+	$(BIN)/python -m vllm_lab.pages
 	$(BIN)/snakemake --quiet all --rulegraph -- archive | tred | dot -Grankdir=LR -Granksep=0.3 -Gnodesep=0.08 \
 	  -Tsvg >docs/rules.svg.partial && mv docs/rules.svg.partial docs/rules.svg
 

@@ -1,7 +1,11 @@
 """The packages of vllm_lab, from the bottom up: the order in which they may import each other.
 
-docs/architecture.md prints this table; tests/pages/test_architecture.py holds the code to it.
+docs/architecture.md prints this table. tests/pages/test_architecture.py checks that the code follows it.
 """
+
+import re
+
+from vllm_lab.common.errors import LabError
 
 PACKAGES = {
     "common": "errors, files, console, processes, the host, figures, statistics, metrics, shared flags",
@@ -24,3 +28,18 @@ PACKAGES = {
     "pages": "pages of docs/ that are generated from code and configuration",
     "workflow": "what the rules compute from the configuration: flags and lists of files",
 }
+_BEGIN, _END = "<!-- packages: written by make docs -->\n", "<!-- end of packages -->\n"
+
+
+def render(page: str) -> str:
+    """docs/architecture.md, with the table of packages between its two marks as it is now."""
+    rows = "".join(
+        f"| {number} | `{name}` | {what} |\n" for number, (name, what) in enumerate(PACKAGES.items(), 1)
+    )
+    table = f"\n| | package | holds |\n|---|---|---|\n{rows}\n"
+    found = re.subn(f"{_BEGIN}.*?{_END}", lambda _: f"{_BEGIN}{table}{_END}", page, flags=re.DOTALL)
+    if found[1] != 1:
+        raise LabError(
+            f"docs/architecture.md: expected one table between {_BEGIN.strip()} and {_END.strip()}"
+        )
+    return found[0]

@@ -1,9 +1,5 @@
-"""`python -m vllm_lab.pages.config_page FILE`: write the configuration's page of the documentation.
+"""docs/configuration.md: every key with its default, what the schema allows, and its comment as meaning."""
 
-What is allowed comes from the schema, defaults and meanings from config.yaml and its comments.
-"""
-
-import argparse
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,24 +9,24 @@ from typing import Any
 import yaml
 from yaml.nodes import MappingNode, Node
 
-from vllm_lab.common import console
 from vllm_lab.common.display import escape
 from vllm_lab.common.errors import LabError
-from vllm_lab.common.files import canonical_json, write_text
+from vllm_lab.common.files import canonical_json
+from vllm_lab.common.schema import load
 
 CONFIG = Path("config.yaml")
 SCHEMA = Path("workflow/schemas/config.schema.yaml")
 _INTRODUCTION = """# Configuration
 
 Every key of [config.yaml](../config.yaml), with its default and what its
-[schema](../workflow/schemas/config.schema.yaml) allows. Made by `make docs`; edit those two instead.
+[schema](../workflow/schemas/config.schema.yaml) allows. `make docs` writes this page from these two files.
 """
 _HEADER = "| key | default | allowed | meaning |\n|---|---|---|---|\n"
 
 
 @dataclass(frozen=True)
 class Key:
-    """A key of the configuration by its path; a section has no default."""
+    """A key of the configuration by its path. A section has no default."""
 
     path: tuple[str, ...]
     default: str
@@ -38,19 +34,13 @@ class Key:
 
     @property
     def section(self) -> bool:
-        """Whether it holds keys, and no value."""
+        """Whether it holds keys and no value."""
         return not self.default
 
 
-def main(argv: Sequence[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(prog="python -m vllm_lab.pages.config_page", description=__doc__)
-    parser.add_argument("page", type=Path, help="Markdown to write")
-    write_text(parser.parse_args(argv).page, render(CONFIG.read_text(encoding="utf-8"), SCHEMA))
-
-
 def render(config: str, schema_file: Path) -> str:
-    """The page as Markdown, of a configuration's text and its schema; LabError for a key without a schema."""
-    schema = yaml.safe_load(schema_file.read_text(encoding="utf-8"))
+    """The page as Markdown, from the configuration's text and its schema; LabError for an unknown key."""
+    schema = load(schema_file)
     page = _INTRODUCTION
     for key in keys(config):
         allowed = _allowed(_resolve(_schema_of(key.path, schema), schema), schema)
@@ -63,7 +53,7 @@ def render(config: str, schema_file: Path) -> str:
 
 
 def _heading(key: Key) -> str:
-    """The title of a top key's table, with what is said of the whole section."""
+    """The title of a top key's table, with the comment on the whole section."""
     about = escape(key.meaning[:1].upper() + key.meaning[1:])
     paragraph = f"{about}.\n\n" if key.section and about else ""
     return f"\n## {key.path[0]}\n\n{paragraph}{_HEADER}"
@@ -74,7 +64,7 @@ def _row(*cells: str) -> str:
 
 
 def keys(text: str) -> Iterator[Key]:
-    """The keys of a configuration in their order, sections before what they hold."""
+    """The keys of a configuration in their order, each section before its own keys."""
     lines = text.splitlines()
 
     def walk(mapping: MappingNode, path: tuple[str, ...], values: Mapping[Any, Any]) -> Iterator[Key]:
@@ -94,7 +84,7 @@ def _text(value: Any) -> str:
 
 
 def _comment(lines: Sequence[str], name: Node, node: Node) -> str:
-    """The comment behind a key or behind its value, with the lines of comment alone that follow."""
+    """The comment after a key or after its value, with the comment lines that follow."""
     own = name.end_mark
     inline = node.start_mark.line == own.line and not (isinstance(node, MappingNode) and not node.flow_style)
     mark = node.end_mark if inline else own
@@ -112,7 +102,7 @@ def _schema_of(path: Sequence[str], schema: Mapping[str, Any]) -> Mapping[str, A
         others = found.get("additionalProperties")
         found = found.get("properties", {}).get(name, others if isinstance(others, dict) else None)
         if found is None:
-            raise LabError(f"{SCHEMA}: no such key: {'.'.join(path[:depth])}; it stands in {CONFIG}")
+            raise LabError(f"{SCHEMA}: no such key: {'.'.join(path[:depth])}; {CONFIG} has it")
     return found
 
 
@@ -136,7 +126,3 @@ def _allowed(part: Mapping[str, Any], schema: Mapping[str, Any]) -> str:
     bounds = {"minimum": "≥", "exclusiveMinimum": ">", "maximum": "≤"}
     limits = [f"{sign} {part[name]}" for name, sign in bounds.items() if name in part]
     return f"{kind} {', '.join(limits)}".strip()
-
-
-if __name__ == "__main__":
-    console.run(main)
