@@ -1,8 +1,7 @@
-"""Texts and answers, with a tokenizer and without."""
+"""Texts and outputs, with a tokenizer and without."""
 
 from tests.traces.conftest import model_dir
-from vllm_lab.server.answers import Answers
-from vllm_lab.server.texts import ByteTexts, TokenizerTexts
+from vllm_lab.server.texts import ByteTexts, Outputs, TokenizerTexts
 from vllm_lab.traces.trace import Trace
 
 __all__ = ["model_dir"]  # the fixture
@@ -28,14 +27,14 @@ def test_without_a_tokenizer_a_traces_ids_are_shown_as_numbers():
     assert decoded(ByteTexts(), [72, 105, 50000]) == "Hi<50000>"
 
 
-def test_a_traces_prompt_gets_its_answer_cut_or_filled_up_and_any_other_gets_filler():
+def test_a_traces_prompt_gets_its_output_cut_or_filled_up_and_any_other_prompt_gets_filler():
     texts = ByteTexts()
-    answers = Answers(texts, Trace.from_requests([[1, 2], [3]], [[7, 8, 9], [5]], [0.0, 1.0]))
-    assert answers.tokens([1, 2], None, False) == [7, 8, 9]
-    assert answers.tokens([1, 2], 2, False) == [7, 8]
-    assert answers.tokens([3], 4, False) == [5]
-    filled = answers.tokens([3], 4, True)
+    outputs = Outputs(texts, Trace.from_requests([[1, 2], [3]], [[7, 8, 9], [5]], [0.0, 1.0]))
+    assert outputs.tokens([1, 2], None, False) == [7, 8, 9]
+    assert outputs.tokens([1, 2], 2, False) == [7, 8]
+    assert outputs.tokens([3], 4, False) == [5]
+    filled = outputs.tokens([3], 4, True)
     assert (filled[0], len(filled)) == (5, 4)
-    filler = answers.tokens([4], 300, False)
+    filler = outputs.tokens([4], 300, False)
     assert len(filler) == 300
-    assert filler == answers.tokens([4], 300, False) != answers.tokens([6], 300, False)
+    assert filler == outputs.tokens([4], 300, False) != outputs.tokens([6], 300, False)

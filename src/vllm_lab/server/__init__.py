@@ -1,9 +1,7 @@
-"""An OpenAI-compatible server on mini-vLLM, in real time: vLLM's decisions without its model.
+"""An OpenAI-compatible server on mini-vLLM, in real time: vLLM's decisions without a model.
 
-live        one of mini-vLLM's engines, its requests coming and going, its steps slept through
-texts       text to token ids and back, with a tokenizer or without
-answers     what a prompt is answered with
-protocol    requests and answers as OpenAI's clients write and read them
-telemetry   /metrics under vLLM's names
-app         the routes
+live      one of mini-vLLM's engines in real time: requests come and go, each step takes its time; /metrics
+texts     text to tokens and back, with a tokenizer or without; the output that each prompt gets
+protocol  requests and replies in the form that OpenAI's clients write and read
+app       the routes
 """

@@ -1,4 +1,4 @@
-"""The routes: OpenAI's completions, and what a monitor asks."""
+"""The routes: OpenAI's completions, and those for monitoring."""
 
 from __future__ import annotations
 
@@ -17,26 +17,25 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
 from vllm_lab.server import protocol
-from vllm_lab.server.answers import Answers
 from vllm_lab.server.live import EngineDeadError, Generation, LiveEngine, RefusedError
-from vllm_lab.server.protocol import Asked, BadRequestError, Reply, error_body, event
-from vllm_lab.server.texts import Texts
+from vllm_lab.server.protocol import BadRequestError, Question, Reply, error_body, event
+from vllm_lab.server.texts import Outputs, Texts
 
 CLIENT_GONE = 499  # nginx's code; nobody reads it
 
 
 class Server:
-    """What the routes share."""
+    """The routes, and what they share."""
 
-    def __init__(self, engine: LiveEngine, texts: Texts, answers: Answers, model: str) -> None:
+    def __init__(self, engine: LiveEngine, texts: Texts, outputs: Outputs, model: str) -> None:
         self.engine = engine
         self.texts = texts
-        self.answers = answers
+        self.outputs = outputs
         self.model = model
         self.started = int(time.time())
 
     def app(self) -> Starlette:
-        """The application; the engine runs as long as it does."""
+        """The application. The engine runs as long as the application does."""
         return Starlette(
             routes=[
                 Route("/v1/completions", self.completions, methods=["POST"]),
@@ -62,7 +61,7 @@ class Server:
         return JSONResponse({"object": "list", "data": [model]})
 
     async def health(self, _: Request) -> Response:
-        """GET /health: 503 once the engine is dead, as vLLM's."""
+        """GET /health: 503 once the engine is dead, as in vLLM."""
         return Response(status_code=503 if self.engine.death else 200)
 
     async def metrics(self, _: Request) -> Response:
@@ -79,10 +78,11 @@ class Server:
 
     async def _answer(self, http: Request, *, chat: bool) -> Response:
         try:
-            asked = protocol.read(await _json(http), self.texts, chat=chat)
-            output = asked.forced or self.answers.tokens(asked.prompt, asked.max_tokens, asked.ignore_eos)
-            output = output[: asked.max_tokens]
-            generation = self.engine.add(asked.prompt, output, asked.priority)
+            question = protocol.read(await _json(http), self.texts, chat=chat)
+            prompt, most = question.prompt, question.max_tokens
+            output = question.forced or self.outputs.tokens(prompt, most, question.ignore_eos)
+            output = output[:most]
+            generation = self.engine.add(prompt, output, question.priority)
         except (BadRequestError, RefusedError) as error:
             return JSONResponse(error_body(str(error), "BadRequestError", 400), 400)
         except EngineDeadError as error:
@@ -92,16 +92,16 @@ class Server:
             self.model,
             int(time.time()),
             chat,
-            len(asked.prompt),
-            "length" if len(output) == asked.max_tokens else "stop",
+            len(prompt),
+            "length" if len(output) == most else "stop",
         )
-        if asked.stream:
-            stream = self._stream(generation, output, reply, asked)
+        if question.stream:
+            stream = self._stream(generation, output, reply, question)
             return StreamingResponse(stream, media_type="text/event-stream")
         return await self._whole(http, generation, output, reply)
 
     async def _stream(
-        self, generation: Generation, output: list[int], reply: Reply, asked: Asked
+        self, generation: Generation, output: list[int], reply: Reply, question: Question
     ) -> AsyncIterator[str]:
         decode = self.texts.decoder()
         try:
@@ -111,10 +111,10 @@ class Server:
         except EngineDeadError as error:
             yield event(error_body(str(error), "InternalServerError", 500))
         else:
-            if asked.include_usage:
+            if question.include_usage:
                 yield event(reply.usage_chunk(_usage(reply, generation)))
         finally:
-            self.engine.abort(generation)  # a client that leaves closes this generator alone
+            self.engine.abort(generation)  # if the client leaves, only this generator is closed
         yield event("[DONE]")
 
     async def _whole(

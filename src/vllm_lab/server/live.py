@@ -1,7 +1,7 @@
-"""One of mini-vLLM's engines in real time: requests come and go, and every step lasts what the clock says.
+"""One of mini-vLLM's engines in real time, and its metrics: each step lasts as long as the clock says.
 
-A step is decided at its start and its tokens are booked at once; they are handed out when its time has
-passed. Nothing sees the difference, as what arrives during a step waits for the next anyway.
+A step is decided when it starts, and its tokens are counted at once. They are handed out when the step's time
+has passed. This has no other effect, because a request that arrives during a step waits for the next step.
 """
 
 from __future__ import annotations
@@ -9,15 +9,19 @@ from __future__ import annotations
 import asyncio
 import itertools
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
 from mini_vllm.errors import OutOfBlocks
 from mini_vllm.limits import Limits
 from mini_vllm.request import Request
 from mini_vllm.tools.engines import ENGINES
 from mini_vllm.tools.records import Step
-from vllm_lab.server.telemetry import Telemetry
+
+TOKEN_BUCKETS = (0.01, 0.025, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.75, 1.0, 2.5, 5.0, 10.0, 40.0)
+REQUEST_BUCKETS = (0.3, 0.5, 0.8, 1.0, 1.5, 2.0, 2.5, 5.0, 10.0, 15.0, 20.0, 30.0, 60.0, 120.0, 240.0)
 
 
 class EngineDeadError(Exception):
@@ -30,16 +34,16 @@ class RefusedError(Exception):
 
 @dataclass
 class Generation:
-    """A request that a client waits for. Times in s of the engine's clock."""
+    """A request that a client waits for. Times are in s of the engine's clock."""
 
     request: Request
     events: asyncio.Queue[EngineDeadError | None] = field(default_factory=asyncio.Queue)  # None: a token
     handed_out: int = 0  # output tokens
-    last: float | None = None  # when the last of them was
+    last: float | None = None  # when the last token was handed out
 
 
 class LiveEngine:
-    """`version` of mini-vLLM under `limits`, whose clock may be a fitted cost model. `run` is its life."""
+    """The version `version` of mini-vLLM under `limits`. Their clock may be a fitted cost model."""
 
     def __init__(self, version: str, limits: Limits, telemetry: Telemetry) -> None:
         self.engine = ENGINES[version]([], limits)
@@ -57,7 +61,7 @@ class LiveEngine:
         )
 
     async def run(self) -> None:
-        """Step for ever, asleep while there is nothing to do. Returns when the engine dies."""
+        """Run steps, and sleep while no request waits. Returns only when the engine dies."""
         while self.death is None:
             if self.engine.scheduler.has_requests():
                 await self._step()
@@ -66,7 +70,7 @@ class LiveEngine:
                 await self._work.wait()
 
     def add(self, prompt: Sequence[int], output: Sequence[int], priority: int) -> Generation:
-        """Queue a request, to be answered with `output`. RefusedError, EngineDeadError."""
+        """Queue a request that gets the tokens `output`. RefusedError, EngineDeadError."""
         if self.death is not None:
             raise self.death
         reason = self.engine.limits.refusal(len(prompt) + len(output))
@@ -79,7 +83,7 @@ class LiveEngine:
         return generation
 
     async def tokens(self, generation: Generation) -> AsyncIterator[int]:
-        """The output tokens' numbers, 0, 1, …, as they appear. Who stops listening calls `abort`."""
+        """Yield the number of each output token (0, 1, …) when it appears. Call `abort` to stop early."""
         for number in range(generation.request.output_tokens):
             death = await generation.events.get()
             if death is not None:
@@ -87,7 +91,7 @@ class LiveEngine:
             yield number
 
     def abort(self, generation: Generation) -> None:
-        """Forget the request and free its memory; nothing to do if its last token was handed out."""
+        """Forget the request and free its blocks. Does nothing once the last token was handed out."""
         request = generation.request
         if self._generations.pop(request.request_id, None) is None:
             return
@@ -111,7 +115,7 @@ class LiveEngine:
             self._hand_out(step)
 
     def _admitted(self, step: Step) -> list[Request]:
-        """Whom this step scheduled for the first time: what has computed no more than the step's tokens."""
+        """The requests of the step that have computed no more than its tokens: it is their first step."""
         found = []
         for name, tokens in step.scheduled.items():
             request = self._generations[name].request
@@ -121,7 +125,7 @@ class LiveEngine:
         return found
 
     def _hand_out(self, step: Step) -> None:
-        """Give the step's tokens to those who still wait for them."""
+        """Give the step's tokens to the requests whose clients still wait."""
         now = self._now()
         for name in step.scheduled:
             generation = self._generations.get(name)
@@ -143,3 +147,71 @@ class LiveEngine:
         self.death = EngineDeadError(f"the engine stopped: {reason}")
         for generation in self._generations.values():
             generation.events.put_nowait(self.death)
+
+
+class Telemetry:
+    """The engine's Prometheus metrics, under vLLM's names (vllm/v1/metrics/loggers.py)."""
+
+    def __init__(self, model: str) -> None:
+        self._registry = CollectorRegistry()
+        self._labels = {"model_name": model, "engine": "0"}
+
+        self._queries = self._make(Counter, "prefix_cache_queries", "Prompt tokens looked up in the cache.")
+        self._hits = self._make(Counter, "prefix_cache_hits", "Prompt tokens found in the cache.")
+        self._preemptions = self._make(Counter, "num_preemptions", "Times a request lost its blocks.")
+        self._prompt = self._make(Counter, "prompt_tokens", "Prompt tokens of admitted requests.")
+        self._generated = self._make(Counter, "generation_tokens", "Tokens handed out.")
+        self._first = self._make(
+            Histogram, "time_to_first_token_seconds", "Arrival to first token.", buckets=TOKEN_BUCKETS
+        )
+        self._gap = self._make(
+            Histogram, "inter_token_latency_seconds", "Gaps between tokens.", buckets=TOKEN_BUCKETS
+        )
+        self._e2e = self._make(
+            Histogram, "e2e_request_latency_seconds", "Arrival to last token.", buckets=REQUEST_BUCKETS
+        )
+        ends = Counter(
+            "vllm:request_success",
+            "Requests that ended, by reason.",
+            [*self._labels, "finished_reason"],
+            registry=self._registry,
+        )
+        self._length, self._abort = (ends.labels(*self._labels.values(), end) for end in ("length", "abort"))
+
+    def watch(
+        self, running: Callable[[], float], waiting: Callable[[], float], usage: Callable[[], float]
+    ) -> None:
+        """Call these for the gauges whenever the page is read. `usage` is a fraction of the blocks."""
+        self._make(Gauge, "num_requests_running", "Requests running.").set_function(running)
+        self._make(Gauge, "num_requests_waiting", "Requests waiting.").set_function(waiting)
+        self._make(Gauge, "kv_cache_usage_perc", "KV cache usage; 1 means full.").set_function(usage)
+
+    def scheduled(self, admitted: Sequence[Request], preempted: int) -> None:
+        """Count a step: the requests that it admitted for the first time, and its number of preemptions."""
+        for request in admitted:
+            self._queries.inc(request.prompt_tokens)
+            self._hits.inc(request.cached_tokens)
+            self._prompt.inc(request.prompt_tokens)
+        self._preemptions.inc(preempted)
+
+    def token(self, seconds: float, first: bool) -> None:
+        """Count a token, handed out `seconds` after the one before it, or after the request's arrival."""
+        self._generated.inc()
+        (self._first if first else self._gap).observe(seconds)
+
+    def finished(self, e2e: float) -> None:
+        """Count a request that got its last token `e2e` seconds after its arrival."""
+        self._e2e.observe(e2e)
+        self._length.inc()
+
+    def aborted(self) -> None:
+        """Count a request whose client left before the end."""
+        self._abort.inc()
+
+    def page(self) -> bytes:
+        """All metrics in Prometheus' text format."""
+        return generate_latest(self._registry)
+
+    def _make(self, kind: type, name: str, words: str, **options: object) -> Counter | Gauge | Histogram:
+        metric = kind(f"vllm:{name}", words, list(self._labels), registry=self._registry, **options)
+        return metric.labels(*self._labels.values())

@@ -1,6 +1,6 @@
-"""Requests and answers of /v1/completions and /v1/chat/completions, as OpenAI's clients write and read them.
+"""Requests and replies of /v1/completions and /v1/chat/completions, as OpenAI's clients write and read them.
 
-Sampling parameters (temperature, top_p, seed, stop …) are accepted and mean nothing here: nothing is sampled.
+Sampling parameters (temperature, top_p, seed, stop …) are accepted and ignored, because nothing is sampled.
 """
 
 from __future__ import annotations
@@ -23,29 +23,29 @@ class BadRequestError(Exception):
 
 
 @dataclass(frozen=True)
-class Asked:
-    """What a request's body says."""
+class Question:
+    """The content of a request's body."""
 
     prompt: list[int]  # token ids, >= 1
     max_tokens: int | None
     ignore_eos: bool
     priority: int
-    forced: list[int] | None  # what to answer, from vllm_xargs, as vllm_lab.engines.forced_plugin takes it
+    forced: list[int] | None  # the output, from vllm_xargs, as for vllm_lab.engines.forced_plugin
     stream: bool
     include_usage: bool
 
 
-def read(body: Any, texts: Texts, *, chat: bool) -> Asked:
+def read(body: Any, texts: Texts, *, chat: bool) -> Question:
     """Check and read a body. BadRequestError."""
     if not isinstance(body, dict):
         raise BadRequestError("the body must be a JSON object")
     if body.get("n") not in (None, 1):
-        raise BadRequestError("n: this server gives one answer a request")
+        raise BadRequestError("n: this server gives one answer to each request")
     limit = body.get("max_completion_tokens") if chat else None
     limit = body.get("max_tokens") if limit is None else limit
     default = None if chat else COMPLETIONS_MAX_TOKENS
     options = _field(body, "stream_options", dict, {})
-    return Asked(
+    return Question(
         prompt=_messages(body, texts) if chat else _prompt(body, texts),
         max_tokens=default if limit is None else _count("max_tokens", limit),
         ignore_eos=_field(body, "ignore_eos", bool, False),
@@ -100,7 +100,7 @@ def _messages(body: Mapping[str, Any], texts: Texts) -> list[int]:
     except TemplateRefusedError as error:
         raise BadRequestError(f"messages: the chat template refuses them: {error}") from error
     if not prompt:
-        raise BadRequestError("messages: they come to no token")
+        raise BadRequestError("messages: they contain no token")
     return prompt
 
 
@@ -120,7 +120,7 @@ def _message(message: Any) -> dict[str, str]:
 
 @dataclass(frozen=True)
 class Reply:
-    """The bodies of one answer. `finish_reason` is length or stop."""
+    """The bodies of one reply. `finish_reason` is length or stop."""
 
     id: str
     model: str
@@ -130,22 +130,22 @@ class Reply:
     finish_reason: str
 
     def whole(self, text: str, usage: dict[str, Any]) -> dict[str, Any]:
-        """The answer in one piece."""
+        """The whole reply."""
         content = {"message": {"role": "assistant", "content": text}} if self.chat else {"text": text}
         return self._body(content, self.finish_reason, streamed=False) | {"usage": usage}
 
     def chunk(self, text: str, *, first: bool, last: bool) -> dict[str, Any]:
-        """One token's piece of a stream."""
+        """The chunk of a stream for one token."""
         role = {"role": "assistant"} if first else {}
         content = {"delta": {**role, "content": text}} if self.chat else {"text": text}
         return self._body(content, self.finish_reason if last else None, streamed=True)
 
     def usage_chunk(self, usage: dict[str, Any]) -> dict[str, Any]:
-        """The piece after the last token."""
+        """The chunk after the last token."""
         return self._head(streamed=True) | {"choices": [], "usage": usage}
 
     def usage(self, output_tokens: int, cached_tokens: int) -> dict[str, Any]:
-        """The count of tokens."""
+        """The token counts."""
         return {
             "prompt_tokens": self.prompt_tokens,
             "completion_tokens": output_tokens,
@@ -168,5 +168,5 @@ def event(body: dict[str, Any] | str) -> str:
 
 
 def error_body(message: str, kind: str, code: int) -> dict[str, Any]:
-    """What OpenAI's clients expect of an error."""
+    """An error in the form that OpenAI's clients expect."""
     return {"error": {"message": message, "type": kind, "param": None, "code": code}}
