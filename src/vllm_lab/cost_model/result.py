@@ -47,17 +47,7 @@ TEST = Test(
     headline="output_throughput",
 )
 # Columns of the tables, with their types. Times are in s.
-LOAD_COLUMNS = dict.fromkeys(
-    (
-        "prefill_tokens",
-        "decode_tokens",
-        "context_tokens",
-        "context_once",
-        "decode_context",
-        "prefill_context",
-    ),
-    "int",
-)
+LOAD_COLUMNS = {name: "int" for columns in fit.COLUMNS.values() for name in columns if name != "base"}
 STEP_COLUMNS = {
     "set": "string",
     "run": "int",

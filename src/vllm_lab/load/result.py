@@ -16,16 +16,8 @@ from vllm_lab.measure.prediction import SharedTokens
 from vllm_lab.replay.replay import Outcome
 
 TURNS_BY = "ttft_p50"  # the metric that shows whether latency has turned up
-HEADLINE = (
-    "ttft_p50",
-    "ttft_p95",
-    "tpot_p50",
-    "itl_p99",
-    "e2e_p50",
-    "e2e_p95",
-    "output_throughput",
-    "goodput",
-)
+LATENCIES = ("ttft_p50", "ttft_p95", "tpot_p50", "itl_p99", "e2e_p50", "e2e_p95")
+HEADLINE = (*LATENCIES, "output_throughput", "goodput")  # the metrics of each rate among the results
 REPLAYS = {
     "replays": Metric("replays", "rates x repeats"),
     "complete_replays": Metric("replays", "replays in which every request was answered in full"),

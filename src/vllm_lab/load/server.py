@@ -1,4 +1,4 @@
-"""vLLM's OpenAI-compatible server as a process of its own: started, asked, and always stopped again."""
+"""vLLM's OpenAI-compatible server as a process of its own, which is always stopped again."""
 
 from __future__ import annotations
 
@@ -21,25 +21,25 @@ from vllm_lab.common.processes import die_with_parent
 from vllm_lab.engines import engine
 from vllm_lab.engines.settings import EngineSettings
 
-MODEL = "model"  # the name that requests give
+MODEL = "model"  # the model's name in requests
 FORCED = "vllm_lab.engines.forced_plugin:ForcedTokens"
 HOST = "127.0.0.1"
-STOP_SECONDS = 20.0  # from the request to end to the kill
-RESET_SECONDS = 10.0  # for requests that a client gave up to let go of their blocks
+STOP_SECONDS = 20.0  # between SIGTERM and SIGKILL
+RESET_SECONDS = 10.0  # that requests whose client gave up have left to free their blocks
 POLL_SECONDS = 0.2
-LOG_LINES = 8  # of a server that did not start, in the error
+LOG_LINES = 8  # lines of the server's log in an error
 
 
 class ServerFailedError(LabError):
-    """The server did not start, or died, or does not do what it is asked; with the end of its log."""
+    """The server did not start, or died, or did not answer as expected."""
 
 
 class VllmServer:
-    """A running api_server on a free port of the loopback, answering what `vllm_xargs` force it to.
+    """A context manager: an api_server on a free port of the loopback, which answers as `vllm_xargs` says.
 
-    A context manager. It is stopped whatever ends the block: SIGTERM is turned into SystemExit meanwhile, and
-    the server is a session of its own, so that all its processes can be ended. Unavailable where vLLM is not
-    installed or is built for another device, ServerFailedError where it does not become healthy.
+    The server is stopped however the block ends. SIGTERM raises SystemExit inside the block. The server is a
+    session of its own, so that all its processes can be ended. Unavailable if vLLM is not installed or is
+    built for another device. ServerFailedError, with the end of the log, if the server does not get healthy.
     """
 
     def __init__(self, settings: EngineSettings, log: Path, startup: float) -> None:
@@ -65,11 +65,11 @@ class VllmServer:
 
     @property
     def exit_status(self) -> int | None:
-        """None while it runs."""
+        """The status of a server that has ended; None while it runs."""
         return self._process.poll()
 
     def forget(self) -> None:
-        """Empty the prefix cache, once no request holds a block of it. ServerFailedError, httpx.HTTPError."""
+        """Empty the prefix cache, as soon as no request holds a block. ServerFailedError, httpx.HTTPError."""
         end = time.monotonic() + RESET_SECONDS
         while time.monotonic() < end:
             answer = httpx.post(f"{self.url}/reset_prefix_cache", trust_env=False).raise_for_status()
@@ -79,14 +79,14 @@ class VllmServer:
         raise ServerFailedError("vLLM's server does not empty its prefix cache: requests still hold blocks")
 
     def environment(self) -> dict[str, Any]:
-        """vLLM's version, and every value that the server resolved its settings to."""
+        """vLLM's version and the server's resolved configuration. ServerFailedError."""
         try:
             answer = httpx.get(
                 f"{self.url}/server_info", params={"config_format": "json"}, timeout=60, trust_env=False
             )
             config = answer.raise_for_status().json()["vllm_config"]
         except httpx.HTTPError as error:
-            raise ServerFailedError(f"vLLM's server does not tell its configuration: {error}") from error
+            raise ServerFailedError(f"vLLM's server does not report its configuration: {error}") from error
         return {
             "vllm": self.version,
             "device": self.settings.device,
@@ -128,7 +128,7 @@ class VllmServer:
         return " | ".join(lines[-LOG_LINES:])
 
     def _stop(self) -> None:
-        """Ask it to end, wait, then kill what is left of its session."""
+        """End the server if it was started, and give SIGTERM its former handler back."""
         try:
             if self._process is not None:
                 _end(self._process)
@@ -137,11 +137,11 @@ class VllmServer:
 
 
 def command(settings: EngineSettings) -> list[str]:
-    """The module and its flags, without the port."""
+    """The server's arguments for Python, without the port."""
     given = settings.engine_args() | {
         "served_model_name": MODEL,
         "skip_tokenizer_init": False,  # answers are text
-        "disable_log_stats": None,  # not given: /metrics needs them
+        "disable_log_stats": None,  # the flag is left out, as /metrics needs the statistics
         "enable_prompt_tokens_details": True,  # cached tokens in every answer
         "logits_processors": FORCED,
         "host": HOST,
@@ -159,27 +159,27 @@ def command(settings: EngineSettings) -> list[str]:
 def _environment() -> dict[str, str]:
     source = Path(__file__).parents[2]  # where FORCED is imported from
     path = os.pathsep.join(filter(None, (str(source), os.environ.get("PYTHONPATH"))))
-    # vLLM binds its worker to all cores but one, which it leaves to the server. As many threads as the job
-    # has cores would outnumber the worker's, and spin against each other. OMP_NUM_THREADS is not the only
-    # name: from MKL_NUM_THREADS, which Snakemake sets as well, torch takes its number.
+    # vLLM binds its worker to all cores but one, which it leaves to the server. A thread for each core of the
+    # job would be more threads than the worker has cores, and they would spin against each other. Snakemake
+    # sets several such variables; torch reads MKL_NUM_THREADS, too.
     own = {name: value for name, value in os.environ.items() if not name.endswith("_NUM_THREADS")}
     return own | {
         "PYTHONPATH": path,
         "HF_HUB_OFFLINE": "1",
-        "VLLM_CONFIGURE_LOGGING": "1",  # which vllm_lab.oracle switches off in this process
+        "VLLM_CONFIGURE_LOGGING": "1",  # vllm_lab.oracle switches it off in this process
         "VLLM_NO_USAGE_STATS": "1",
-        "VLLM_SERVER_DEV_MODE": "1",  # /reset_prefix_cache and /server_info; the port is the loopback's
+        "VLLM_SERVER_DEV_MODE": "1",  # has /reset_prefix_cache and /server_info
     }
 
 
 def _end(leader: subprocess.Popen) -> None:
-    """End a session: its leader by request, all of it by force."""
+    """End a session: SIGTERM for its leader, then SIGKILL for all of its processes."""
     try:
         with suppress(subprocess.TimeoutExpired):
             leader.terminate()
             leader.wait(STOP_SECONDS)
     finally:
-        with suppress(ProcessLookupError):  # all have ended
+        with suppress(ProcessLookupError):  # every process has ended
             os.killpg(leader.pid, signal.SIGKILL)
         leader.wait()
 
