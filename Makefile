@@ -1,4 +1,4 @@
-# The two commands of the README, `make report` and `make test`, set up all they need.
+# `make report` and `make test` install what they need.
 
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
@@ -9,10 +9,10 @@ CORES ?= all
 VENV ?= .venv
 BIN := $(VENV)/bin
 AIPERF := .venv-aiperf
-# Further flags for pip, such as --extra-index-url with PyTorch's CPU wheel index.
+# More flags for pip, such as --extra-index-url with PyTorch's CPU wheel index.
 PIP_FLAGS ?=
 
-# Everything where vLLM's CPU build installs (Linux on x86-64, CPython 3.11), else everything but vLLM.
+# Everything if vLLM's CPU build can be installed (Linux on x86-64, CPython 3.11), otherwise everything but vLLM.
 # On a machine with CUDA: make ENVIRONMENT=cuda …
 PLATFORM := $(shell $(PYTHON) -c 'import platform, sys; print(platform.system(), platform.machine(), *sys.version_info[:2])')
 ENVIRONMENT ?= $(if $(filter Linux-x86_64-3-11,$(subst $() ,-,$(PLATFORM))),cpu,core)
@@ -42,7 +42,7 @@ $(AIPERF)/installed: envs/aiperf.lock
 	$(AIPERF)/bin/python -m pip install --quiet --no-deps --require-hashes $(PIP_FLAGS) -r envs/aiperf.lock
 	@touch $@
 
-aiperf: $(AIPERF)/installed  ## AIPerf beside it in .venv-aiperf, for the test in which it reads an export back
+aiperf: $(AIPERF)/installed  ## AIPerf in .venv-aiperf, for the test in which AIPerf reads an export
 
 lint: env  ## ruff, snakefmt, snakemake --lint
 	$(BIN)/ruff check

@@ -41,7 +41,7 @@ def test_a_metric_is_shown_with_its_unit_formula_and_source():
 def test_the_configuration_s_page_shows_default_bounds_and_meaning_of_a_key():
     page = configuration.render(CONFIG, SCHEMA)
     assert "| `traces.rate` | `2.0` | number > 0 | conversations that start per second" in page
-    assert "| `sharegpt.source` | `pypi` | `pypi` \\| `hub` \\| `path` | pypi: the packaged part" in page
+    assert "| `sharegpt.source` | `pypi` | `pypi` \\| `hub` \\| `path` | pypi: a part" in page
 
 
 def test_a_key_without_a_schema_is_named():
