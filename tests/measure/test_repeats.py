@@ -2,7 +2,7 @@
 
 import pytest
 
-from vllm_lab.measure.repeats import Reading, Repeats
+from vllm_lab.measure.repeats import Disturbance, Reading, Repeats, used, watched
 
 
 @pytest.mark.parametrize(
@@ -24,3 +24,16 @@ def test_runs_go_on_until_all_are_within_the_tolerance_or_to_the_limit(values, r
 @pytest.mark.parametrize(("most", "parts", "each"), [(4, 2, 3), (12, 2, 6), (7, 2, 4), (5, 1, 5)])
 def test_parts_share_the_limit_and_none_has_fewer_than_the_least(most, parts, each):
     assert Repeats(3, most, 5.0).divided(parts) == Repeats(3, each, 5.0)
+
+
+def test_disturbed_runs_count_only_where_fewer_than_two_undisturbed_ones_exist():
+    quiet, disturbed = Disturbance(0.0, 0.0, 0.1, 0.1), Disturbance(0.0, 0.0, 1.0, 1.0)
+    assert used([quiet, disturbed, quiet]) == [True, False, True]
+    assert used([quiet, disturbed]) == [True, True]
+
+
+def test_a_run_is_short_of_the_cores_that_its_threads_need_and_others_use():
+    pytest.importorskip("psutil")
+    result, disturbance = watched(lambda: "done", threads=10_000)
+    assert result == "done"
+    assert not disturbance.quiet
