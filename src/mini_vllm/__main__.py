@@ -1,5 +1,5 @@
-"""`python -m mini_vllm run`: a trace in, steps (JSON Lines) and requests (CSV) out. `explain`: one request's
-life. The flags are those of `python -m vllm_lab.oracle`."""
+"""`mini-vllm run` replays a trace and prints a summary; it writes steps (JSON Lines) and requests (CSV) on
+demand. `mini-vllm explain` follows one request. The flags are those of `python -m vllm_lab.oracle`."""
 
 import argparse
 import sys
@@ -10,9 +10,10 @@ from mini_vllm.clock import DEFAULT_CLOCK, parse_clock, read_cost_model
 from mini_vllm.errors import MiniError, OutOfBlocks
 from mini_vllm.limits import Limits
 from mini_vllm.request import Request
-from mini_vllm.tools.engines import ENGINES, replay
+from mini_vllm.tools import engines
 from mini_vllm.tools.explain import explain
 from mini_vllm.tools.records import lines, whole_file, write_requests
+from mini_vllm.tools.summary import summary
 from mini_vllm.tools.trace import read_trace
 from mini_vllm.tools.versions import VERSIONS
 from mini_vllm.v1_naive.engine import Engine
@@ -30,13 +31,13 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 def parser() -> argparse.ArgumentParser:
     """All flags."""
-    top = argparse.ArgumentParser(prog="python -m mini_vllm", description=__doc__)
+    top = argparse.ArgumentParser(prog="mini-vllm", description=__doc__)
     commands = top.add_subparsers(required=True, metavar="run|explain")
-    run = commands.add_parser("run", help="replay a trace")
+    run = commands.add_parser("run", help="replay a trace and print a summary")
     run.set_defaults(command=run_command)
-    run.add_argument("--steps", metavar="OUT", help="steps, JSON Lines; quicker without")
-    run.add_argument("--requests", required=True, metavar="OUT", help="requests, CSV")
-    why = commands.add_parser("explain", help="tell one request's life")
+    run.add_argument("--steps", metavar="OUT", help="write the steps (JSON Lines); slower")
+    run.add_argument("--requests", metavar="OUT", help="write the requests (CSV)")
+    why = commands.add_parser("explain", help="print the life of one request")
     why.set_defaults(command=explain_command)
     why.add_argument("--request", required=True, metavar="ID")
     for command in (run, why):
@@ -49,13 +50,13 @@ def add_limits(command: argparse.ArgumentParser) -> None:
     switch = argparse.BooleanOptionalAction
     command.add_argument("--version", required=True, choices=VERSIONS)
     command.add_argument("--trace", required=True, metavar="FILE", help=".jsonl or .parquet")
-    command.add_argument("--limit", type=int, metavar="N", help="only the trace's first N rows")
+    command.add_argument("--limit", type=int, metavar="N", help="only the first N rows of the trace")
     command.add_argument(
         "--num-blocks", type=int, required=True, help="with the null block: N - 1 are usable"
     )
-    command.add_argument("--block-size", type=int, default=16, help="tokens")
-    command.add_argument("--max-num-seqs", type=int, default=256)
-    command.add_argument("--max-num-batched-tokens", type=int, default=8192)
+    command.add_argument("--block-size", type=int, default=16, help="tokens (%(default)s)")
+    command.add_argument("--max-num-seqs", type=int, default=256, help="(%(default)s)")
+    command.add_argument("--max-num-batched-tokens", type=int, default=8192, help="(%(default)s)")
     command.add_argument("--policy", choices=("fcfs", "priority"), default="fcfs", help="from v3 on")
     command.add_argument("--prefix-caching", action=switch, default=True, help="v4")
     command.add_argument("--chunked-prefill", action=switch, default=True, help="from v3 on")
@@ -67,7 +68,7 @@ def add_limits(command: argparse.ArgumentParser) -> None:
 
 
 def build(args: argparse.Namespace) -> tuple[Engine, list[Request]]:
-    """The engine that the flags ask for and all requests, the refused ones too."""
+    """The engine that the flags describe, and all requests, the refused ones too."""
     limits = Limits(
         args.num_blocks,
         args.block_size,
@@ -79,27 +80,27 @@ def build(args: argparse.Namespace) -> tuple[Engine, list[Request]]:
         args.clock,
     )
     requests = read_trace(args.trace, args.limit)
-    return ENGINES[args.version](requests, limits), requests
+    return engines.build(args.version, requests, limits), requests
 
 
 def run_command(args: argparse.Namespace) -> None:
-    """Write steps and requests. v1's OutOfBlocks ends the run, not the program: what there was is written."""
+    """Replay, write what was asked for, and print the summary. v1's OutOfBlocks ends the run, but it is a
+    result and no error: the steps and requests up to it are written."""
     engine, requests = build(args)
-    for request, why in engine.refused:
-        print(f"refused: {request.request_id} {why}", file=sys.stderr)
+    for request, reason in engine.refused:
+        print(f"refused: {request.request_id} {reason}", file=sys.stderr)
+    end = None
     with whole_file(args.steps) if args.steps else nullcontext() as file:
         try:
-            for line in lines(replay(engine, record=file is not None)):
+            for line in lines(engines.replay(engine, record=file is not None)):
                 if file is not None:
                     file.write(line + "\n")
         except OutOfBlocks as error:
-            finished = sum(request.finished for request in requests)
-            print(
-                f"OutOfBlocks at step {engine.steps} ({engine.now} s): {error}; "
-                f"{finished} of {len(requests)} requests had finished",
-                file=sys.stderr,
-            )
-    write_requests(args.requests, requests)
+            end = f"OutOfBlocks at step {engine.steps} ({engine.now:.6g} s): {error}"
+    if args.requests:
+        write_requests(args.requests, requests)
+    for line in summary(engine, requests, end):
+        print(line)
 
 
 def explain_command(args: argparse.Namespace) -> None:

@@ -2,8 +2,8 @@
 
 
 class MiniError(Exception):
-    """Something the user can mend; the message names the file, the record or the flag, and the way out."""
+    """Something the user can correct. The message names the file, the record or the flag, and the way out."""
 
 
 class OutOfBlocks(Exception):
-    """v1 asked for a block when none was free. Where vLLM preempts, v1 stops."""
+    """v1 asked for a block when no block was free. Where vLLM preempts, v1 stops."""

@@ -1,4 +1,4 @@
-"""What a run is given: vLLM's limits by vLLM's names."""
+"""The limits of a run: vLLM's, by vLLM's names."""
 
 from dataclasses import dataclass
 
@@ -8,13 +8,13 @@ from mini_vllm.errors import MiniError
 
 @dataclass(frozen=True)
 class Limits:
-    """Mirrors vLLM's SchedulerConfig and CacheConfig. MiniError where vLLM would refuse."""
+    """Mirrors vLLM's SchedulerConfig and CacheConfig. MiniError for values that vLLM would refuse."""
 
     num_blocks: int  # as num_gpu_blocks: one is the null block, num_blocks - 1 are usable
-    block_size: int = 16  # tokens a block
-    max_num_seqs: int = 256  # requests running at once
-    max_num_batched_tokens: int = 8192  # tokens a step
-    policy: str = "fcfs"  # or priority (from v3 on)
+    block_size: int = 16  # tokens in a block
+    max_num_seqs: int = 256  # requests that run at once
+    max_num_batched_tokens: int = 8192  # tokens in a step
+    policy: str = "fcfs"  # or priority, from v3 on
     prefix_caching: bool = True  # v4 only
     chunked_prefill: bool = True  # from v3 on
     clock: Clock | CostModel = DEFAULT_CLOCK
@@ -36,8 +36,8 @@ class Limits:
     def refusal(self, total_tokens: int) -> str | None:
         """Why a request of `total_tokens` (prompt and output) could never finish, or None if it can.
 
-        When its last token is sampled it holds all the others in blocks; preempted just then, it has to
-        compute them all again, in one step where prefill is not chunked. vLLM would idle over it for ever.
+        When its last token is sampled, it holds all the others in blocks. If it is preempted just then, it
+        has to compute them all again, in one step if prefill is not chunked. vLLM would retry forever.
         """
         held = total_tokens - 1
         blocks = -(-held // self.block_size)

@@ -9,10 +9,9 @@ from hypothesis import strategies as st
 
 from mini_vllm.clock import CostModel
 from mini_vllm.limits import Limits
-from mini_vllm.tools.records import outcome
+from mini_vllm.tools.records import COLUMNS, outcome
 from tests.mini.workloads import CLOCK, Row, engine, workloads
 from vllm_lab.oracle.engine import run
-from vllm_lab.replay import records
 from vllm_lab.replay.requests import TracedRequest
 
 pytest.importorskip("vllm")
@@ -28,7 +27,7 @@ def assert_equal(version: str, rows: list[Row], limits: Limits) -> list[str]:
     assert lines == [step.line() for step in truth.steps]
     assert [request.request_id for request, _ in mini.refused] == [r.request_id for r in truth.refused]
     kept = [r for r in truth.requests if r.cached_tokens is not None]
-    assert [outcome(r) for r in requests] == [[getattr(r, name) for name in records.COLUMNS] for r in kept]
+    assert [outcome(r) for r in requests] == [[getattr(r, name) for name in COLUMNS] for r in kept]
     return lines
 
 

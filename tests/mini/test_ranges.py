@@ -46,7 +46,10 @@ def run(tmp_path, code, *, on, path=()):
     (tmp_path / "t.jsonl").write_text(TRACE)
     flags = f"run --version v4_prefix --trace {tmp_path}/t.jsonl --num-blocks 9 --block-size 4"
     flags += f" --steps {tmp_path}/s.jsonl --requests {tmp_path}/r.csv"
-    program = f"from mini_vllm.__main__ import main; main({flags.split()!r})\n{code}"
+    program = (
+        "import contextlib, io; from mini_vllm.__main__ import main\n"
+        f"with contextlib.redirect_stdout(io.StringIO()): main({flags.split()!r})\n{code}"
+    )
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, [*path, ROOT / "src"]))}
     environment["MINI_VLLM_NVTX"] = on
     done = subprocess.run(

@@ -39,11 +39,11 @@ def test_requests_are_prefixes_of_the_stream_that_its_first_row_holds(tmp_path):
 def test_of_block_ids_only_the_prompts_full_blocks_are_shared(tmp_path):
     metadata = {"unit": "block", "block_tokens": 2}
     first, second = read_trace(write(tmp_path / "t.parquet", metadata))
-    assert [first.block_tokens(n, 2) for n in range(3)] == [
+    assert [first.block(2, n) for n in range(3)] == [
         number.to_bytes(4, "little", signed=True) for number in (1, -1, -1)
     ]
     assert second.token_bytes[:12] == b"".join(n.to_bytes(4, "little", signed=True) for n in (1, 2, -2))
-    assert (first.total_tokens, first.tokens_per_id) == (5, 2)
+    assert (first.total_tokens, first.block_tokens) == (5, 2)
 
 
 @pytest.mark.parametrize(

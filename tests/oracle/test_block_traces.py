@@ -9,7 +9,7 @@ pytest.importorskip("vllm")
 
 from mini_vllm.errors import MiniError
 from mini_vllm.limits import Limits
-from mini_vllm.tools.engines import ENGINES
+from mini_vllm.tools.engines import build
 from mini_vllm.tools.trace import read_trace
 from vllm_lab.oracle import engine
 from vllm_lab.replay import mini
@@ -55,4 +55,4 @@ def test_the_expanded_tokens_share_a_block_if_and_only_if_the_ids_are_equal(tmp_
 
 def test_another_block_size_than_the_traces_is_refused_by_name(trace):
     with pytest.raises(MiniError, match="block_size is 16, must be 512"):
-        ENGINES["v4_prefix"](read_trace(str(trace), 5), Limits(100, 16))
+        build("v4_prefix", read_trace(str(trace), 5), Limits(100, 16))

@@ -1,1 +1,1 @@
-"""What stands beside the reading path: the command line, the fast loop, traces, records, explanations."""
+"""All that is no part of the reading path: the command line's parts, traces, records, the fast loop."""

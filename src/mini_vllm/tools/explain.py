@@ -1,17 +1,22 @@
-"""Why one request was admitted, waited, was preempted, hit the cache: its life, a line for each change."""
+"""The life of one request, a line for each change: why it was admitted, waited, was preempted, hit the cache.
+
+The schedulers keep no reasons. They follow from the state after a decision, and the words for them are here.
+"""
 
 from collections.abc import Iterator
 from itertools import takewhile
 
 from mini_vllm.errors import MiniError, OutOfBlocks
 from mini_vllm.request import Request
+from mini_vllm.tools.block_request import BlockRequest
 from mini_vllm.v1_naive.engine import Engine
 from mini_vllm.v1_naive.scheduler import SchedulerOutput
+from mini_vllm.v3_priority.engine import Engine as PriorityEngine
 from mini_vllm.v4_prefix.prefix_cache import Node, PrefixCache
 
 
 def explain(engine: Engine, request_id: str) -> Iterator[str]:
-    """Run `engine` until `request_id` is finished and tell what happens to it. MiniError if it is unknown."""
+    """Run `engine` until `request_id` is finished and yield what happens to it. MiniError if unknown."""
     for request, why in engine.refused:
         if request.request_id == request_id:
             yield f"refused: {why}"
@@ -28,10 +33,10 @@ class _Story:
     def __init__(self, engine: Engine, request: Request) -> None:
         self.engine = engine
         self.request = request
-        self.waits = ""  # the last reason told, so that a long wait is one line
+        self.waits = ""  # the last reason given, so that a long wait is one line
         self.since = request.arrival_time  # s; when it began to wait
         self.waited = 0.0  # s, in all
-        self.lost = 0  # tokens that were computed when it was preempted
+        self.lost = 0  # computed tokens when it was preempted
         self.recomputed = 0  # tokens, in all
         self.evicted: dict[str, int] = {}  # name of a block -> the last step that evicted it
 
@@ -69,7 +74,7 @@ class _Story:
             needy = output.preempted[request]
             who = "it needs a block itself" if needy is request else f"{needy.request_id} needs a block"
             yield (
-                f"preempted: {who}, none is free, and this one {self.engine.scheduler.victim_rule}; "
+                f"preempted: {who}, none is free, and this one {self._victim_rule()}; "
                 f"loses {computed} computed tokens and starts over"
             )
         elif request in output.scheduled:
@@ -81,7 +86,7 @@ class _Story:
         elif was_running:
             yield "runs, but gets no token: the budget is spent, or the loop ended at a preempted request"
         else:
-            reason = self._waiting_reason()
+            reason = self._waiting_reason(output)
             if reason != self.waits:
                 self.waits = reason
                 yield f"waits: {reason}"
@@ -112,24 +117,47 @@ class _Story:
         if index == (request.num_tokens - 1) // size:
             return " (all it could use: its last token must be computed)"
         parent = cache.node_of[request.block_table[index - 1]] if index else cache.root
-        tokens = request.block_tokens(index, size)
+        tokens = request.block(size, index)
         step = self.evicted.get(cache.name(Node(parent, tokens)))
         if step is not None:
             return f" (block {index + 1} was evicted at step {step})"
         others = [other for other in parent.children if other != tokens]
         if not others:
             return f" (nobody had its block {index + 1} before)"
-        same = max(_common_ids(tokens, other) for other in others) * request.tokens_per_id
+        same = max(_common_ids(tokens, other) for other in others)
+        if isinstance(request, BlockRequest):
+            same *= request.block_tokens
         parts = cached + same
         return f" (nobody had its block {index + 1} before: it parts from the others after token {parts})"
 
-    def _waiting_reason(self) -> str:
-        """Its own obstacle if it stands first, else who stands before it."""
-        ahead = list(self.engine.scheduler.waiting)
-        place = ahead.index(self.request)
-        if place == 0:
-            return self.engine.scheduler.blocked
-        return f"{ahead[0].request_id} stands before it ({self.engine.scheduler.blocked})"
+    def _victim_rule(self) -> str:
+        if not isinstance(self.engine, PriorityEngine):
+            return "was scheduled least recently"
+        if self.engine.limits.policy == "fcfs":
+            return "is the last in the running list"
+        return "has the lowest priority, or the latest arrival of these, among the running"
+
+    def _waiting_reason(self, output: SchedulerOutput) -> str:
+        """The obstacle of the first in the queue, and its name if it is another request."""
+        first = next(iter(self.engine.scheduler.waiting))
+        obstacle = self._obstacle(first, output)
+        return obstacle if first is self.request else f"{first.request_id} is before it ({obstacle})"
+
+    def _obstacle(self, first: Request, output: SchedulerOutput) -> str:
+        """Why `first`, the first in the queue, did not start in a step that decided `output`."""
+        limits, blocks = self.engine.limits, self.engine.blocks
+        left = limits.max_num_batched_tokens - sum(output.scheduled.values())
+        if output.preempted:
+            return "a request was preempted in this step"
+        if left == 0:
+            return "the step has no tokens left"
+        if len(self.engine.scheduler.running) >= limits.max_num_seqs:
+            return "max_num_seqs requests are running"
+        cached = blocks.find_cached(first) if isinstance(self.engine, PriorityEngine) else []
+        needed = first.num_tokens - len(cached) * blocks.block_size
+        if needed > left and not limits.chunked_prefill:
+            return f"the step has {left} tokens left, it needs {needed} and prefill is not chunked"
+        return f"only {blocks.num_free} blocks are free"
 
     def _summary(self) -> str:
         request = self.request

@@ -2,15 +2,15 @@
 
 The readable loop (Engine.run) visits every running request in every step. Most of these visits decide
 nothing: the request computes one token in a block that it has. This loop keeps a calendar of when each
-decoding request next needs a block, fills one, or ends, and visits only those; what lies between is a clock
-addition. All that is decided is still decided by the version's own scheduler and block manager:
+decoding request next needs a block, fills one, or ends, and visits only those. In between, it only adds to
+the clock. The version's own scheduler and block manager still take every decision:
 
-- a step in which no block is free for a decode goes through Engine.step as it is;
-- an unfinished prefill (the last to run: who gets less than it lacks has taken the last of the budget) and
-  the waiting requests go through schedule_running and admit;
-- a waiting request that was not admitted is looked up again only once that may turn out otherwise: after a
-  finish, a preemption, an admission, a change of who stands first, or when a decoding request fills a block
-  that could continue its prefix. All else that a decode does takes blocks away.
+- A step in which a decode finds no free block goes through Engine.step unchanged.
+- An unfinished prefill and the waiting requests go through schedule_running and admit. Only the last running
+  request can be an unfinished prefill: it got less than it lacks because it took the last of the budget.
+- A waiting request that was not admitted is tried again only when the answer can be different: after a
+  finish, a preemption, an admission, a change of the first in the queue, or when a decoding request fills a
+  block that could continue its prefix. Everything else that a decode does takes blocks away.
 
 tests/mini/test_fast.py proves that both loops write the same bytes.
 """
@@ -25,13 +25,14 @@ from mini_vllm.request import Request
 from mini_vllm.tools.records import Step
 from mini_vllm.v1_naive.scheduler import SchedulerOutput
 from mini_vllm.v3_priority.engine import Engine
+from mini_vllm.v4_prefix.block_manager import BlockManager
 
 
 def run(engine: Engine, record: bool = True) -> Iterator[Step]:
     """Run `engine` (v3 or v4) to the end and yield what its `run` would; nothing without `record`.
 
-    Equal `scheduled` maps in a row are one object: do not change them. Requests are up to date when the run
-    is over, not before.
+    Equal `scheduled` maps of consecutive steps are one object: do not change them. Requests are up to date
+    when the run is over, not before.
     """
     return _FastRun(engine, record).steps()
 
@@ -39,13 +40,15 @@ def run(engine: Engine, record: bool = True) -> Iterator[Step]:
 class _Decoding:
     """The running requests that compute one token in every step, in running order, and their calendar.
 
-    `step` counts steps; a request's computed tokens are `step` plus what `base` says, so that none of them
-    need be counted up. Blocks have `size` tokens, so base % size tells in which steps a request needs a new
-    block: those with computed % size == 0.
+    `step` counts steps, and the computed tokens of a request are `step + base`, so that no request's counter
+    has to be increased in each step. `base % size` is the request's phase: it tells in which steps it opens a
+    block. With blocks of 4 tokens and base 6, a request has 6 computed tokens before step 0. It fills its
+    second block in step 1 (7 computed before, this one is the 8th), opens its third in step 2 (8 computed),
+    and opens the next one in step 6.
     """
 
     def __init__(self, size: int) -> None:
-        self.size = size
+        self.size = size  # tokens in a block
         self.step = 0
         self.clear()
 
@@ -53,10 +56,10 @@ class _Decoding:
         """Forget all requests."""
         self.base: dict[Request, int] = {}
         self.by_phase: defaultdict[int, list[Request]] = defaultdict(list)
-        self.ends: defaultdict[int, list[Request]] = defaultdict(list)  # step -> who ends with it
+        self.ends: defaultdict[int, list[Request]] = defaultdict(list)  # step -> the requests it finishes
         self.base_sum = 0
         self.names: dict[str, int] = {}  # request id -> 1
-        self.shown: dict[str, int] | None = None  # copy of `names` that records share
+        self.shown: dict[str, int] | None = None  # a copy of `names` that records share
 
     def join(self, request: Request) -> None:
         """`request`, the last of the running, lacks one token from the coming step on."""
@@ -68,12 +71,26 @@ class _Decoding:
         self.shown = None
 
     @property
+    def opening(self) -> list[Request]:
+        """The requests whose next token is the first of a new block: (step + base) % size is 0."""
+        return self.by_phase[-self.step % self.size]
+
+    @property
+    def filling(self) -> list[Request]:
+        """The requests whose next token is the last of its block: (step + base) % size is size - 1."""
+        return self.by_phase[(-self.step - 1) % self.size]
+
+    def computed(self, request: Request) -> int:
+        """Computed tokens of `request` before the coming step."""
+        return self.step + self.base[request]
+
+    @property
     def context_tokens(self) -> int:
         """Computed tokens of all of them."""
         return self.base_sum + self.step * len(self.base)
 
     def take_finished(self, now: float) -> list[Request]:
-        """Those whose last token appeared with the step that ended at `now` (s); they leave."""
+        """The requests whose last token appeared with the step that ended at `now` (s); they leave."""
         finished = self.ends.pop(self.step - 1, [])
         for request in finished:
             self.settle(request)
@@ -86,8 +103,8 @@ class _Decoding:
         return finished
 
     def settle(self, request: Request) -> None:
-        """Write down how far `request` has come."""
-        request.num_computed_tokens = self.step + self.base[request]
+        """Write into `request` how far it has come."""
+        request.num_computed_tokens = self.computed(request)
         request.num_tokens = request.num_computed_tokens + 1
 
     def scheduled(self) -> dict[str, int]:
@@ -104,11 +121,12 @@ class _FastRun:
         self.engine = engine
         self.blocks = engine.blocks
         self.scheduler = engine.scheduler
+        self.caches = isinstance(self.blocks, BlockManager)  # else no block is worth filling
         self.record = record
         self.decoding = _Decoding(engine.limits.block_size)
         self.head: Request | None = None  # the first of the waiting, when last looked at
-        self.blocked = False  # `head` could not be admitted and still cannot, or nobody waits
-        self.decode_seconds: Iterator[float] | None = None  # of the steps to come, if all are mere decodes
+        self.blocked = False  # `head` could not be admitted and still cannot, or nothing waits
+        self.decode_seconds: Iterator[float] | None = None  # of the coming steps, if they only decode
 
     def steps(self) -> Iterator[Step]:
         """All steps that schedule something, to the end."""
@@ -130,35 +148,41 @@ class _FastRun:
                 yield step
 
     def look_at_head(self) -> None:
-        """The waiting requests have changed: another may stand first."""
+        """The waiting requests have changed: another one may be the first."""
         head = self.scheduler.waiting.peek() if self.scheduler.waiting else None
         if head is not self.head:
             self.head = head
             self.blocked = False
 
     def serve_decoding(self) -> bool:
-        """Blocks for the decoding requests' tokens; False if that takes Engine.step: not all can have one, or
-        nobody decodes."""
+        """Blocks for the decoding requests' tokens. False if the step needs Engine.step: some request finds
+        no block, or no request decodes."""
         decoding = self.decoding
         try:
-            for request in decoding.by_phase[-decoding.step % decoding.size]:
-                self.blocks.allocate(request, request.num_slots + 1)
+            for request in decoding.opening:
+                self.blocks.allocate(request, decoding.computed(request) + 1)
         except OutOfBlocks:
-            # Those before it in running order have their block, as they should. Only then are blocks filled:
-            # those behind it may lose theirs unfilled. The order of taking and filling is free otherwise, as
-            # what is taken is no running request's.
+            # The requests before it in running order have their blocks, as they should. The requests that
+            # fill a block have not been served yet, because one of them may be the victim and lose its block
+            # unfilled.
             return False
-        for request in decoding.by_phase[~decoding.step % decoding.size]:
-            self.blocks.cache_blocks(request, request.num_slots)
-            if self.head is not None and self.continues(self.head, request):
-                self.blocked = False
+        # In the readable loop, opening and filling take turns in running order. The order does not matter: a
+        # block that `opening` took was free, so it is none of the blocks that `filling` enters into the
+        # cache.
+        if self.caches:
+            for request in decoding.filling:
+                num_tokens = decoding.computed(request) + 1
+                self.blocks.cache_blocks(request, num_tokens)
+                if self.head is not None and self.continues(self.head, request, num_tokens):
+                    self.blocked = False
         return bool(decoding.base)
 
-    def continues(self, head: Request, request: Request) -> bool:
-        """Whether the block that `request` fills holds what `head` has in that place: it may now hit more."""
+    def continues(self, head: Request, request: Request, num_tokens: int) -> bool:
+        """Whether the block that `request` fills with its first `num_tokens` tokens has the content of the
+        same block of `head`, which then may find more in the cache."""
         size = self.blocks.block_size
-        index = request.num_slots // size - 1
-        return request.block_tokens(index, size) == head.block_tokens(index, size)
+        index = num_tokens // size - 1
+        return request.block(size, index) == head.block(size, index)
 
     def pass_step(self) -> Step | None:
         """A step that decides nothing but the blocks just served: time passes."""
@@ -184,11 +208,11 @@ class _FastRun:
         budget = scheduler.schedule_running(output, budget, start=decoders)
         scheduler.admit(output, budget)
         self.look_at_head()
-        self.blocked = not output.scheduled  # else the next step has more to share out
+        self.blocked = not output.scheduled  # else the next step may have something for others, too
         return self.finish_step(output)
 
     def finish_step(self, output: SchedulerOutput) -> Step | None:
-        """Everyone decoding computed a token, and `output` holds the others: as Engine.finish_step."""
+        """Every decoding request computed a token, and `output` holds the others: as Engine.finish_step."""
         engine, decoding, others = self.engine, self.decoding, output.scheduled
         decoders = len(decoding.base)
         decoding.step += 1
@@ -225,7 +249,7 @@ class _FastRun:
         )
 
     def plain_step(self) -> Step | None:
-        """A step of the readable loop; then find anew who decodes."""
+        """A step of the readable loop; afterwards find out again which requests decode."""
         decoding = self.decoding
         for request in decoding.base:
             decoding.settle(request)
@@ -237,7 +261,8 @@ class _FastRun:
         return step
 
     def join_decoding(self) -> None:
-        """Who runs behind the decoding requests decodes, too, unless it is a last, unfinished prefill."""
+        """The running requests behind the decoding ones decode, too, unless the last is an unfinished
+        prefill."""
         for request in self.scheduler.running[len(self.decoding.base) :]:
             lacking = request.num_tokens - request.num_computed_tokens
             if lacking == 1 and request.first_token_time is not None:

@@ -40,7 +40,7 @@ _TABLE = (
         caches=False,
         chunks=True,
         exact=True,
-        changes="The version that becomes vLLM: a token budget, chunked prefill, priorities, and vLLM's rules "
+        changes="It becomes vLLM: a token budget, chunked prefill, priorities, and vLLM's rules "
         "for preemption and admission.",
     ),
     Version(

@@ -13,7 +13,7 @@ class BlockManager:
     def __init__(self, num_blocks: int, block_size: int) -> None:
         self.block_size = block_size
         self.num_usable = num_blocks - 1
-        # Block 0 is never handed out: vLLM keeps it as null block (block_pool.py, BlockPool.__init__).
+        # Block 0 is never handed out: vLLM keeps it as its null block (block_pool.py, BlockPool.__init__).
         self.free = list(range(self.num_usable, 0, -1))
 
     @property
@@ -31,13 +31,12 @@ class BlockManager:
 
     @nvtx_range("block_manager.allocate")
     def allocate(self, request: Request, num_tokens: int) -> None:
-        """Give `request` room for its first `num_tokens` tokens. OutOfBlocks if there is none."""
+        """Give `request` room for its first `num_tokens` tokens. OutOfBlocks if there is too little."""
         missing = self.num_missing(request, num_tokens)
         if missing > self.num_free:
             raise OutOfBlocks(f"{request.request_id} needs {missing} blocks, {self.num_free} are free")
         if missing > 0:
             request.block_table += self.take(missing)
-            request.num_slots = len(request.block_table) * self.block_size
 
     def take(self, count: int) -> list[int]:
         """The ids of `count` free blocks."""
@@ -47,8 +46,7 @@ class BlockManager:
         """Take back all of a request's blocks, the last one first."""
         self.free += reversed(request.block_table)
         request.block_table = []
-        request.num_slots = 0
 
     def take_evicted(self) -> Iterator[str]:
-        """Names of the cached blocks given up since the last call: none, as v1 to v3 cache nothing."""
+        """Names of the cached blocks given up since the last call. Only v4 caches blocks."""
         return iter(())

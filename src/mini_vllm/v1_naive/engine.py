@@ -3,7 +3,6 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
-from mini_vllm.errors import MiniError
 from mini_vllm.limits import Limits
 from mini_vllm.request import Request
 from mini_vllm.tools.ranges import nvtx_range
@@ -13,35 +12,27 @@ from mini_vllm.v1_naive.scheduler import Scheduler, SchedulerOutput
 
 
 class Engine:
-    """One run: requests (sorted by arrival) enter at their times, steps last what the clock says.
+    """One run: requests (sorted by arrival) enter at their times, and steps last what the clock says.
 
     `refused` holds (request, reason) for those that could never finish; they never enter.
     """
 
-    CHUNKS = False  # prompts run whole
+    BLOCKS = BlockManager
+    SCHEDULER = Scheduler
+    CHUNKS = False  # whether a prompt may be computed in several steps
 
     def __init__(self, requests: Sequence[Request], limits: Limits) -> None:
-        self.limits = limits = limits if self.CHUNKS else replace(limits, chunked_prefill=False)
-        for request in requests:
-            if request.tokens_per_id not in (1, limits.block_size):
-                raise MiniError(
-                    f"block_size is {limits.block_size}, must be {request.tokens_per_id}: the trace tells "
-                    f"prompts by ids of blocks of so many tokens"
-                )
+        self.limits = limits if self.CHUNKS else replace(limits, chunked_prefill=False)
+        self.blocks = self.BLOCKS(limits.num_blocks, limits.block_size)
+        self.scheduler = self.SCHEDULER(self.limits, self.blocks)
         self.refused = [
-            (request, why) for request in requests if (why := limits.refusal(request.total_tokens))
+            (request, reason) for request in requests if (reason := self.limits.refusal(request.total_tokens))
         ]
-        names = {request.request_id for request, _ in self.refused}
-        self.coming = [request for request in requests if request.request_id not in names]
-        self.coming.reverse()  # so that the next one is popped off the end
+        refused = {request for request, _ in self.refused}
+        # Reversed, so that the next one to arrive is popped off the end.
+        self.coming = [request for request in reversed(requests) if request not in refused]
         self.now = 0.0  # s
-        self.steps = 0  # written so far
-        self.blocks, self.scheduler = self.build()
-
-    def build(self) -> tuple[BlockManager, Scheduler]:
-        """This version's parts."""
-        blocks = BlockManager(self.limits.num_blocks, self.limits.block_size)
-        return blocks, Scheduler(self.limits, blocks)
+        self.steps = 0  # how many have scheduled something so far
 
     def run(self) -> Iterator[Step]:
         """All steps that schedule something, to the end."""
@@ -62,15 +53,15 @@ class Engine:
 
     @nvtx_range("engine.step")
     def step(self) -> Step | None:
-        """Schedule, let the time pass, book the tokens. None if nothing was scheduled: no time passes."""
+        """Schedule, let the time pass, record the tokens. None if nothing was scheduled: no time passes."""
         output = self.scheduler.schedule()
         return self.finish_step(output)
 
     def finish_step(self, output: SchedulerOutput) -> Step | None:
-        """What `output` leads to: the tokens at the step's end and the record of it."""
+        """What `output` leads to: the tokens at the step's end, and the step's record."""
         evicted = self.blocks.take_evicted()
         if not output.scheduled:
-            assert output.preempted, f"no progress at {self.now} s: {self.scheduler.blocked}"
+            assert output.preempted, f"no progress at {self.now} s"
             return None
         start, scheduled = self.now, output.scheduled
         computed = (request.num_computed_tokens + new for request, new in scheduled.items())

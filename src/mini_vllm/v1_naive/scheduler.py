@@ -14,7 +14,7 @@ class SchedulerOutput:
     """One step's decisions. Mirrors vLLM's SchedulerOutput."""
 
     scheduled: dict[Request, int] = field(default_factory=dict)  # tokens to compute, in order
-    preempted: dict[Request, Request] = field(default_factory=dict)  # in order, and who needed a block
+    preempted: dict[Request, Request] = field(default_factory=dict)  # from v2 on: who, and who needed a block
 
 
 class Scheduler:
@@ -25,14 +25,13 @@ class Scheduler:
         self.blocks = blocks
         self.waiting: deque[Request] = deque()
         self.running: list[Request] = []
-        self.blocked = ""  # why the first waiting request was not admitted in the last step
 
     def add(self, request: Request) -> None:
         """A new request joins the end of the queue."""
         self.waiting.append(request)
 
     def abort(self, request: Request) -> None:
-        """Drop a waiting or running request: nobody wants its answer any more. Mirrors finish_requests."""
+        """Drop a waiting or running request because its client has left. Mirrors finish_requests."""
         if request in self.running:
             self.running.remove(request)
             self.blocks.release(request)
@@ -56,29 +55,19 @@ class Scheduler:
     def admit(self, output: SchedulerOutput) -> None:
         """Start waiting requests in order until one does not fit: it blocks all behind it."""
         budget = self.limits.max_num_batched_tokens - len(output.scheduled)
-        while self.waiting:
+        while self.waiting and len(self.running) < self.limits.max_num_seqs:
             request = self.waiting[0]
-            self.blocked = self.obstacle(request, budget)
-            if self.blocked:
+            num_new = request.num_tokens
+            if num_new > budget or not self.blocks.can_allocate(request, num_new):
                 return
             self.running.append(self.waiting.popleft())
-            self.blocks.allocate(request, request.num_tokens)
+            self.blocks.allocate(request, num_new)
             request.cached_tokens = 0
-            output.scheduled[request] = request.num_tokens
-            budget -= request.num_tokens
-
-    def obstacle(self, request: Request, budget: int) -> str:
-        """Why `request` cannot start now, with `budget` tokens left; empty if it can."""
-        if len(self.running) >= self.limits.max_num_seqs:
-            return "max_num_seqs requests are running"
-        if request.num_tokens > budget:
-            return f"the step has {budget} tokens left, it needs {request.num_tokens}"
-        if not self.blocks.can_allocate(request, request.num_tokens):
-            return f"only {self.blocks.num_free} blocks are free"
-        return ""
+            output.scheduled[request] = num_new
+            budget -= num_new
 
     def update(self, output: SchedulerOutput, now: float) -> list[Request]:
-        """Book what the step computed at its end, `now` (s); return the requests that finished, in order.
+        """Record what the step computed at its end, `now` (s); return the requests that finished, in order.
 
         Mirrors Scheduler.update_from_output. A request yields a token only if all its tokens are computed.
         """
@@ -86,7 +75,7 @@ class Scheduler:
         for request, num_tokens in output.scheduled.items():
             request.num_computed_tokens += num_tokens
             if request.num_computed_tokens < request.num_tokens:
-                continue  # a chunk of a prompt (v3), not its last
+                continue  # a chunk of a prompt (v3), not its last one
             request.append_token(now)
             if request.finished:
                 self.blocks.release(request)

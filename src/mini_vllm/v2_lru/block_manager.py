@@ -1,5 +1,4 @@
-"""v1's blocks, and who was scheduled least recently. A learner's guess at eviction: vLLM evicts blocks, not
-requests, and preempts by order of arrival or priority (see v3 and v4)."""
+"""v1's blocks, and a list of who holds them in the order in which they were scheduled."""
 
 from mini_vllm.request import Request
 from mini_vllm.v1_naive import block_manager as v1
@@ -7,7 +6,7 @@ from mini_vllm.v2_lru.linked_list import LinkedList
 
 
 class BlockManager(v1.BlockManager):
-    """Remembers the order in which the holders of blocks were last scheduled."""
+    """Remembers which holder of blocks was scheduled least recently."""
 
     def __init__(self, num_blocks: int, block_size: int) -> None:
         super().__init__(num_blocks, block_size)
@@ -21,9 +20,9 @@ class BlockManager(v1.BlockManager):
 
     def least_recent(self) -> Request:
         """The holder that was scheduled longest ago."""
-        return next(iter(self.holders))
+        return self.holders.first()
 
     def release(self, request: Request) -> None:
-        """Take back all of a request's blocks and forget it."""
+        """Take back all of a request's blocks and forget the request."""
         super().release(request)
         self.holders.remove(request)

@@ -8,7 +8,5 @@ from mini_vllm.v2_lru.scheduler import Scheduler
 class Engine(v1.Engine):
     """Runs out of blocks without failing."""
 
-    def build(self) -> tuple[BlockManager, Scheduler]:
-        """This version's parts."""
-        blocks = BlockManager(self.limits.num_blocks, self.limits.block_size)
-        return blocks, Scheduler(self.limits, blocks)
+    BLOCKS = BlockManager
+    SCHEDULER = Scheduler

@@ -9,9 +9,10 @@ from mini_vllm.request import Request
 class RequestQueue:
     """Waiting requests, the next one first: by order of arrival (fcfs), or by priority and then arrival.
 
-    Under fcfs the heap's key is a ticket: new requests draw the next higher number, preempted ones the next
-    lower, so that they stand in front of all. Under priority a preempted request has no such advantage: it
-    goes back to where its priority and arrival put it (PriorityRequestQueue.prepend_request says so).
+    Under fcfs the heap's key is a ticket. New requests draw the next higher number and preempted ones the
+    next lower, so a preempted request is served before all others: after the arrivals 1, 2, 3 the first
+    request to be preempted draws -1. Under priority a preempted request has no such advantage: it goes back
+    to the place of its priority and arrival (PriorityRequestQueue.prepend_request says so).
     """
 
     def __init__(self, policy: str) -> None:
@@ -31,7 +32,7 @@ class RequestQueue:
         self._push(request, self.first_ticket)
 
     def peek(self) -> Request:
-        """The next request, left where it is."""
+        """The next request, which stays in the queue."""
         return self.heap[0][1]
 
     def popleft(self) -> Request:
@@ -39,15 +40,14 @@ class RequestQueue:
         return heapq.heappop(self.heap)[1]
 
     def remove(self, request: Request) -> None:
-        """Take out `request`, wherever it stands. Mirrors remove_request."""
+        """Take out `request`, at whatever place. Mirrors remove_request."""
         self.heap = [entry for entry in self.heap if entry[1] is not request]
         heapq.heapify(self.heap)
 
     def _push(self, request: Request, ticket: int) -> None:
-        # Ties of priority and arrival are broken by the id's text, as in vllm/v1/request.py, Request.__lt__.
-        order = (
-            (request.priority, request.arrival_time, request.request_id) if self.by_priority else (ticket,)
-        )
+        order: tuple = (ticket,)
+        if self.by_priority:  # the id breaks ties, compared as text, as in vllm/v1/request.py, Request.__lt__
+            order = request.priority, request.arrival_time, request.request_id
         heapq.heappush(self.heap, (order, request))
 
     def __len__(self) -> int:

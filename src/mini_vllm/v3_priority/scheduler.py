@@ -18,95 +18,72 @@ class Scheduler(v2.Scheduler):
     def __init__(self, limits: Limits, blocks: BlockManager) -> None:
         super().__init__(limits, blocks)
         self.waiting = RequestQueue(limits.policy)
-        self.victim_rule = (
-            "is the last in the running list"
-            if limits.policy == "fcfs"
-            else "has the lowest priority, or the latest arrival of these, among the running"
-        )
 
     @nvtx_range("scheduler.schedule")
     def schedule(self) -> SchedulerOutput:
-        """Running requests first; waiting ones only if nobody was preempted: memory is short then."""
+        """Running requests first; waiting ones only if no request was preempted, since memory is short
+        then."""
         output = SchedulerOutput()
         budget = self.schedule_running(output, self.limits.max_num_batched_tokens)
-        if output.preempted:
-            self.blocked = "a request was preempted in this step"
-        else:
+        if not output.preempted:
             self.admit(output, budget)
         return output
 
     def schedule_running(self, output: SchedulerOutput, budget: int, start: int = 0) -> int:
-        """Give every running request from `start` on what it lacks, within `budget` (tokens); return what is
-        left of it."""
-        scheduled = output.scheduled
-        index = start
-        while index < len(self.running) and budget > 0:
-            request = self.running[index]
+        """Give each running request from index `start` on the tokens that it lacks, as far as `budget`
+        (tokens) goes; return what is left of it."""
+        for request in self.running[start:]:
+            if budget == 0:
+                break
+            if request in output.preempted:
+                continue
             num_new = min(request.num_tokens - request.num_computed_tokens, budget)
             num_tokens = request.num_computed_tokens + num_new
-            # Strictly inside the blocks it has, there is nothing to allocate and no block becomes full.
-            if num_tokens >= request.num_slots:
+            # Most decodes stay inside their last block and need nothing. With 2 blocks of 4 tokens, 5 to 7
+            # tokens do. The 8th token is the exception that needs no block but fills one, which v4 then
+            # caches.
+            if num_tokens >= len(request.block_table) * self.blocks.block_size:
                 while not self.blocks.can_allocate(request, num_tokens):
                     victim = self.victim()
-                    # A victim scheduled earlier in this step gives its share of the budget back. Only
-                    # priority can choose one: under fcfs the victim is the last, and its turn never came.
-                    budget += scheduled.get(victim, 0)
-                    if victim in scheduled:
-                        index -= 1
+                    # A victim that was scheduled earlier in this step gives its tokens back. With a budget of
+                    # 10, a took 4 and b takes 1 and needs a block: if a is the victim, 10 - 1 remain for the
+                    # requests behind b. This only happens under priority: under fcfs the victim is the last.
+                    budget += output.scheduled.get(victim, 0)
                     self.preempt(victim, request, output)
                     if victim is request:
-                        return budget  # vLLM leaves the loop here: those behind it get nothing in this step
+                        return budget  # as in vLLM, the requests behind it get nothing in this step
                 self.blocks.allocate(request, num_tokens)
-            scheduled[request] = num_new
+            output.scheduled[request] = num_new
             budget -= num_new
-            index += 1
         return budget
 
     def victim(self) -> Request:
-        """Whose blocks are taken: the last to be admitted, or the lowest priority and latest arrival.
+        """The running request that loses its blocks: the last one admitted (fcfs), or the one of the lowest
+        priority and, among these, of the latest arrival (priority).
 
-        Only running requests are looked at: a waiting request of high priority takes nothing from a running
-        one of low priority. Of equals, max takes the first, as vLLM's does.
+        Waiting requests do not count: a waiting request of high priority takes nothing from a running one of
+        low priority. Among equals max takes the first, as vLLM's does.
         """
         if self.limits.policy == "fcfs":
             return self.running[-1]
         return max(self.running, key=lambda request: (request.priority, request.arrival_time))
 
     def admit(self, output: SchedulerOutput, budget: int) -> None:
-        """Start waiting requests in order until one does not fit: it blocks all behind it."""
-        while self.waiting:
-            self.blocked = self.full(budget)
-            if self.blocked:
-                return
+        """Start waiting requests in order until one cannot start: it blocks all behind it."""
+        while self.waiting and budget > 0 and len(self.running) < self.limits.max_num_seqs:
             request = self.waiting.peek()
             cached = self.blocks.find_cached(request)
             num_cached = len(cached) * self.blocks.block_size
             num_new = request.num_tokens - num_cached
-            self.blocked = self.obstacle(request, budget, num_new, cached)
-            if self.blocked:
+            if num_new > budget and not self.limits.chunked_prefill:
                 return
-            self.running.append(self.waiting.popleft())
+            if not self.blocks.can_start(request, cached):
+                return
             num_new = min(num_new, budget)
-            self.blocks.reuse(request, cached)
-            self.blocks.allocate(request, num_cached + num_new)
+            self.running.append(self.waiting.popleft())
+            self.blocks.start(request, cached, num_cached + num_new)
             request.num_computed_tokens = num_cached
-            if request.cached_tokens is None:  # vLLM's prefill_stats keep the first admission's, too
+            if request.cached_tokens is None:  # vLLM's prefill_stats, too, keep those of the first admission
                 request.cached_tokens = num_cached
             output.scheduled[request] = num_new
             budget -= num_new
-
-    def full(self, budget: int) -> str:
-        """Why nobody can start now, whoever it is; empty if somebody may."""
-        if budget == 0:
-            return "the step has no tokens left"
-        if len(self.running) >= self.limits.max_num_seqs:
-            return "max_num_seqs requests are running"
-        return ""
-
-    def obstacle(self, request: Request, budget: int, num_new: int, cached: list[int]) -> str:
-        """Why `request` (`num_new` tokens to compute) cannot start now; empty if it can."""
-        if num_new > budget and not self.limits.chunked_prefill:
-            return f"the step has {budget} tokens left, it needs {num_new} and prefill is not chunked"
-        if not self.blocks.can_admit(request, cached):
-            return f"only {self.blocks.num_free} blocks are free"
-        return ""

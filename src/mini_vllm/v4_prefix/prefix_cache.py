@@ -1,33 +1,34 @@
-"""A trie of blocks: a path from the root spells a prompt's beginning, block by block.
+"""A trie of blocks: a path from the root spells the beginning of a prompt, block by block.
 
-vLLM has a hash map instead (block_pool.py, BlockHashToBlockMap), whose keys chain the parent's hash, so that
-a key stands for the whole beginning. The trie shows the same thing as what it is; a walk is a lookup.
+vLLM has a hash map instead (block_pool.py, BlockHashToBlockMap). Its keys contain the parent's hash, so that
+a key identifies the whole beginning. The trie shows directly what the chained hashes mean; a step down is a
+lookup.
 """
 
 import hashlib
 
 from mini_vllm.request import TOKEN_BYTES
 
-NO_PARENT = bytes(32)  # stands for the hash of the parent of a first block
+NO_PARENT = bytes(32)  # the parent's hash of a first block
 
 
 class Node:
-    """One block's content after its parent's. `blocks` are the ids that hold it, the oldest first.
+    """The content of one block after its parent's. `blocks` are the ids that hold it, the oldest first.
 
-    Two requests that compute the same content at once keep two blocks: vLLM does not merge them, as block
+    Two requests that compute the same content at once keep two blocks: vLLM does not merge them, since block
     tables only grow (block_pool.py, BlockHashToBlockMap). A node whose blocks are all evicted stays as long
-    as something hangs on it: with a chained hash map, too, the blocks behind a hole stay cached, out of
-    reach until the hole is filled again.
+    as it has children. With chained hashes it is the same: the blocks behind a hole stay cached, but nobody
+    can reach them until the hole is filled again.
     """
 
     __slots__ = ("blocks", "children", "digest", "parent", "tokens")
 
     def __init__(self, parent: "Node | None", tokens: bytes) -> None:
         self.parent = parent
-        self.tokens = tokens  # Request.block_tokens
+        self.tokens = tokens  # see Request.block
         self.children: dict[bytes, Node] = {}
         self.blocks: list[int] = []
-        self.digest: bytes | None = None
+        self.digest: bytes | None = None  # sha256, once it has been asked for
 
 
 class PrefixCache:
@@ -38,6 +39,7 @@ class PrefixCache:
         self.root = Node(None, b"")
         self.root.digest = NO_PARENT
         self.node_of: dict[int, Node] = {}  # block id -> its node, for blocks that are cached
+        self.evictions = 0  # so far
 
     def insert(self, parent: Node, tokens: bytes, block: int) -> Node:
         """`block` now holds `tokens` after all that leads to `parent`; return its node."""
@@ -50,6 +52,7 @@ class PrefixCache:
 
     def evict(self, block: int) -> Node:
         """Forget `block`, which is cached; return the node it had."""
+        self.evictions += 1
         evicted = node = self.node_of.pop(block)
         node.blocks.remove(block)
         while not node.blocks and not node.children and node.parent is not None:
@@ -58,18 +61,20 @@ class PrefixCache:
         return evicted
 
     def name(self, node: Node) -> str:
-        """How records name a block of `node`: its hash's first 8 bytes, hexadecimal.
+        """How records name a block of `node`: the first 8 bytes of its hash, hexadecimal.
 
-        The hash is sha256 of the parent's hash and the block's tokens. It is only worked out for blocks that
-        are evicted, and kept.
+        A node's hash is sha256(hash of its parent + its tokens), so a hash needs those of all nodes above it.
+        The first loop walks up to a node whose hash is known, at the latest the root. The second walks down
+        again and keeps what it computes: after the name of a third block, that of a fourth takes one sha256.
         """
-        path = []
+        unknown = []
         while node.digest is None:
-            path.append(node)
+            unknown.append(node)
             node = node.parent
         digest = node.digest
-        for node in reversed(path):
-            # One id may stand for all tokens of a block (Request.of_blocks).
+        for node in reversed(unknown):
+            # A trace of block ids has one id for all tokens of a block, 4 bytes instead of 4 × block_size.
+            # The hash is that of a block in which every token has this id.
             tokens = node.tokens * (self.block_bytes // len(node.tokens))
             digest = node.digest = hashlib.sha256(digest + tokens).digest()
         return digest[:8].hex()

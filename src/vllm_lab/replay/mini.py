@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from mini_vllm.errors import OutOfBlocks
 from mini_vllm.limits import Limits
 from mini_vllm.request import Request
-from mini_vllm.tools.engines import ENGINES, replay
+from mini_vllm.tools.engines import build, replay
 from mini_vllm.tools.records import Step, outcome
 from vllm_lab.replay.replay import Crash, Outcome, Refusal, Result
 from vllm_lab.replay.requests import TracedRequest
@@ -27,7 +27,7 @@ def run_rows(version: str, rows: Sequence[Request], limits: Limits) -> Result:
 
     If v1 runs out of blocks, the result has the steps up to there and the crash.
     """
-    engine = ENGINES[version](rows, limits)
+    engine = build(version, rows, limits)
     steps: list[Step] = []
     crash = None
     try:
