@@ -12,10 +12,9 @@ import pytest
 from vllm_lab.common.errors import LabError
 from vllm_lab.provenance import documents
 from vllm_lab.provenance.__main__ import main
-from vllm_lab.provenance.adopt import adopt
 from vllm_lab.provenance.sources import code_of
 from vllm_lab.provenance.upstream import describe
-from vllm_lab.provenance.verify import verify
+from vllm_lab.provenance.verify import adopt, verify
 
 COPY = """import pathlib, sys
 value = dict(zip(sys.argv[1::2], sys.argv[2::2]))

@@ -9,8 +9,8 @@ import pytest
 
 from tests.workflow.conftest import Project, copy_sources
 from vllm_lab.common.files import sha256_file
-from vllm_lab.provenance.adopt import adopt
 from vllm_lab.provenance.documents import Document, identity_digest
+from vllm_lab.provenance.verify import adopt
 
 KEPT = "results/data/rejects.json"
 DOCUMENT = "results/data/data_conversations.prov.json"

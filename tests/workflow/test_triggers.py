@@ -9,8 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.workflow.rules import making_rules
-from vllm_lab.provenance.adopt import adopt
-from vllm_lab.provenance.verify import verify
+from vllm_lab.provenance.verify import adopt, verify
 
 pytestmark = pytest.mark.pipeline
 

@@ -17,17 +17,11 @@ from vllm_lab.common.errors import LabError
 from vllm_lab.common.files import canonical_json
 from vllm_lab.common.metric import Metric
 from vllm_lab.nsight.metrics import METRICS as CAPTURE_METRICS
-from vllm_lab.replay.metrics import METRICS, REQUEST_METRICS
+from vllm_lab.replay.metrics import COMPARISON_METRICS, METRICS, REQUEST_METRICS
 from vllm_lab.replay.records import REAL
 
 SCHEMA = Path(__file__).parents[3] / "workflow/schemas/experiment.schema.yaml"
 PARTS = ("mini", "vllm", "extension")  # the fourth part of every experiment is the comparison
-COMPARISON_METRICS = {
-    "equal_steps": Metric("steps", "steps in which both runs take the same decisions"),
-    "differing_steps": Metric("steps", "steps in which a decision differs"),
-    "first_difference": Metric("step", "the first of these"),
-    "differing_requests": Metric("requests", "requests that come out differently"),
-}
 _TERM = re.compile(r"(?P<source>\w+)\.(?P<metric>\w+)(\[priority (?P<priority>-?\d+)\])?")
 
 

@@ -7,9 +7,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from vllm_lab.experiments.spec import COMPARISON_METRICS, Experiment, Prediction, Reference, Term
+from vllm_lab.experiments.spec import Experiment, Prediction, Reference, Term
 from vllm_lab.nsight.metrics import METRICS as CAPTURE_METRICS
-from vllm_lab.replay.metrics import METRICS
+from vllm_lab.replay.metrics import COMPARISON_METRICS, METRICS
 
 VERDICTS = ("refuted", "confirmed", "not_run")  # a refuted prediction teaches most and comes first
 _RELATIONS: dict[str, Callable[[float, float], bool]] = {

@@ -103,21 +103,13 @@ def _kernel_classes(export: Export) -> pd.DataFrame:
     return _with_share(_statistics(kernels.assign(name=kernels["long_name"].map(kernel_class)), "name"))
 
 
-def _os_calls(export: Export) -> pd.DataFrame:
-    return _statistics(export.os_calls, "name").head(TOP_CALLS)
-
-
-def _cuda_calls(export: Export) -> pd.DataFrame:
-    return _statistics(export.cuda_calls, "name").head(TOP_CALLS)
-
-
 _TABLES: dict[str, Callable[[Export], pd.DataFrame]] = {
     "ranges": _ranges,
     "kernels": _kernels,
     "kernel_classes": _kernel_classes,
     "copies": copies,
-    "cuda_calls": _cuda_calls,
-    "os_calls": _os_calls,
+    "cuda_calls": lambda export: _statistics(export.cuda_calls, "name").head(TOP_CALLS),
+    "os_calls": lambda export: _statistics(export.os_calls, "name").head(TOP_CALLS),
 }
 
 

@@ -5,8 +5,7 @@ sources         the files of this project that a script depends on
 schemas         checks what a job wrote against its schema
 record          runs a job and writes its document (every rule's command goes through it)
 upstream        the walk from a file back to the raw data
-verify          recomputes every hash under results/ and names what does not fit
-adopt           makes kept results current in a fresh clone
+verify          recomputes every hash under results/; names what does not fit, adopts what does
 archive         results and all that they were made from, in one file that can be checked anywhere
 bundle          measured results that go from one machine to another's project
 crate           a finished run described as an RO-Crate

@@ -10,8 +10,8 @@ PACKAGES = ("vllm_lab", "mini_vllm")
 def code_of(script: str, root: Path = Path()) -> list[str]:
     """The script, all modules of PACKAGES that it imports at any depth, and the data files beside them.
 
-    Sorted. All paths are relative to `root`, the project's root. Imports inside functions count. The modules of other
-    packages are not listed, since the environment's lock covers them.
+    Sorted. All paths are relative to `root`, the project's root. Imports inside functions count. The modules
+    of other packages are not listed, since the environment's lock covers them.
     """
     found = {script}
     pending = list(_imported(root / script))

@@ -1,5 +1,7 @@
-"""Check results against their documents: every hash recomputed, every file accounted for."""
+"""Results checked against their documents: every hash is recomputed, every file has a document."""
 
+import os
+import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -99,6 +101,43 @@ def load(root: Path, results: str) -> tuple[list[Document], list[Finding]]:
         except LabError as error:
             findings.append(Finding(path.relative_to(root).as_posix(), "unreadable", str(error)))
     return loaded, findings
+
+
+def adopt(root: Path, results: str = "results") -> list[str]:
+    """Make kept results current in a fresh clone: give the present time to the files of each job that verifies.
+
+    Snakemake remembers the contents of a job's inputs in .snakemake. Where that folder is lost (results were
+    copied into a new clone), Snakemake knows only the files' times, and every file of a clone is new. The
+    documents know the contents, so Snakemake makes nothing twice afterwards.
+
+    Returns the touched paths, sorted. Does nothing where Snakemake has its own memory, and where no source is
+    newer than a file made from it.
+    """
+    if any((root / ".snakemake/metadata").glob("*")):
+        return []
+    loaded, _ = load(root, results)
+    found = [document for document in loaded if not document.bundle]
+    if not any(_outdated(root, document, results) for document in found):
+        return []
+    hashes = Hashes(root)
+    intact = [document for document in found if not _check(document, hashes)]
+    now = time.time_ns()
+    touched = sorted(path for document in intact for path in _made(root, document, results))
+    for path in touched:
+        os.utime(root / path, ns=(now, now))
+    return touched
+
+
+def _made(root: Path, document: Document, results: str) -> list[str]:
+    """What the job wrote: its outputs, its document and its timing. Snakemake looks at the times of all."""
+    timing = f"{results}/timings/{Path(document.path).name.removesuffix(documents.SUFFIX)}.tsv"
+    return [path for path in (*document.outputs, document.path, timing) if (root / path).exists()]
+
+
+def _outdated(root: Path, document: Document, results: str) -> bool:
+    oldest = min((root / path).stat().st_mtime_ns for path in _made(root, document, results))
+    sources = (root / path for path in document.sources)
+    return any(path.stat().st_mtime_ns > oldest for path in sources if path.exists())
 
 
 class Hashes:

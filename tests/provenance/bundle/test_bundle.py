@@ -11,10 +11,9 @@ from tests.report.project import Project
 from vllm_lab.common.errors import LabError
 from vllm_lab.provenance import documents
 from vllm_lab.provenance.__main__ import main
-from vllm_lab.provenance.adopt import adopt
 from vllm_lab.provenance.bundle import merge, pack
 from vllm_lab.provenance.upstream import describe
-from vllm_lab.provenance.verify import verify
+from vllm_lab.provenance.verify import adopt, verify
 
 SETTINGS = {"device": "cpu", "traces": {"rate": 2.0}}
 RESULT = "results/plan/{}/prefix_cache.json"

@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from tests.report.words import HOSTILE
 from tests.report.project import Project
+from tests.report.words import HOSTILE
 
 REPORT = [
     f"results/report/{name}" for name in ("index.html", "report.md", "vllm_evaluation.md", "summary.json")
