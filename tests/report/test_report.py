@@ -151,7 +151,7 @@ def test_a_missing_key_is_named_with_its_file(tmp_path):
 def test_inputs_of_no_known_part_are_refused(tmp_path):
     files = example(tmp_path)
     figure = [file for file in files if file.endswith(".svg")]
-    with pytest.raises(LabError, match="none of the --inputs"):
+    with pytest.raises(LabError, match="no part for any of the --inputs"):
         write_report(tmp_path, figure)
 
 

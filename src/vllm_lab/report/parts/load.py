@@ -131,10 +131,7 @@ def _latency_table(found: JsonResult, rates: list[JsonResult]) -> Table:
 
 def _throughput_table(found: JsonResult, rates: list[JsonResult]) -> Table:
     rows = tuple((_rate(rate), *(_metric(found, rate, name) for name in _THROUGHPUTS)) for rate in rates)
-    columns = (
-        *text_columns("Rate"),
-        *number_columns(*(_title(found, name) for name in _THROUGHPUTS)),
-    )
+    columns = (*text_columns("Rate"), *number_columns(*(_title(found, name) for name in _THROUGHPUTS)))
     limits = {
         name: found.number(
             "s", "parameters", f"limit_{name}", id=f"limit_{name}", label=f"limit of {title_of(name)}"
