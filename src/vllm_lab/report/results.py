@@ -1,17 +1,27 @@
 """The result files that a report uses, checked against their provenance before one number is read."""
 
 import csv
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from vllm_lab.common.errors import LabError
 from vllm_lab.common.files import read_json
 from vllm_lab.provenance.documents import SUFFIX, Document, collect
 from vllm_lab.provenance.verify import require
-from vllm_lab.report.blocks import Figure, Image, Number, Text
+from vllm_lab.report.blocks import (
+    Cell,
+    Figure,
+    Image,
+    Number,
+    Table,
+    Text,
+    number_columns,
+    text,
+    text_columns,
+)
 
 FOLDER = "results"
 _NO_KEY = "another version made it; run its rule again"
@@ -89,6 +99,14 @@ def _refuse_unverified(root: Path, files: list[str]) -> None:
     require(root, files, "no report is written")
 
 
+class Field(NamedTuple):
+    """A number in a JSON result: its title in tables, its unit, and the keys of its place."""
+
+    title: str
+    unit: str
+    keys: tuple[str | int, ...]
+
+
 @dataclass(frozen=True)
 class JsonResult:
     """A JSON result, or the part of one at `place`; its numbers know their file and key.
@@ -107,9 +125,10 @@ class JsonResult:
         """The same with other beginnings of ids and labels."""
         return replace(self, id=id, label=label)
 
-    def at(self, *keys: str | int, id: str = "", label: str = "") -> "JsonResult":
-        """The part under a path of keys; its numbers' ids and labels begin with these too."""
-        ids, labels = filter(None, (self.id, id)), filter(None, (self.label, label))
+    def at(self, *keys: str | int, id: str | None = None, label: str = "") -> "JsonResult":
+        """The part under a path of keys. The ids of its numbers go on with `id`, or with the keys."""
+        ids = filter(None, (self.id, _dotted(keys) if id is None else id))
+        labels = filter(None, (self.label, label))
         return JsonResult(
             self.file, self.kind, self.value(*keys), (*self.place, *keys), ".".join(ids), ", ".join(labels)
         )
@@ -147,10 +166,11 @@ class JsonResult:
     ) -> Number:
         """The Number under a path of keys.
 
-        Its id ends with `id`, or with the keys; its status is the file's kind unless another one is given.
+        Its id ends with `id`, or with the keys without "metrics". Its status is the file's kind unless
+        another one is given.
         """
         return Number(
-            ".".join(filter(None, (self.id, id or _dotted(keys)))),
+            ".".join(filter(None, (self.id, id or _dotted(key for key in keys if key != "metrics")))),
             self.value(*keys),
             unit,
             status or self.kind,
@@ -172,6 +192,16 @@ class JsonResult:
             _labelled(self.label, label),
             self.value("reason"),
         )
+
+    def cell(self, field: Field) -> Cell:
+        """The Number of a field: not run where the document did not run, a dash where it has no value."""
+        title, unit, keys = field
+        label = title if title[1:2].isupper() else title[:1].lower() + title[1:]
+        if self.get("status") == "not_run":
+            return self.not_run(label, id=str(keys[-1]), unit=unit, key=_dotted(keys))
+        if not self.has(*keys):
+            return "–"
+        return self.number(unit, *keys, label=label, decimals=fine_digits(self.value(*keys), unit))
 
 
 @dataclass(frozen=True)
@@ -208,6 +238,19 @@ def derived(
 ) -> Number:
     """A Number that is computed from others; its file is that of `source`, on which it depends most."""
     return Number(id, value, unit, "derived", source.file, formula, label)
+
+
+def grid(
+    id: str,
+    caption: str,
+    labels: Iterable[str],
+    rows: Iterable[tuple[tuple[Cell, ...], JsonResult]],
+    fields: Sequence[Field],
+) -> Table:
+    """A table with one column per field. A row is its labels and the result that holds its numbers."""
+    cells = tuple((*names, *(found.cell(field) for field in fields)) for names, found in rows)
+    columns = (*text_columns(*labels), *number_columns(*(field.title for field in fields)))
+    return Table(id, text("{it}", it=caption), columns, cells)
 
 
 def fine_digits(value: float | None, unit: str) -> int | None:

@@ -16,17 +16,20 @@ from vllm_lab.report.blocks import (
     text,
     text_columns,
 )
-from vllm_lab.report.results import JsonResult, Results
+from vllm_lab.report.results import Field, JsonResult, Results
 
 _REJECTS, _MODEL = "data/rejects.json", "data/model/summary.json"
 _SHAPE = {
-    "parameters": ("Parameters", ""),
-    "layers": ("Layers", ""),
-    "kv_heads": ("KV heads", ""),
-    "head_dim": ("Head dimension", ""),
-    "context_length": ("Context length", "tokens"),
-    "vocab_size": ("Vocabulary", "tokens"),
-    "kv_bytes_per_token": ("KV cache per token", "bytes"),
+    key: Field(title, unit, (key,))
+    for key, title, unit in (
+        ("parameters", "Parameters", ""),
+        ("layers", "Layers", ""),
+        ("kv_heads", "KV heads", ""),
+        ("head_dim", "Head dimension", ""),
+        ("context_length", "Context length", "tokens"),
+        ("vocab_size", "Vocabulary", "tokens"),
+        ("kv_bytes_per_token", "KV cache per token", "bytes"),
+    )
 }
 _IDENTITY = {
     "source": "Source",
@@ -130,17 +133,13 @@ def _model(found: JsonResult) -> list[Block]:
         (title, str(found.value(key))) for key, title in _IDENTITY.items() if found.has(key)
     ]
     rows += [("sha256 of what was fetched", Code(found.value("sha256")))] if found.has("sha256") else []
-    shape = {
-        key: found.number(unit, key, label=title[0].lower() + title[1:])
-        for key, (title, unit) in _SHAPE.items()
-    }
-    rows += [(_SHAPE[key][0], number) for key, number in shape.items()]
+    rows += [(field.title, found.cell(field)) for field in _SHAPE.values()]
     intro = text(
         "{name} provides the tokenizer, the chat template and the shape of the KV cache. One token takes "
         "{bytes} of cache. These are its keys and its values, and each of the two has layers × KV heads × "
         "head dimension numbers.",
         name=str(found.value("name")),
-        bytes=shape["kv_bytes_per_token"],
+        bytes=found.cell(_SHAPE["kv_bytes_per_token"]),
     )
     columns = text_columns("Property", "Value")
     return [intro, Table("model", text("The model."), columns, tuple(rows), (found.file,))]

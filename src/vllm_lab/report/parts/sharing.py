@@ -9,7 +9,6 @@ from collections.abc import Mapping
 from vllm_lab.report.blocks import (
     Answer,
     Block,
-    Cell,
     Figure,
     Heading,
     Section,
@@ -21,15 +20,15 @@ from vllm_lab.report.blocks import (
 )
 from vllm_lab.report.parts import published, sweeps
 from vllm_lab.report.parts.traces import ordered, trace_label
-from vllm_lab.report.results import JsonResult, Results
+from vllm_lab.report.results import Field, JsonResult, Results, grid
 from vllm_lab.sharing.metrics import DISTRIBUTIONS, METRICS, WORKING_SET
 
 Stats = Mapping[str, JsonResult]  # trace -> its statistics
 
 _COUNTS = {
-    "requests": ("Requests", "requests"),
-    "prompt_tokens": ("Prompt tokens", "tokens"),
-    "block_size": ("Block size", "tokens"),
+    "requests": Field("Requests", "requests", ("requests",)),
+    "prompt_tokens": Field("Prompt tokens", "tokens", ("prompt_tokens",)),
+    "block_size": Field("Block size", "tokens", ("block_size",)),
 }
 _POINTS = {
     "mean": "mean",
@@ -43,6 +42,7 @@ _POINTS = {
     "max": "maximum",
 }
 _SHOWN_POINTS = {"block_hits": ("mean", "p99", "max"), "reuse_gap_s": ("mean", "median", "p99")}
+_ELSEWHERE = ("working_set", "kv_bytes_per_token")  # not in the table of metrics
 _PERCENTILES = ("p10", "p25", "median", "p75", "p90", "p95", "p99", "max")
 _BY_BLOCK_SIZE = (
     ("sharing_fraction", "mean"),
@@ -124,7 +124,7 @@ def _definitions(stats: Stats) -> Text:
         "earlier prompt already had. The token sharing fraction is the longest common beginning, counted "
         "token by token. No block size can exceed it. The block reuse rate is 1 − distinct blocks / block "
         "accesses. A reuse gap is the time between two successive accesses of one block.",
-        size=_count(next(iter(stats.values())), "block_size"),
+        size=next(iter(stats.values())).cell(_COUNTS["block_size"]),
     )
 
 
@@ -132,52 +132,32 @@ def _figures(results: Results, *names: str) -> list[Figure]:
     return [figure for name in names for figure in results.figure(f"sharing/figures/{name}", _FIGURES[name])]
 
 
-def _count(found: JsonResult, key: str) -> Cell:
-    title, unit = _COUNTS[key]
-    return found.number(unit, key, label=title.lower())
-
-
-def _cell(found: JsonResult, metric: str, *point: str, within: tuple[str, ...] = ("metrics",)) -> Cell:
-    """The Number of a metric, or of one point of a distribution; a dash where the statistics have none."""
-    place = (*within, metric, *point)
-    if not found.has(*place):
-        return "–"
-    size = f", blocks of {within[1]} tokens" if within[0] == "by_block_size" else ""
-    id = ".".join(key for key in place if key != "metrics")
-    return found.number(METRICS[metric].unit, *place, id=id, label=_title(metric, *point).lower() + size)
-
-
-def _title(metric: str, *point: str) -> str:
-    return ", ".join((METRICS[metric].title, *(_POINTS[name] for name in point)))
+def _field(metric: str, *point: str, within: tuple[str, ...] = ("metrics",)) -> Field:
+    """A metric of the statistics, or one point of a distribution."""
+    title = ", ".join((METRICS[metric].title, *(_POINTS[name] for name in point)))
+    return Field(title, METRICS[metric].unit, (*within, metric, *point))
 
 
 def _metrics_table(id: str, stats: Stats) -> Table:
     """One column per trace, one row per metric; metrics that no trace has are left out."""
-    shown = [
-        (metric, *point)
-        for metric in METRICS
-        if metric not in ("working_set", "kv_bytes_per_token")
-        for point in ([(name,) for name in _points(metric)] if metric in DISTRIBUTIONS else [()])
-    ]
-    rows = (
-        *((title, *(_count(found, key) for found in stats.values())) for key, (title, _) in _COUNTS.items()),
-        *(
-            (_title(*keys), *(_cell(found, *keys) for found in stats.values()))
-            for keys in shown
-            if any(found.has("metrics", *keys) for found in stats.values())
-        ),
+    points = {metric: _SHOWN_POINTS.get(metric, ("mean", "median")) for metric in DISTRIBUTIONS}
+    fields = [*_COUNTS.values()]
+    for metric in (metric for metric in METRICS if metric not in _ELSEWHERE):
+        fields += (
+            [_field(metric, point) for point in points[metric]] if metric in points else [_field(metric)]
+        )
+    rows = tuple(
+        (field.title, *(found.cell(field) for found in stats.values()))
+        for field in fields
+        if any(found.has(*field.keys) for found in stats.values())
     )
     columns = (*text_columns("Metric"), *number_columns(*map(trace_label, stats)))
     return Table(id, text("Sharing with an unbounded cache that never evicts a block."), columns, rows)
 
 
-def _points(metric: str) -> tuple[str, ...]:
-    return _SHOWN_POINTS.get(metric, ("mean", "median"))
-
-
 def _percentile_table(stats: Stats) -> Table:
     rows = tuple(
-        (f"{trace_label(trace)}, {level}", *(_cell(found, metric, point) for point in _PERCENTILES))
+        (f"{trace_label(trace)}, {level}", *(found.cell(_field(metric, point)) for point in _PERCENTILES))
         for trace, found in stats.items()
         for level, metric in (("blocks", "sharing_fraction"), ("tokens", "token_sharing_fraction"))
         if found.has("metrics", metric)
@@ -189,45 +169,30 @@ def _percentile_table(stats: Stats) -> Table:
 
 def _block_size_table(stats: Stats) -> Table:
     """The main metrics at every block size that was analysed."""
-    rows = tuple(
-        (
-            trace_label(trace),
-            size,
-            *(_cell(found, *keys, within=("by_block_size", size)) for keys in _BY_BLOCK_SIZE),
-        )
+    rows = (
+        ((trace_label(trace), size), found.at("by_block_size", size, label=f"blocks of {size} tokens"))
         for trace, found in stats.items()
         for size in sorted(found.value("by_block_size"), key=int)
     )
-    titles = (_title(*keys) for keys in _BY_BLOCK_SIZE)
-    columns = (*text_columns("Trace"), *number_columns("Block size", *titles))
-    return Table("block-sizes", text("The same traces with each block size, in tokens."), columns, rows)
+    fields = [_field(*keys, within=()) for keys in _BY_BLOCK_SIZE]
+    caption = "The same traces with each block size, in tokens."
+    return grid("block-sizes", caption, ("Trace", "Block size"), rows, fields)
 
 
 def _working_set_table(id: str, stats: Stats) -> Table:
-    rows = tuple(
+    rows = (
         (
-            trace_label(trace),
-            "whole trace" if window == "inf" else f"{window} s",
-            *(_working_set_cell(found, window, key) for key in WORKING_SET),
+            (trace_label(trace), "whole trace" if window == "inf" else f"{window} s"),
+            found.at(
+                "metrics", "working_set", window, id=f"working_set.{window}", label=f"window of {window} s"
+            ),
         )
         for trace, found in stats.items()
         for window in sorted(found.value("metrics", "working_set"), key=float)
     )
-    columns = (
-        *text_columns("Trace", "Window"),
-        *number_columns(*(metric.title for metric in WORKING_SET.values())),
-    )
+    fields = [Field(metric.title, metric.unit, (name,)) for name, metric in WORKING_SET.items()]
     caption = "Working set: the distinct blocks that were accessed within a window that ends now."
-    return Table(id, text(caption), columns, rows)
-
-
-def _working_set_cell(found: JsonResult, window: str, key: str) -> Cell:
-    place = ("metrics", "working_set", window, key)
-    if not found.has(*place):
-        return "–"
-    metric = WORKING_SET[key]
-    label = f"working set of {window} s, {metric.title.lower()}"
-    return found.number(metric.unit, *place, id=f"working_set.{window}.{key}", label=label)
+    return grid(id, caption, ("Trace", "Window"), rows, fields)
 
 
 def _answers(stats: Stats) -> tuple[Answer, ...]:
@@ -241,11 +206,11 @@ def _answers(stats: Stats) -> tuple[Answer, ...]:
             "tokens. {count} of these are in blocks that an earlier prompt already had, so an unbounded "
             "cache leaves only the rest to compute. vLLM also keeps the blocks of generated replies. With "
             "these the cache saves {generated}.",
-            saved=_cell(found, "saved_prefill_fraction"),
-            tokens=_count(found, "prompt_tokens"),
-            requests=_count(found, "requests"),
-            count=_cell(found, "saved_prefill_tokens"),
-            generated=_cell(found, "saved_prefill_fraction_with_generated"),
+            saved=found.cell(_field("saved_prefill_fraction")),
+            tokens=found.cell(_COUNTS["prompt_tokens"]),
+            requests=found.cell(_COUNTS["requests"]),
+            count=found.cell(_field("saved_prefill_tokens")),
+            generated=found.cell(_field("saved_prefill_fraction_with_generated")),
         )
     ]
     if "single_turn" in stats:
@@ -253,7 +218,7 @@ def _answers(stats: Stats) -> tuple[Answer, ...]:
             text(
                 "First turns alone would save {first}. Most of the saving is due to conversations that "
                 "continue, because each later turn repeats everything before it.",
-                first=_cell(stats["single_turn"], "saved_prefill_fraction"),
+                first=stats["single_turn"].cell(_field("saved_prefill_fraction")),
             )
         )
     question = "What fraction of prefill can prefix caching save on these conversations?"

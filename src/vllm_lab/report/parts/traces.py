@@ -6,7 +6,6 @@ from typing import Any
 
 from vllm_lab.report.blocks import (
     Block,
-    Cell,
     Code,
     Heading,
     Note,
@@ -16,7 +15,7 @@ from vllm_lab.report.blocks import (
     text,
     text_columns,
 )
-from vllm_lab.report.results import JsonResult, Results
+from vllm_lab.report.results import Field, JsonResult, Results, grid
 
 OWN = ("single_turn", "multi_turn")
 _STREAMS, _TRACES, _EXPORTS = (
@@ -24,16 +23,38 @@ _STREAMS, _TRACES, _EXPORTS = (
     "traces/summary.json",
     "traces/exports/index.json",
 )
-_STREAM_ROWS = (
-    ("Conversations rendered", "conversations", ("conversations",)),
-    ("Token streams", "streams", ("streams",)),
-    ("Streams stored whole, because the template rewrites history", "streams", ("explicit_streams",)),
-    ("Tokens", "tokens", ("tokens",)),
-    ("Conversations whose text looks like a special token", "conversations", ("special_text_conversations",)),
-    ("Conversations that the template refused", "conversations", ("template_refused", "count")),
-    ("User turns without a reply", "", ("unanswered_turns",)),
+_STREAM_FIELDS = (
+    Field("Conversations rendered", "conversations", ("conversations",)),
+    Field("Token streams", "streams", ("streams",)),
+    Field("Streams stored whole, because the template rewrites history", "streams", ("explicit_streams",)),
+    Field("Tokens", "tokens", ("tokens",)),
+    Field("Conversations with the text of a special token", "conversations", ("special_text_conversations",)),
+    Field("Conversations that the template refused", "conversations", ("template_refused", "count")),
+    Field("User turns without a reply", "", ("unanswered_turns",)),
 )
-_POINTS = ("mean", "p50", "p90", "p95", "p99", "max")
+_TRACE_FIELDS = (
+    Field("Requests", "requests", ("requests",)),
+    Field("Conversations", "conversations", ("conversations",)),
+    Field("Prompt tokens", "tokens", ("prompt_tokens",)),
+    Field("Output tokens", "tokens", ("output_tokens",)),
+    Field("Duration", "s", ("duration_s",)),
+    Field("Conversations started", "1/s", ("measured_rate",)),
+)
+_LENGTH_FIELDS = tuple(
+    Field(point, "tokens", (point,)) for point in ("mean", "p50", "p90", "p95", "p99", "max")
+)
+_SELECTION_FIELDS = (
+    Field("Conversations chosen", "conversations", ("selection", "chosen")),
+    Field("Out of", "conversations", ("selection", "eligible")),
+    Field("Context", "tokens", ("over_context", "limit")),
+    Field("Longer prompts", "requests", ("over_context", "requests")),
+    Field("Turns without a reply", "", ("unanswered",)),
+)
+_EXPORT_FIELDS = (
+    Field("Records", "records", ("records",)),
+    Field("Left out", "conversations", ("left_out",)),
+    Field("Size", "bytes", ("bytes",)),
+)
 
 
 def trace_label(name: str) -> str:
@@ -68,11 +89,7 @@ def _stream_blocks(found: JsonResult) -> list[Block]:
         "prefix of its conversation's token stream.",
         template=words.get(template) or Code(template),
     )
-    rows = tuple(
-        (title, found.number(unit, *keys, label=title[0].lower() + title[1:]))
-        for title, unit, keys in _STREAM_ROWS
-        if found.has(*keys)
-    )
+    rows = tuple((field.title, found.cell(field)) for field in _STREAM_FIELDS if found.has(*field.keys))
     columns = (*text_columns("Token streams"), *number_columns("Count"))
     table = Table("streams", text("From conversations to tokens."), columns, rows)
     return [opening, *_system_prompt(found), table]
@@ -99,85 +116,48 @@ def _system_prompt(found: JsonResult) -> list[Block]:
 
 def _trace_blocks(summary: JsonResult) -> list[Block]:
     traces = {
-        name: summary.at("traces", name, id=f"traces.{name}", label=f"{trace_label(name)} trace")
+        name: summary.at("traces", name, label=f"{trace_label(name)} trace")
         for name in ordered(summary.value("traces"))
     }
-    return [Heading("Traces", "requests"), _overview(traces), _length_table(traces), *_selection(traces)]
-
-
-def _cell(trace: JsonResult, title: str, unit: str, *keys: str) -> Cell:
-    return trace.number(unit, *keys, label=title[0].lower() + title[1:]) if trace.has(*keys) else None
-
-
-def _overview(traces: dict[str, JsonResult]) -> Table:
-    columns = {
-        "requests": ("Requests", "requests"),
-        "conversations": ("Conversations", "conversations"),
-        "prompt_tokens": ("Prompt tokens", "tokens"),
-        "output_tokens": ("Output tokens", "tokens"),
-        "duration_s": ("Duration", "s"),
-        "measured_rate": ("Conversations started", "1/s"),
-    }
-    rows = tuple(
-        (trace_label(name), *(_cell(trace, title, unit, key) for key, (title, unit) in columns.items()))
-        for name, trace in traces.items()
-    )
-    head = (*text_columns("Trace"), *number_columns(*(title for title, _ in columns.values())))
-    caption = text(
+    overview = (
         "The conversations of this project start as a Poisson process, and the table shows the rate that "
         "resulted. Imported traces keep their own arrival times."
     )
-    return Table("traces", caption, head, rows)
-
-
-def _length_table(traces: dict[str, JsonResult]) -> Table:
-    rows = tuple(
-        (
-            f"{trace_label(name)}, {kind}",
-            *(
-                _cell(trace, f"{kind} length, {point}", "tokens", "lengths", f"{kind}_tokens", point)
-                for point in _POINTS
-            ),
-        )
+    rows = (((trace_label(name),), trace) for name, trace in traces.items())
+    lengths = (
+        ((f"{trace_label(name)}, {kind}",), trace.at("lengths", f"{kind}_tokens", label=f"length of {kind}s"))
         for name, trace in traces.items()
         for kind in ("prompt", "output")
     )
-    head = (*text_columns("Trace, length in tokens"), *number_columns(*_POINTS))
-    return Table("lengths", text("Lengths of prompts and outputs."), head, rows)
+    selected = {name: trace for name, trace in traces.items() if trace.has("selection")}
+    return [
+        Heading("Traces", "requests"),
+        grid("trace-table", overview, ("Trace",), rows, _TRACE_FIELDS),
+        grid("lengths", "Lengths of prompts and outputs.", ("Trace, tokens",), lengths, _LENGTH_FIELDS),
+        *([_selection(selected)] if selected else []),
+    ]
 
 
-def _selection(traces: dict[str, JsonResult]) -> list[Block]:
+def _selection(traces: dict[str, JsonResult]) -> Table:
     """Which conversations were chosen, and what the context cannot hold. Imported traces have neither."""
-    chosen = {name: trace for name, trace in traces.items() if trace.has("selection")}
-    if not chosen:
-        return []
-    columns = (
-        ("Conversations chosen", "conversations", ("selection", "chosen")),
-        ("Out of", "conversations", ("selection", "eligible")),
-        ("Context", "tokens", ("over_context", "limit")),
-        ("Longer prompts", "requests", ("over_context", "requests")),
-        ("Turns without a reply", "", ("unanswered",)),
-    )
-    rows = tuple(
+    rows = (
         (
-            trace_label(name),
-            str(trace.value("selection", "order")),
-            str(trace.value("selection", "begins_with")),
-            *(_cell(trace, title, unit, *keys) for title, unit, keys in columns),
-            "dropped" if trace.value("over_context", "policy") == "drop" else "kept",
+            (
+                trace_label(name),
+                str(trace.value("selection", "order")),
+                str(trace.value("selection", "begins_with")),
+                "dropped" if trace.value("over_context", "policy") == "drop" else "kept",
+            ),
+            trace,
         )
-        for name, trace in chosen.items()
+        for name, trace in traces.items()
     )
-    head = (
-        *text_columns("Trace", "Order", "First message by"),
-        *number_columns(*(title for title, _, _ in columns)),
-        *text_columns("Longer prompts are"),
-    )
-    caption = text(
+    caption = (
         "Which conversations were chosen, in which order of the file, and what happened to prompts that are "
         "longer than the model's context."
     )
-    return [Table("selection", caption, head, rows)]
+    labels = ("Trace", "Order", "First message by", "Longer prompts are")
+    return grid("selection", caption, labels, rows, _SELECTION_FIELDS)
 
 
 def _export_blocks(found: JsonResult) -> list[Block]:
@@ -191,39 +171,17 @@ def _export_blocks(found: JsonResult) -> list[Block]:
 
 
 def _export_table(found: JsonResult) -> Table:
-    rows = tuple(
-        _export_row(
-            entry,
-            found.at(
-                *("exports", index),
-                id=f"traces.exports.{entry['trace']}.{entry['format']}",
-                label=f"{trace_label(entry['trace'])} trace as {entry['format']}",
-            ),
-        )
-        for index, entry in enumerate(found.value("exports"))
-    )
-    columns = (
-        *text_columns("Trace", "Format", "File"),
-        *number_columns("Records", "Left out", "Size"),
-        *text_columns("A record is one of the"),
-    )
-    caption = text(
+    rows = []
+    for index, entry in enumerate(found.value("exports")):
+        trace, format = entry["trace"], entry["format"]
+        label = f"{trace_label(trace)} trace as {format}"
+        export = found.at("exports", index, id=f"traces.exports.{trace}.{format}", label=label)
+        rows.append(((trace_label(trace), Code(format), Code(entry["file"]), entry["unit"]), export))
+    caption = (
         "The traces in the formats of other tools. What a format cannot express is left out. Traces of block "
         "hashes have neither text nor output tokens."
     )
-    return Table("exports", caption, columns, rows)
-
-
-def _export_row(entry: dict[str, Any], export: JsonResult) -> tuple[Cell, ...]:
-    return (
-        trace_label(entry["trace"]),
-        Code(entry["format"]),
-        Code(entry["file"]),
-        export.number("records", "records", label=entry["unit"]),
-        export.number("conversations", "left_out", label="left out"),
-        export.number("bytes", "bytes", label="size"),
-        entry["unit"],
-    )
+    return grid("export-files", caption, ("Trace", "Format", "File", "Records are"), rows, _EXPORT_FIELDS)
 
 
 def _command_table(found: JsonResult) -> Table:
