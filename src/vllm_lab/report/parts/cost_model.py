@@ -15,7 +15,7 @@ from vllm_lab.report.blocks import (
     text,
     text_columns,
 )
-from vllm_lab.report.results import JsonResult, Results
+from vllm_lab.report.results import Field, JsonResult, Results, grid
 
 _FILE = "cost_model/fit.json"
 _FIGURES = {
@@ -35,6 +35,13 @@ _ERRORS = {
 }
 _METRICS = ("ttft", "tpot", "e2e", "throughput")
 _POINTS = {"median": "median", "p95": "95th percentile", "bias": "bias"}
+_RESIDUALS = (
+    Field("Count", "", ("steps",)),
+    Field("Relative residual, median", "fraction", ("relative", "median")),
+    Field("Relative residual, 95th percentile", "fraction", ("relative", "p95")),
+    Field("Absolute residual, median", "s", ("absolute_s", "median")),
+    Field("Absolute residual, 95th percentile", "s", ("absolute_s", "p95")),
+)
 _MODELS = {
     "context": "context of every new token (the cost model)",
     "context once": "context once per request",
@@ -91,7 +98,10 @@ def _coefficient_table(found: JsonResult) -> Table:
     caption = text(
         "The fitted cost model. A step lasts the sum of these. The fit uses the steps of requests that "
         "arrive all at once, so that every repetition has the same steps, and takes each step's median. It "
-        "weighs steps by relative error, and steps far off count less."
+        "weighs steps by relative error, and steps far off count less. R² of the fit: {r2}.",
+        r2=found.number(
+            "", *("fit", "models", "context", "residuals", "r2"), id="r2", label="R² of the fit", decimals=4
+        ),
     )
     return Table("cost-model", caption, columns, rows)
 
@@ -99,7 +109,8 @@ def _coefficient_table(found: JsonResult) -> Table:
 def _residual_table(found: JsonResult) -> Table:
     rows = []
     models = found.value("fit", "models")
-    for model in (*(name for name in _MODELS if name in models), *sorted(models.keys() - _MODELS.keys())):
+    order = [*(name for name in _MODELS if name in models), *sorted(models.keys() - _MODELS.keys())]
+    for model in order:
         title, kinds = _MODELS.get(model, model), models[model]["residuals"]
         for kind in (kind for kind in ("all", "decode", "prefill", "mixed") if kind in kinds):
             residual = found.at(
@@ -107,32 +118,12 @@ def _residual_table(found: JsonResult) -> Table:
                 id=f"residual.{model.replace(' ', '_')}.{kind}",
                 label=f"{title}, {kind} steps",
             )
-            sizes = (
-                residual.number(
-                    "fraction" if size == "relative" else "s",
-                    *(size, point),
-                    label=f"{size} residual, {_POINTS[point]}",
-                    decimals=None if size == "relative" else 4,
-                )
-                for size in ("relative", "absolute_s")
-                for point in ("median", "p95")
-            )
-            rows.append((title, kind, residual.number("", "steps", label="count"), *sizes))
-    columns = (
-        *text_columns("Model", "Steps"),
-        *number_columns(
-            "Count", "Relative, median", "95th percentile", "Absolute, median", "95th percentile"
-        ),
+            rows.append(((title, kind), residual))
+    caption = (
+        "Residuals of the steps that the model was fitted to. The model with two contexts has one "
+        "coefficient more than the cost model. It shows what four coefficients cannot follow."
     )
-    caption = text(
-        "Residuals of the steps that the model was fitted to. R² of the cost model: {r2}. The model with two "
-        "contexts has one coefficient more than the cost model. It shows what four coefficients cannot "
-        "follow.",
-        r2=found.number(
-            "", *("fit", "models", "context", "residuals", "r2"), id="r2", label="R² of the fit", decimals=4
-        ),
-    )
-    return Table("cost-model-residuals", caption, columns, tuple(rows))
+    return grid("cost-model-residuals", caption, ("Model", "Steps"), rows, _RESIDUALS)
 
 
 def _error(found: JsonResult, kind: str, metric: str, point: str) -> Number:

@@ -6,7 +6,9 @@ from dataclasses import replace
 from typing import Any
 
 from vllm_lab.common.metric import title_of
+from vllm_lab.replay.comparison import METRICS as APART
 from vllm_lab.replay.metrics import METRICS
+from vllm_lab.replay.records import ORACLES
 from vllm_lab.report.blocks import (
     Block,
     Cell,
@@ -17,22 +19,21 @@ from vllm_lab.report.blocks import (
     Number,
     Table,
     Text,
-    number_columns,
     text,
-    text_columns,
 )
 from vllm_lab.report.measured import ran
 from vllm_lab.report.parts.traces import trace_label
-from vllm_lab.report.results import JsonResult, Results, derived
+from vllm_lab.report.results import Field, JsonResult, Results, derived, grid
 
 Place = tuple[str, str]  # trace, memory
-VLLM = {
-    "vllm_uncached": ("vLLM without prefix cache", False),
-    "vllm_cached": ("vLLM with prefix cache", True),
-}
-"""vLLM's engines: title, and whether they have a prefix cache."""
+VLLM = dict(zip(ORACLES, ("vLLM without prefix cache", "vLLM with prefix cache"), strict=True))
 _FILE = "replay/comparison.json"
-_APART = ("ttft_mean", "tpot_mean", "e2e_mean", "preemptions", "makespan")
+_EXACTNESS = (
+    Field("Steps equal to vLLM's", "steps", ("equal_steps",)),
+    Field("Steps that differ", "steps", ("differing_steps",)),
+    Field("First step that differs", "step", ("first_difference", "step")),
+    Field("Requests that differ", "requests", ("differing_requests",)),
+)
 _DIVERGENCE = (
     "Steps, compared by number, that differ from vLLM's. Steps that a version never reached count as "
     "different."
@@ -41,12 +42,13 @@ _DIVERGENCE = (
 
 def engine_title(engine: str) -> str:
     """An engine as tables name it; an engine that no table knows keeps its name."""
-    return VLLM[engine][0] if engine in VLLM else engine
+    return VLLM.get(engine, engine)
 
 
-def metric_title(name: str) -> str:
-    """The title of a replay's metric."""
-    return title_of(name, METRICS.get(name))
+def metric_field(name: str, *keys: str) -> Field:
+    """A metric of a replay; `keys` lead to its value where that is not the metric itself."""
+    metric = METRICS[name]
+    return Field(title_of(name, metric), metric.unit, ("metrics", name, *keys))
 
 
 def where(place: Place) -> str:
@@ -96,51 +98,28 @@ def _without_vllm(runs: Sequence[JsonResult]) -> list[Block]:
 
 
 def _exactness_table(runs: Sequence[JsonResult]) -> Table:
-    columns = (
-        *text_columns("Trace, memory", "Version"),
-        *number_columns("Equal steps", "Different steps", "First different step", "Different requests"),
-    )
-    caption = text(
+    caption = (
         "Each step and each request, compared byte by byte. Versions with a prefix cache are compared with "
         "vLLM with its prefix cache, the others with vLLM without."
     )
-    return Table("exactness", caption, columns, tuple(_exactness_row(run) for run in runs))
-
-
-def _exactness_row(run: JsonResult) -> tuple[Cell, ...]:
-    head = (where(place(run)), run.value("version"))
-    if not ran(run):
-        absent = run.not_run("steps equal to vLLM's", id="equal_steps", unit="steps")
-        return (*head, absent, "not run", "not run", "not run")
-    return (
-        *head,
-        run.number("steps", "equal_steps", label="steps equal to vLLM's"),
-        run.number("steps", "differing_steps", label="steps that differ from vLLM's"),
-        first_step(run) if run.value("first_difference") else "–",
-        run.number("requests", "differing_requests", label="requests that differ from vLLM's"),
-    )
+    return grid("exactness", caption, ("Trace, memory", "Version"), _rows(runs), _EXACTNESS)
 
 
 def _apart_table(runs: Sequence[JsonResult]) -> list[Table]:
     """How far the metrics differ where decisions do; nothing where no replay differs."""
-    rows = tuple(
-        (where(place(run)), run.value("version"), *(_relative(run, name) for name in _APART))
-        for run in runs
-        if ran(run) and not run.value("equal")
-    )
-    columns = (*text_columns("Trace, memory", "Version"), *number_columns(*map(metric_title, _APART)))
-    caption = text(
+    apart = [run for run in runs if ran(run) and not run.value("equal")]
+    relative = (metric_field(name, "relative_difference") for name in APART)
+    fields = [field._replace(unit="fraction") for field in relative]
+    caption = (
         "How far the metrics of the versions that differ are from vLLM's, relative to vLLM's. The means of a "
         "version that ended early are over the requests that had finished."
     )
-    return [Table("apart", caption, columns, rows)] if rows else []
+    labels = ("Trace, memory", "Version")
+    return [grid("apart", caption, labels, _rows(apart), fields)] if apart else []
 
 
-def _relative(run: JsonResult, name: str) -> Cell:
-    keys = ("metrics", name, "relative_difference")
-    if not run.has(*keys):
-        return "–"
-    return run.number("fraction", *keys, label=f"{metric_title(name)}, (mini - vLLM) / vLLM")
+def _rows(runs: Sequence[JsonResult]) -> list[tuple[tuple[str, str], JsonResult]]:
+    return [((where(place(run)), run.value("version")), run) for run in runs]
 
 
 def _crashes(runs: Sequence[JsonResult]) -> Iterator[Block]:
@@ -174,8 +153,8 @@ def coincidence(runs: Sequence[JsonResult]) -> Iterator[Text]:
                 " {version} and {against}: {equal} equal steps, {differing} different ones.",
                 version=run.value("version"),
                 against=engine_title(run.value("against")),
-                equal=run.number("steps", "equal_steps", label="steps equal to vLLM's"),
-                differing=run.number("steps", "differing_steps", label="steps that differ from vLLM's"),
+                equal=run.cell(_EXACTNESS[0]),
+                differing=run.cell(_EXACTNESS[1]),
             )
 
 
@@ -183,39 +162,32 @@ def agreement(runs: Sequence[JsonResult]) -> Text:
     """One version over all its replays that ran."""
     version, against = runs[0].value("version"), engine_title(runs[0].value("against"))
 
-    def total(key: str, unit: str, words: str) -> Number:
+    def total(field: Field) -> Number:
+        (key,) = field.keys
         return derived(
             f"replay.compared.{version}.{key}",
             sum(run.value(key) for run in runs),
-            unit,
+            field.unit,
             f"sum of {key} over {len(runs)} replays",
-            runs[0].number(unit, key, label=words),
-            label=f"{version}: {words}, all replays",
+            runs[0].cell(field),
+            label=f"{version}, all replays: {field.title[0].lower()}{field.title[1:]}",
         )
 
-    equal = total("equal_steps", "steps", "steps equal to vLLM's")
-    if all(run.value("equal") for run in runs):
-        return text(
-            "{version} does: all {equal} steps and the times of every request are equal to those of "
-            "{against}.",
-            version=version,
-            equal=equal,
-            against=against,
-        )
-    return text(
+    steps, differing, _, requests = _EXACTNESS
+    same = "{version} does: all {equal} steps and the times of every request are equal to those of {against}."
+    other = (
         "{version} does not: {equal} steps are equal to those of {against}, {differing} steps differ, and so "
-        "do {requests} requests.",
-        version=version,
-        equal=equal,
-        against=against,
-        differing=total("differing_steps", "steps", "steps that differ from vLLM's"),
-        requests=total("differing_requests", "requests", "requests that differ from vLLM's"),
+        "do {requests} requests."
     )
+    values = {"version": version, "against": against, "equal": total(steps)}
+    if all(run.value("equal") for run in runs):
+        return text(same, **values)
+    return text(other, **values, differing=total(differing), requests=total(requests))
 
 
-def first_step(run: JsonResult) -> Number:
+def first_step(run: JsonResult) -> Cell:
     """The number of the first step that differs from vLLM's."""
-    return run.number("step", "first_difference", "step", label="first step that differs from vLLM's")
+    return run.cell(_EXACTNESS[2])
 
 
 def crash(run: JsonResult) -> tuple[Inline, ...]:

@@ -4,7 +4,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from vllm_lab.experiments.progress import DECIMALS, PINS, counts, expectation, label, verdict
-from vllm_lab.replay.metrics import METRICS
 from vllm_lab.report.blocks import (
     Answer,
     Block,
@@ -20,13 +19,17 @@ from vllm_lab.report.blocks import (
     text_columns,
 )
 from vllm_lab.report.measured import ran
-from vllm_lab.report.parts.decisions import metric_title
-from vllm_lab.report.results import JsonResult, Results
+from vllm_lab.report.parts.decisions import metric_field
+from vllm_lab.report.results import Field, JsonResult, Results, grid
 
 SHOWN = (
     "finished", "preemptions", "hit_rate", "recomputed_tokens", "ttft_mean", "ttft_p95", "e2e_p95",
     "makespan",
 )  # fmt: skip
+_VERDICTS = {
+    name: Field(title, "", ("verdicts", name))
+    for name, title in (("refuted", "Refuted"), ("confirmed", "Confirmed"), ("not_run", "Not run"))
+}
 PARTS = {"mini": "mini-vLLM", "vllm": "vLLM", "extension": "extension"}
 
 
@@ -57,7 +60,7 @@ def _answers(found: Sequence[JsonResult]) -> tuple[Answer, ...]:
             "{name} ({title}): {refuted} of {all} predictions refuted. {aha}",
             name=_name(body),
             title=body.value("title"),
-            refuted=_count(body, "refuted"),
+            refuted=body.cell(_VERDICTS["refuted"]),
             all=str(len(body.value("predictions"))),
             aha=body.value("aha"),
         )
@@ -69,20 +72,11 @@ def _answers(found: Sequence[JsonResult]) -> tuple[Answer, ...]:
 
 
 def _overview(found: Sequence[JsonResult]) -> Table:
-    rows = tuple(
-        (
-            f"{_name(body)}: {body.value('title')}",
-            *(_count(body, name) for name in ("refuted", "confirmed", "not_run")),
-            body.value("pin", "state"),
-        )
-        for body in found
+    rows = (((f"{_name(body)}: {body.value('title')}", body.value("pin", "state")), body) for body in found)
+    labels = ("Experiment", "Predictions")
+    return grid(
+        "experiment-table", "The experiments and their verdicts.", labels, rows, list(_VERDICTS.values())
     )
-    columns = (
-        *text_columns("Experiment"),
-        *number_columns("Refuted", "Confirmed", "Not run"),
-        *text_columns("Predictions"),
-    )
-    return Table("experiments", text("The experiments and their verdicts."), columns, rows)
 
 
 def _experiment(results: Results, body: JsonResult) -> Iterator[Block]:
@@ -168,16 +162,9 @@ def _records(results: Results, body: JsonResult) -> dict[str, JsonResult]:
 
 def _outcomes(results: Results, body: JsonResult) -> Table:
     records = _records(results, body)
-    rows = tuple((Code(run), *(_metric(record, name) for name in SHOWN)) for run, record in records.items())
-    columns = (*text_columns("Run"), *number_columns(*map(metric_title, SHOWN)))
-    return Table(f"{body.value('experiment')}-outcomes", text("The results of the runs."), columns, rows)
-
-
-def _metric(record: JsonResult, name: str) -> Number:
-    unit, words = METRICS[name].unit, f"{metric_title(name)} ({METRICS[name].definition})"
-    if not ran(record):
-        return record.not_run(words, id=name, unit=unit, key=f"metrics.{name}")
-    return record.number(unit, "metrics", name, id=name, label=words, status=record.value("status"))
+    rows = (((Code(run),), record) for run, record in records.items())
+    fields = [metric_field(name) for name in SHOWN]
+    return grid(f"{body.value('experiment')}-outcomes", "The results of the runs.", ("Run",), rows, fields)
 
 
 def _repeats(results: Results, body: JsonResult) -> Iterator[Table]:
@@ -234,10 +221,6 @@ def _comparison(body: JsonResult, name: str) -> Iterator[Block]:
 
 def _side(line: str, found: dict[str, Any]) -> Cell:
     return {"-": found["mini"], "+": found["vllm"]}.get(line[:1], "both")
-
-
-def _count(body: JsonResult, name: str) -> Number:
-    return body.number("", "verdicts", name, label=f"{body.value('experiment')}: predictions {verdict(name)}")
 
 
 def _name(body: JsonResult) -> str:

@@ -12,7 +12,6 @@ from vllm_lab.report.blocks import (
     Code,
     Heading,
     Note,
-    Number,
     Section,
     Table,
     Text,
@@ -20,7 +19,7 @@ from vllm_lab.report.blocks import (
     text,
     text_columns,
 )
-from vllm_lab.report.results import JsonResult, Results
+from vllm_lab.report.results import Field, JsonResult, Results, grid
 
 _FILE = "load/load.json"
 _LATENCIES = ("ttft", "tpot", "itl", "e2e")
@@ -38,6 +37,7 @@ _CAPTION = (
     "Latency, and requests answered per second, against the arrival rate. Each point is one replay, and the "
     "lines go through the medians of the repeats. Latency turns up between the rates of the grey band."
 )
+Rates = Mapping[str, JsonResult]
 
 
 def build(results: Results) -> Section | None:
@@ -52,7 +52,7 @@ def build(results: Results) -> Section | None:
     answers: list[Answer] = []
     rates = _rates(found)
     if rates:
-        blocks += [_latency_table(found, rates), _throughput_table(found, rates)]
+        blocks += [_latency_table(found, rates), *_throughput_table(found, rates)]
         blocks += results.figure(
             "load/figures/latency_over_rate", _CAPTION, values="load.json holds the values."
         )
@@ -68,12 +68,14 @@ def build(results: Results) -> Section | None:
     return Section("load", title, tuple(blocks), tuple(answers))
 
 
-def _rates(found: JsonResult) -> list[JsonResult]:
-    """The part of each rate."""
-    return [
-        found.at("rates", index).named(found.id, f"Load of {row['rate']:g} requests/s")
+def _rates(found: JsonResult) -> dict[str, JsonResult]:
+    """Rate in words -> its part of the document."""
+    return {
+        f"{row['rate']:g}/s": found.at(
+            *("rates", index), id=f"at_{row['rate']:g}".replace(".", "_"), label=f"{row['rate']:g} requests/s"
+        )
         for index, row in enumerate(found.value("rates"))
-    ]
+    }
 
 
 def _setting(found: JsonResult) -> Text:
@@ -89,33 +91,15 @@ def _setting(found: JsonResult) -> Text:
     )
 
 
-def _rate(rate: JsonResult) -> str:
-    return f"{rate.value('rate'):g}/s"
+def _field(found: JsonResult, metric: str, title: str = "") -> Field:
+    declared = found.value("definitions", metric)
+    return Field(title or declared.get("title") or title_of(metric), declared["unit"], ("metrics", metric))
 
 
-def _at(rate: JsonResult) -> str:
-    return f"at_{rate.value('rate'):g}".replace(".", "_")
-
-
-def _title(found: JsonResult, metric: str) -> str:
-    return found.get("definitions", metric, "title") or title_of(metric)
-
-
-def _metric(found: JsonResult, rate: JsonResult, metric: str) -> Number:
-    unit = found.value("definitions", metric, "unit")
-    return rate.number(
-        unit,
-        *("metrics", metric),
-        id=f"{metric}.{_at(rate)}",
-        label=_title(found, metric),
-        decimals=3 if unit == "s" else None,
-    )
-
-
-def _latency_table(found: JsonResult, rates: list[JsonResult]) -> Table:
+def _latency_table(found: JsonResult, rates: Rates) -> Table:
     rows = tuple(
-        (_rate(rate), title_of(name), *(_metric(found, rate, f"{name}_p{percent}") for percent in _PERCENTS))
-        for rate in rates
+        (rate, title_of(name), *(part.cell(_field(found, f"{name}_p{percent}")) for percent in _PERCENTS))
+        for rate, part in rates.items()
         for name in _LATENCIES
     )
     columns = (
@@ -129,22 +113,24 @@ def _latency_table(found: JsonResult, rates: list[JsonResult]) -> Table:
     return Table("load-latency", text("{it}", it=" ".join(words)), columns, rows)
 
 
-def _throughput_table(found: JsonResult, rates: list[JsonResult]) -> Table:
-    rows = tuple((_rate(rate), *(_metric(found, rate, name) for name in _THROUGHPUTS)) for rate in rates)
-    columns = (*text_columns("Rate"), *number_columns(*(_title(found, name) for name in _THROUGHPUTS)))
+def _throughput_table(found: JsonResult, rates: Rates) -> list[Block]:
+    fields = [_field(found, name) for name in _THROUGHPUTS]
+    rows = (((rate,), part) for rate, part in rates.items())
+    caption = (
+        "Throughput counts completed requests, from the first request sent to the last chunk. The steady "
+        "state leaves out the first and the last quarter of the arrivals."
+    )
     limits = {
         name: found.number(
             "s", "parameters", f"limit_{name}", id=f"limit_{name}", label=f"limit of {title_of(name)}"
         )
         for name in ("ttft", "tpot", "e2e")
     }
-    caption = text(
-        "Throughput counts completed requests, from the first request sent to the last chunk. Goodput counts "
-        "the requests that meet all limits: TTFT ≤ {ttft}, TPOT ≤ {tpot} and E2E ≤ {e2e}. The steady state "
-        "leaves out the first and the last quarter of the arrivals.",
+    goodput = text(
+        "Goodput counts the requests that meet all limits: TTFT ≤ {ttft}, TPOT ≤ {tpot} and E2E ≤ {e2e}.",
         **limits,
     )
-    return Table("load-throughput", caption, columns, rows)
+    return [grid("load-throughput", caption, ("Rate",), rows, fields), goodput]
 
 
 def _loads(found: JsonResult) -> list[Text]:
@@ -157,23 +143,15 @@ def _loads(found: JsonResult) -> list[Text]:
     return [text(sentence, low=f"{min(loads):.1f}", high=f"{max(loads):.1f}")] if loads else []
 
 
-def _hit_table(found: JsonResult, rates: list[JsonResult]) -> Table:
+def _hit_table(found: JsonResult, rates: Rates) -> Table:
+    fields = [Field(title, "tokens", ("hit_tokens", name)) for name, title in _PREDICTIONS.items()]
     rows = tuple(
         (
-            _rate(rate),
-            *(_listed(rate.value("hit_tokens", key)) for key in ("measured", "reported_to_clients")),
-            *(
-                rate.number(
-                    "tokens",
-                    "hit_tokens",
-                    name,
-                    id=f"hit_tokens.{name}.{_at(rate)}",
-                    label=f"hit tokens, {words}",
-                )
-                for name, words in _PREDICTIONS.items()
-            ),
+            rate,
+            *(_listed(part.value("hit_tokens", key)) for key in ("measured", "reported_to_clients")),
+            *(part.cell(field) for field in fields),
         )
-        for rate in rates
+        for rate, part in rates.items()
     )
     columns = (
         *text_columns("Rate"),
@@ -224,31 +202,28 @@ def _complaints(run: Mapping[str, Any]) -> list[tuple[str, Cell]]:
     return found + ([(run["problem"], "all")] if run["problem"] else [])
 
 
-def _answer(found: JsonResult, rates: list[JsonResult]) -> Text:
-    turn = found.value("turn")
+def _answer(found: JsonResult, rates: Rates) -> Text:
+    turn, parts = found.value("turn"), list(rates.values())
+    rate, ttft = Field("Rate", "requests/s", ("rate",)), _field(found, "ttft_p50")
     factor = f"{turn['factor']:g}"
     if turn["first_rate_after"] is None:
         return text(
             "It does not turn up at the rates that were tried: up to {rate} the median TTFT stays below "
             "{factor} times its value at the lowest rate.",
-            rate=_turn(rates[-1], "highest"),
+            rate=parts[-1].cell(rate),
             factor=factor,
         )
     if turn["last_rate_before"] is None:
-        return text("Already at {rate}, because requests failed there.", rate=_turn(rates[0], "lowest"))
-    after = [rate.value("rate") for rate in rates].index(turn["first_rate_after"])
+        return text("Already at {rate}, because requests failed there.", rate=parts[0].cell(rate))
+    after = [part.value("rate") for part in parts].index(turn["first_rate_after"])
     return text(
         "Between {before} and {after}. The median TTFT rises from {low} to {high} there. Latency counts as "
         "turned up if the median TTFT exceeds {factor} times its value at the lowest rate ({base}), or if "
         "requests fail.",
-        before=_turn(rates[after - 1], "last_before"),
-        after=_turn(rates[after], "first_after"),
-        low=_metric(found, rates[after - 1], "ttft_p50"),
-        high=_metric(found, rates[after], "ttft_p50"),
-        base=_metric(found, rates[0], "ttft_p50"),
+        before=parts[after - 1].cell(rate),
+        after=parts[after].cell(rate),
+        low=parts[after - 1].cell(ttft),
+        high=parts[after].cell(ttft),
+        base=parts[0].cell(ttft),
         factor=factor,
     )
-
-
-def _turn(rate: JsonResult, name: str) -> Number:
-    return rate.number("requests/s", "rate", id=f"turn.{name}", label="this rate")

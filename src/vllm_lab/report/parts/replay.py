@@ -5,7 +5,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from decimal import Decimal
 
 from mini_vllm.tools.versions import VERSIONS
-from vllm_lab.replay.metrics import METRICS
 from vllm_lab.report.blocks import (
     Answer,
     Block,
@@ -24,9 +23,9 @@ from vllm_lab.report.blocks import (
 )
 from vllm_lab.report.measured import ran
 from vllm_lab.report.parts import decisions, sweeps
-from vllm_lab.report.parts.decisions import VLLM, Place, engine_title, metric_title, where
+from vllm_lab.report.parts.decisions import VLLM, Place, engine_title, metric_field, where
 from vllm_lab.report.parts.traces import OWN, ordered
-from vllm_lab.report.results import JsonResult, Results, fine_digits
+from vllm_lab.report.results import Field, JsonResult, Results
 
 _SHOWN = (
     "finished", "refused", "crash_step", "preemptions", "preempted_requests", "hit_rate", "evictions",
@@ -75,7 +74,7 @@ def _engines(found: Mapping[str, JsonResult]) -> list[str]:
     """
     order = [
         engine
-        for vllm, (_, caches) in VLLM.items()
+        for vllm, caches in zip(VLLM, (False, True), strict=True)
         for engine in (*(name for name, version in VERSIONS.items() if version.caches == caches), vllm)
     ]
     return [engine for engine in order if engine in found] + sorted(found.keys() - set(order))
@@ -100,17 +99,6 @@ def _replays(results: Results) -> tuple[Replays, list[JsonResult]]:
         found[place][engine] for place in places if place not in own for engine in _engines(found[place])
     ]
     return own, imported
-
-
-def _metric(replay: JsonResult, name: str) -> Cell:
-    """One of METRICS; a dash where the replay has no value, not_run with the reason where it did not run."""
-    unit, label = METRICS[name].unit, metric_title(name).lower()
-    if not ran(replay):
-        return replay.not_run(label, id=name, unit=unit)
-    if not replay.has("metrics", name):
-        return "–"
-    value = replay.value("metrics", name)
-    return replay.number(unit, "metrics", name, id=name, label=label, decimals=fine_digits(value, unit))
 
 
 def _limit(replay: JsonResult, *keys: str, unit: str, label: str) -> Number:
@@ -163,15 +151,12 @@ def _setting(replays: Replays) -> list[Block]:
 
 def _metrics_table(place: Place, engines: Mapping[str, JsonResult]) -> Table:
     """One column per engine, one row per metric that is not zero or undefined for all engines."""
-    rows = []
-    for name in _SHOWN:
-        values = [replay.get("metrics", name) for replay in engines.values()]
-        if any(values):
-            # An engine that did not run gives its reason once, in the first row.
-            cells = (
-                _metric(replay, name) if ran(replay) or not rows else "not run" for replay in engines.values()
-            )
-            rows.append((metric_title(name), *cells))
+    rows: list[tuple[Cell, ...]] = []
+    for field in map(metric_field, _SHOWN):
+        if any(replay.get(*field.keys) for replay in engines.values()):
+            # An engine that did not run gives its reason in the first row only.
+            cells = (r.cell(field) if ran(r) or not rows else "not run" for r in engines.values())
+            rows.append((field.title, *cells))
     columns = (*text_columns("Metric"), *number_columns(*map(engine_title, engines)))
     caption = text(f"{where(place)}. All times are virtual.")
     return Table(f"replay-{place[0]}-{place[1]}", caption, columns, tuple(rows))
@@ -183,34 +168,30 @@ def _imported_blocks(results: Results, imported: Sequence[JsonResult]) -> list[B
         return []
     swept = sweeps.curves(results.rows(sweeps.FILE)) if results.has(sweeps.FILE) else []
     lru = {curve.trace: curve for curve in swept if curve.policy == "lru"}
-    metrics = ("preemptions", "ttft_mean", "makespan")
-    rows = tuple(_imported_row(replay, lru, metrics) for replay in imported)
-    columns = (
-        *text_columns("Trace, memory", "Engine"),
-        *number_columns("Blocks", "Found by the engine", "Found by the sweep's lru"),
-        *number_columns(*map(metric_title, metrics)),
-    )
+    fields = [metric_field(name) for name in ("hit_rate", "preemptions", "ttft_mean", "makespan")]
+    rows = tuple(_imported_row(replay, lru, fields) for replay in imported)
+    titles = ("Found by the sweep's lru", *(field.title for field in fields))
+    columns = (*text_columns("Trace, memory", "Engine"), *number_columns("Blocks", *titles))
     caption = text(
         "All requests of the imported traces, replayed in virtual time with blocks of the trace's own size. "
         "The sweep's cache has as many blocks as the engine can use."
     )
     note = text(
-        "The two rates differ for four reasons. The sweep serves one request after another and counts the "
-        "partial last block. The engine serves many requests at once, keeps outputs in the same blocks, "
-        "evicts nothing that runs, and finds full blocks only."
+        "The two hit rates are not expected to be equal. The sweep serves one request after another and "
+        "counts the partial last block. The engine serves many requests at once, keeps outputs in the same "
+        "blocks, evicts nothing that runs, and finds full blocks only."
     )
     heading = Heading("Imported traces", "replay-imported")
     return [heading, Table("imported-replays", caption, columns, rows), Note(note)]
 
 
 def _imported_row(
-    replay: JsonResult, lru: Mapping[str, sweeps.Curve], metrics: Sequence[str]
+    replay: JsonResult, lru: Mapping[str, sweeps.Curve], fields: Sequence[Field]
 ) -> tuple[Cell, ...]:
     _, engine, trace, memory = replay.id.split(".")
     size = _limit(replay, "num_blocks", unit="blocks", label="blocks, the null block included")
-    found = (_metric(replay, "hit_rate"), _swept_rate(replay, lru.get(trace)))
-    rest = (_metric(replay, name) for name in metrics)
-    return where((trace, memory)), engine_title(engine), size, *found, *rest
+    cells = (replay.cell(field) for field in fields)
+    return where((trace, memory)), engine_title(engine), size, _swept_rate(replay, lru.get(trace)), *cells
 
 
 def _swept_rate(replay: JsonResult, lru: sweeps.Curve | None) -> Cell:
@@ -230,8 +211,8 @@ def _answers(replays: Replays, compared: Sequence[JsonResult]) -> Iterator[Answe
         if vllm is not None:
             more = text(
                 " It finishes {finished} requests with {preemptions} preemptions.",
-                finished=_metric(vllm, "finished"),
-                preemptions=_metric(vllm, "preemptions"),
+                finished=vllm.cell(metric_field("finished")),
+                preemptions=vllm.cell(metric_field("preemptions")),
             )
             parts = (*parts, *more.parts)
         yield Answer(
