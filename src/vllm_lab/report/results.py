@@ -19,7 +19,6 @@ from vllm_lab.report.blocks import (
     Table,
     Text,
     number_columns,
-    text,
     text_columns,
 )
 
@@ -242,7 +241,7 @@ def derived(
 
 def grid(
     id: str,
-    caption: str,
+    caption: str | Text,
     labels: Iterable[str],
     rows: Iterable[tuple[tuple[Cell, ...], JsonResult]],
     fields: Sequence[Field],
@@ -250,7 +249,7 @@ def grid(
     """A table with one column per field. A row is its labels and the result that holds its numbers."""
     cells = tuple((*names, *(found.cell(field) for field in fields)) for names, found in rows)
     columns = (*text_columns(*labels), *number_columns(*(field.title for field in fields)))
-    return Table(id, text("{it}", it=caption), columns, cells)
+    return Table(id, Text((caption,)) if isinstance(caption, str) else caption, columns, cells)
 
 
 def fine_digits(value: float | None, unit: str) -> int | None:

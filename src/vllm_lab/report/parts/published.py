@@ -15,11 +15,12 @@ from vllm_lab.report.blocks import (
     text_columns,
 )
 from vllm_lab.report.parts.traces import ordered, trace_label
-from vllm_lab.report.results import JsonResult, Results, derived
+from vllm_lab.report.results import Field, JsonResult, Results, derived, grid
 from vllm_lab.sharing.metrics import REFERENCE
 
 _REFERENCE, _MOONCAKE = "sharing/reference.json", "sharing/sweeps/mooncake_published.json"
 _MARK = "◂"
+_HERE = Field("Found here", "fraction", ("ours",))
 # The main figures of a mode: metric -> a clause with the figure found here and the published one.
 _CLAUSES = {
     "sharing_mean": "on average {} of a prompt is shared ({} published)",
@@ -221,67 +222,51 @@ def _mooncake(found: JsonResult) -> list[Block]:
     ]
 
 
-def _ratio(found: JsonResult) -> Number:
-    label = "conversation trace: cache ratio as published"
-    return found.number("fraction", "cache_ratio", "published", label=label)
+def _ratio(found: JsonResult) -> Cell:
+    return found.cell(Field("Published cache ratio", "fraction", ("cache_ratio", "published")))
 
 
-def _reading(found: JsonResult, index: int, field: str) -> Number:
-    words = found.value("cache_ratio", "readings", index, "reading")
-    return found.number(
-        "points" if field == "difference" else "fraction",
-        *("cache_ratio", "readings", index, field),
-        id=f"cache_ratio.{index}.{field}",
-        label=f"conversation trace: {'found here' if field == 'ours' else field}, {words}",
-    )
+def _readings(found: JsonResult) -> dict[str, JsonResult]:
+    """Each way to compute the ratio, by its words."""
+    return {
+        reading["reading"]: found.at(
+            "cache_ratio", "readings", index, id=f"cache_ratio.{index}", label=reading["reading"]
+        )
+        for index, reading in enumerate(found.value("cache_ratio", "readings"))
+    }
 
 
 def _ratio_table(found: JsonResult) -> Table:
-    rows = tuple(
-        (
-            reading["reading"],
-            _ratio(found),
-            _reading(found, index, "ours"),
-            _reading(found, index, "difference"),
-        )
-        for index, reading in enumerate(found.value("cache_ratio", "readings"))
-    )
-    columns = (
-        *text_columns("Which two numbers are divided"),
-        *number_columns("Published", "Found here", "Difference"),
-    )
+    rows = (((words,), reading) for words, reading in _readings(found).items())
     caption = text(
-        "The published ratio ({source}) and each way to compute one.",
+        "The published ratio is {published} ({source}). Each row is one way to compute it here.",
+        published=_ratio(found),
         source=found.value("cache_ratio", "source"),
     )
-    return Table("mooncake-ratio", caption, columns, rows, (found.file,))
+    fields = (_HERE, Field("Difference", "points", ("difference",)))
+    return grid("mooncake-ratio", caption, ("Which two numbers are divided",), rows, fields)
 
 
 def _capacity_table(found: JsonResult) -> Table:
     """One row per capacity; for each policy the published rate and the one found here."""
-    places = {
-        (row["capacity_blocks"], row["policy"]): index
+    rates = {
+        (row["capacity_blocks"], row["policy"]): found.at(
+            *("table_1", "rows", index),
+            id=f"table_1.{row['policy']}.{row['capacity_blocks']}",
+            label=f"{row['policy']}, capacity {row['capacity_blocks']} blocks",
+        )
         for index, row in enumerate(found.value("table_1", "rows"))
     }
-    fields = {"published": "published", "ours": "found here"}
-
-    def rate(capacity: str, policy: str, field: str) -> Number:
-        return found.number(
-            "fraction",
-            *("table_1", "rows", places[capacity, policy], field),
-            id=f"table_1.{policy}.{capacity}.{field}",
-            label=f"{policy}, capacity {capacity} blocks: hit rate, {fields[field]}",
-        )
-
-    policies = list(dict.fromkeys(policy for _, policy in places))
+    fields = (Field("Published", "fraction", ("published",)), _HERE)
+    policies = list(dict.fromkeys(policy for _, policy in rates))
     rows = tuple(
         (
             "unbounded" if capacity == "inf" else f"{int(capacity):,}",
-            *(rate(capacity, policy, field) for policy in policies for field in fields),
+            *(rates[capacity, policy].cell(field) for policy in policies for field in fields),
         )
-        for capacity in dict.fromkeys(capacity for capacity, _ in places)
+        for capacity in dict.fromkeys(capacity for capacity, _ in rates)
     )
-    titles = (f"{policy}, {words}" for policy in policies for words in fields.values())
+    titles = (f"{policy}, {field.title.lower()}" for policy in policies for field in fields)
     caption = text(
         "Block hit rates with the same capacities: published ({source}) and found here.",
         source=found.value("table_1", "source"),
@@ -291,13 +276,12 @@ def _capacity_table(found: JsonResult) -> Table:
 
 def _mooncake_answer(found: JsonResult) -> Answer:
     closest = found.value("cache_ratio", "closest")
-    readings = [reading["reading"] for reading in found.value("cache_ratio", "readings")]
     body = text(
         "For Mooncake's conversation trace the paper gives {published} as the most that a cache can find. "
         "The nearest reading here gives {here} ({reading}). The hit rates by capacity in an earlier paper "
         "come from another trace.",
         published=_ratio(found),
-        here=_reading(found, readings.index(closest), "ours"),
+        here=_readings(found)[closest].cell(_HERE),
         reading=closest,
     )
     return Answer("Do these methods find what others published on their own trace?", (body,))

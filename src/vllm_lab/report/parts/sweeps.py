@@ -130,7 +130,8 @@ def sweep_blocks(results: Results, sizes: Mapping[str, int]) -> tuple[list[Block
     found = curves(results.rows(FILE)) if results.has(FILE) else []
     if not found:
         return [], []
-    size = _main_block_size(found, sizes)
+    swept = sorted({curve.block_size for curve in found})
+    size = next((sizes[trace] for trace in OWN if trace in sizes), swept[len(swept) // 2])
     blocks: list[Block] = [
         Heading("Cache capacity and eviction policy", "sharing-sweeps"),
         text(
@@ -156,12 +157,6 @@ def sweep_blocks(results: Results, sizes: Mapping[str, int]) -> tuple[list[Block
     if own:
         blocks += [Heading("Block sizes", level=4), _block_size_table(own)]
     return blocks, _answers(found, size)
-
-
-def _main_block_size(found: list[Curve], sizes: Mapping[str, int]) -> int:
-    """The block size of the statistics where there are any, else the middle one of the sweep."""
-    swept = sorted({curve.block_size for curve in found})
-    return next((sizes[trace] for trace in OWN if trace in sizes), swept[len(swept) // 2])
 
 
 def _capacity(curve: Curve, capacity: float) -> str:
