@@ -37,7 +37,7 @@ def example(root: Path, *, host: str = "testhost", started: str = "2026-01-02T03
 
 
 def content(path: str) -> Any:
-    """The recorded and edited content of a file, or a small stand-in for a file that was not recorded."""
+    """The recorded and edited content of a file, or a small substitute for a file that was not recorded."""
     file = RECORDED / path
     if not file.exists():
         return PIXEL if path.endswith(".svg") else ""

@@ -1,4 +1,4 @@
-"""A page's elements, for tests that ask what stands in it."""
+"""A page's elements, for tests that ask what it shows."""
 
 from html.parser import HTMLParser
 

@@ -19,13 +19,13 @@ def shown(html: str) -> str:
 
 
 def escaped_html(words: str) -> str:
-    """The words as they stand in HTML source."""
+    """The words as HTML source spells them."""
     spaced = " ".join(words.split())
     return spaced.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;").replace('"', "&quot;")
 
 
 @given(HOSTILE)
-def test_a_paragraph_reads_as_itself_wherever_it_stands(words):
+def test_a_paragraph_reads_as_itself_in_every_place(words):
     paragraph = _prose(text("{w}", w=words))
     for before, after in (("", ""), ("x ", " x")):
         expected = " ".join(f"{before}{escaped_html(words)}{after}".split())

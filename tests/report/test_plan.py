@@ -59,7 +59,7 @@ def test_an_unknown_test_that_did_not_run_is_shown_plainly(tmp_path):
 @pytest.mark.parametrize(
     ("kind", "words"), [("hits_by_analysis", "do not agree"), ("starts_agree", "agree to the block")]
 )
-def test_the_answer_on_hits_asks_the_checks_on_hits_wherever_they_are_in_the_list(tmp_path, kind, words):
+def test_the_answer_on_hits_asks_the_checks_on_hits_in_any_order(tmp_path, kind, words):
     good = recorded(NAME)["checks"]
     failing = good[0] | {"kind": kind, "holds": False}
     page, _ = shown(tmp_path, prefix_cache=measured(checks=[*good, failing]))
