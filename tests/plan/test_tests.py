@@ -9,7 +9,7 @@ from vllm_lab.measure import SHAREGPT
 from vllm_lab.measure.document import Test
 from vllm_lab.plan import basics, code_quality, pairs, prefix_cache, scaling
 from vllm_lab.plan.figures import draw
-from vllm_lab.plan.tests import CHOICES, JOBS, SUFFIX, TESTS, chosen, find, order
+from vllm_lab.plan.tests import CHOICES, SUFFIX, TESTS, chosen, find, order
 
 ROOT = Path(__file__).parents[2]
 DEFINED: dict[str, Test] = {
@@ -54,7 +54,6 @@ def test_a_choice_is_a_job_on_generated_prompts_or_on_those_of_the_trace():
         if name != "code_quality"
         for prompts in ("generated", SHAREGPT)
     }
-    assert set(JOBS) == {"basics", "prefix_cache", "scheduler", "cuda_graphs", "torch_compile", "scaling"}
 
 
 def test_ids_sort_in_the_plan_s_order_and_unknown_ones_come_last():
