@@ -10,13 +10,13 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
-import yaml
 from jsonschema import Draft202012Validator
 
 from tests.browser.chromium import installed, visit
 from tests.workflow.conftest import Project
 from tests.workflow.repeatable import repeatable
 from vllm_lab.common.files import sha256_file
+from vllm_lab.common.schema import load
 from vllm_lab.provenance import documents
 from vllm_lab.provenance.verify import verify
 
@@ -32,7 +32,7 @@ def test_every_file_is_covered_by_one_document_and_every_hash_fits(finished):
 
 
 def test_every_document_fits_its_schema(finished):
-    schema = yaml.safe_load((ROOT / "workflow/schemas/provenance.schema.yaml").read_text())
+    schema = load(ROOT / "workflow/schemas/provenance.schema.yaml")
     validator = Draft202012Validator(schema)
     found = documents.find(finished.root / "results")
     assert found

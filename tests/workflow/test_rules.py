@@ -98,6 +98,16 @@ def test_rules_without_vllm_need_no_container(rules):
     assert {(rule["conda"], rule["container"]) for rule in others} == {("core.yaml", None)}
 
 
+def test_the_report_depends_on_a_document_of_every_rule_before_it(rules):
+    documents = rules["report_render"]["input"]["documents"]
+    absent = {
+        name
+        for name, rule in rules.items()
+        if not any(fits(rule["document"][0].removeprefix("results/"), path) for path in documents)
+    }
+    assert absent == {"report_render", "provenance_crate", "provenance_archive"}
+
+
 def test_only_the_common_file_defines_functions_and_it_holds_no_rules():
     for file in [*(ROOT / "workflow/rules").glob("*.smk"), ROOT / "Snakefile"]:
         never = "rule" if file.stem == "common" else "def"
@@ -135,9 +145,9 @@ def mapped() -> list[tuple[str, str]]:
 
 
 def fits(pattern: str, path: str) -> bool:
-    """Whether a path fits a pattern of the map: {a,b} is one of these, {x} one name, a final / a folder."""
+    """Whether a path fits a pattern of the map: {a,b} is one of these, {x} any name, a final / a folder."""
     spelt = re.escape(pattern).replace(r"\{", "{").replace(r"\}", "}").replace(",", "|")
-    spelt = re.sub(r"\{(\w+)\}", "[^/]+", spelt)
+    spelt = re.sub(r"\{(\w+)\}", "[^/]*", spelt)
     spelt = re.sub(r"\{([^}]*)\}", r"(\1)", spelt)
     return re.fullmatch(f"results/{spelt}" + (".+" if pattern.endswith("/") else ""), path) is not None
 

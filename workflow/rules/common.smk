@@ -18,6 +18,7 @@ from vllm_lab.plan.tests import SUFFIX, TESTS
 from vllm_lab.provenance.sources import code_of
 from vllm_lab.workflow.files import *
 from vllm_lab.workflow.flags import *
+from vllm_lab.workflow.report import report_documents, report_files
 
 # Jobs run this environment's python and this checkout's modules, whatever else is on the path. Their output goes to
 # their logs, and to the terminal too unless a logger plugin (--logger rich) draws there.

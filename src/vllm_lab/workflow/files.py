@@ -9,7 +9,6 @@ from pathlib import Path
 
 from mini_vllm.tools.versions import VERSIONS
 from vllm_lab.common.errors import LabError
-from vllm_lab.common.figure_names import FIGURES
 from vllm_lab.experiments.spec import Experiment, Run
 from vllm_lab.plan import tests as plan
 from vllm_lab.traces.formats import EXPORTS
@@ -17,7 +16,6 @@ from vllm_lab.workflow.flags import Config
 
 MODES = ("single_turn", "multi_turn")  # the traces made of conversations
 CACHING = ("uncached", "cached")  # vLLM's own scheduler, without and with its prefix cache
-PUBLISHED = "mooncake_conversation"  # the imported trace whose hit rates are published
 
 
 def check_paths(config: Config, device: str) -> None:
@@ -111,16 +109,6 @@ def plan_files(config: Config, device: str) -> list[str]:
     return ["results/plan/code_quality.json", *tests]
 
 
-def plan_documents(config: Config, device: str) -> list[str]:
-    """The provenance documents of the plan's jobs that run vLLM."""
-    documents = []
-    for choice in config["plan"]["tests"]:
-        kind = plan.find(plan.chosen(choice)[0]).kind
-        job = f".{choice}" if kind == "pair" else choice.removeprefix(kind)
-        documents.append(f"results/plan/plan_{kind}.{device}{job}.prov.json")
-    return documents
-
-
 def runs_of(experiments: Mapping[str, Experiment]) -> dict[str, Run]:
     """EXPERIMENT.RUN -> the run, of all experiments."""
     return {f"{name}.{run}": found for name, e in experiments.items() for run, found in e.runs.items()}
@@ -138,42 +126,3 @@ def experiment_files(experiment: Experiment) -> list[str]:
 def bundled_files() -> list[str]:
     """Results measured elsewhere and their documents, from merged bundles. No rule makes them."""
     return sorted(str(path) for path in Path("results/bundles").rglob("*") if path.is_file())
-
-
-def report_files(config: Config, device: str, experiments: Mapping[str, Experiment]) -> list[str]:
-    """The results that the report shows."""
-    imported, runs = sorted(config["traces"]["imported"]), runs_of(experiments)
-    captured = [name for name, run in runs.items() if run.is_captured]
-    drawn = {folder: names for folder, names in FIGURES.items() if folder != "nsight" or captured}
-    figures = [f"{folder}/figures/{name}" for folder, names in drawn.items() for name in names]
-    figures += [f"plan/figures/{test}" for test in plan_tests(config)]
-    return [
-        "results/data/rejects.json",
-        "results/data/model/summary.json",
-        "results/traces/streams_summary.json",
-        "results/traces/summary.json",
-        "results/traces/exports/index.json",
-        *([f"results/traces/{mode}_trace.jsonl" for mode in MODES] if config["traces"]["jsonl"] else []),
-        *[f"results/sharing/{trace}_stats.json" for trace in (*MODES, *imported)],
-        "results/sharing/reference.json",
-        "results/sharing/sweeps/hit_rates.csv",
-        *(["results/sharing/sweeps/mooncake_published.json"] if PUBLISHED in imported else []),
-        *replay_files(config, "json"),
-        *[
-            f"results/replay/v4_prefix.{trace}.{memory}.json"
-            for trace in imported
-            for memory in config["replay"]["num_blocks"]
-        ],
-        "results/replay/comparison.json",
-        "results/cost_model/fit.json",
-        "results/load/load.json",
-        *plan_files(config, device),
-        *[f"results/nsight/{run}.json" for run in captured],
-        *[f"results/tracing/{device}/{tool}.json" for tool in ("simple", "detailed", "kernels")],
-        *[f"results/{figure}.{kind}" for figure in figures for kind in ("png", "svg")],
-        *[f"results/experiments/{name}.verdict.json" for name in experiments],
-        *[f"results/experiments/{run}.json" for run in runs],
-        "results/report/PROGRESS.md",
-        "results/provenance/configuration.json",
-        *(path for path in bundled_files() if not path.endswith(".prov.json")),
-    ]
