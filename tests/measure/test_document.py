@@ -29,7 +29,7 @@ def runs(*seconds: float, used: bool = True) -> list[Run]:
     return [Run({"total_time": value}, {}, quiet, used) for value in seconds]
 
 
-def write(folder: Path, found: dict, schema: str = "result") -> None:
+def write(folder: Path, found: dict, schema: str = "plan") -> None:
     write_json(folder / "found.json", found)
     check(folder / "found.json", SCHEMAS / f"{schema}.schema.yaml")
 

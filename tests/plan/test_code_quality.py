@@ -49,7 +49,7 @@ def test_every_version_is_counted_and_the_syntax_tree_agrees(tmp_path):
         lines = sum(len(file.read_text().splitlines()) for file in path.rglob("*.py"))
         assert found["results"][f"{module(path)}.total_loc"]["value"] == lines
     write_json(tmp_path / "code_quality.json", found)
-    check(tmp_path / "code_quality.json", ROOT / "workflow/schemas/result.schema.yaml")
+    check(tmp_path / "code_quality.json", ROOT / "workflow/schemas/plan.schema.yaml")
 
 
 def test_a_path_without_code_is_named(tmp_path):

@@ -100,7 +100,7 @@ def side_by_side(**engines):
 
 def checked(folder: Path, document: dict) -> dict:
     write_json(folder / "document.json", document)
-    check(folder / "document.json", ROOT / "workflow/schemas/result.schema.yaml")
+    check(folder / "document.json", ROOT / "workflow/schemas/plan.schema.yaml")
     return document
 
 

@@ -43,7 +43,7 @@ def run(name: str, folder: Path, model: Path, words: str, *outputs: str) -> list
     given = [word for flag, file in files.items() for word in (f"--{flag}", str(file))]
     importlib.import_module(name).main(["--model-dir", str(model), *COMMON.split(), *words.split(), *given])
     for file in files.values():
-        check(file, ROOT / "workflow/schemas/result.schema.yaml")
+        check(file, ROOT / "workflow/schemas/plan.schema.yaml")
     importlib.import_module("plan_figures").main(
         ["--results", *map(str, files.values()), "--outdir", str(folder)]
     )

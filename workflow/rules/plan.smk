@@ -4,7 +4,7 @@
 rule plan_code_quality:
     """lines, functions and branches of the code"""
     input:
-        **needs("plan_code_quality", "result", "document"),
+        **needs("plan_code_quality", "plan", "document"),
         measured=code_files(config["plan"]["code_quality"]),
     output:
         result="results/plan/code_quality.json",
@@ -30,7 +30,7 @@ rule plan_code_quality:
 rule plan_basics:
     """throughput, latency and memory of real vLLM"""
     input:
-        **needs("plan_basics", "result", "document", vllm=True),
+        **needs("plan_basics", "plan", "document", vllm=True),
         model=plan_model(),
         trace=plan_trace,
     output:
@@ -69,7 +69,7 @@ rule plan_basics:
 rule plan_prefix_cache:
     """real vLLM with the prefix cache off and on"""
     input:
-        **needs("plan_prefix_cache", "result", "document", vllm=True),
+        **needs("plan_prefix_cache", "plan", "document", vllm=True),
         model=plan_model(),
         trace=plan_trace,
     output:
@@ -105,7 +105,7 @@ rule plan_prefix_cache:
 rule plan_pair:
     """real vLLM with one feature off and on"""
     input:
-        **needs("plan_pair", "result", "document", vllm=True),
+        **needs("plan_pair", "plan", "document", vllm=True),
         model=plan_model(),
         trace=plan_trace,
     output:
@@ -143,7 +143,7 @@ rule plan_pair:
 rule plan_scaling:
     """real vLLM on one and on more devices"""
     input:
-        **needs("plan_scaling", "result", "document", vllm=True),
+        **needs("plan_scaling", "plan", "document", vllm=True),
         model=plan_model(),
         trace=plan_trace,
     output:

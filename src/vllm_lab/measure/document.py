@@ -1,7 +1,7 @@
 """The result document: what a measured test of any stage writes about itself.
 
 Every document has the same keys, listed in `document`; a stage may add its own. The common part of the
-schema is `$defs/document` in workflow/schemas/result.schema.yaml.
+schema is `$defs/document` in workflow/schemas/document.schema.yaml.
 """
 
 from __future__ import annotations
