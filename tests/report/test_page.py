@@ -1,8 +1,11 @@
 """The page: what its numbers open, what it links to and loads."""
 
 import re
+from pathlib import Path
 
+from vllm_lab.common.figure_names import FIGURES
 from vllm_lab.provenance.documents import collect
+from vllm_lab.report.report import METRICS_PAGE
 
 
 def test_every_number_opens_the_job_that_wrote_its_file_with_the_hash_recorded(written, page, summary):
@@ -23,7 +26,7 @@ def test_the_page_asks_for_nothing_from_outside(written, page):
         if name in ("src", "href", "srcset", "data", "poster", "action")
     ]
     assert fetched
-    assert all(value.startswith(("data:", "#")) for value in fetched)
+    assert all(value.startswith(("data:", "#")) or value == f"../../{METRICS_PAGE}" for value in fetched)
     assert "url(" not in (written / "index.html").read_text(encoding="utf-8")
 
 
@@ -38,7 +41,7 @@ def test_images_have_alternative_texts_and_tables_have_captions_and_headers(page
 
 def test_every_reference_inside_the_page_has_its_target(page):
     ids = page.by_id()
-    links = [a["href"][1:] for tag, a in page.tags if tag == "a"]
+    links = [a["href"][1:] for tag, a in page.tags if tag == "a" and a["href"].startswith("#")]
     targets = [a["popovertarget"] for _, a in page.tags if "popovertarget" in a]
     assert links
     assert set(links) | set(targets) <= ids.keys()
@@ -64,3 +67,15 @@ def test_a_panel_links_each_input_to_the_job_that_made_it(written):
         tokens,
         flags=re.S,
     )
+
+
+def test_page_and_markdown_link_to_the_definitions_of_the_metrics(written, page):
+    assert f"../../{METRICS_PAGE}" in [a["href"] for tag, a in page.tags if tag == "a"]
+    assert f"(../../{METRICS_PAGE})" in (written / "report.md").read_text(encoding="utf-8")
+    assert (Path(__file__).parents[2] / METRICS_PAGE).is_file()
+
+
+def test_every_figure_of_the_results_is_shown(written):
+    markdown = (written / "report.md").read_text(encoding="utf-8")
+    figures = [name for folder, names in FIGURES.items() for name in names]
+    assert [name for name in figures if f"/figures/{name}." not in markdown] == []

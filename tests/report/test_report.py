@@ -12,7 +12,7 @@ from tests.report.words import HOSTILE
 from vllm_lab.common.errors import LabError
 from vllm_lab.report import html
 from vllm_lab.report.blocks import Number, Section, text
-from vllm_lab.report.report import compose, numbers
+from vllm_lab.report.report import all_numbers, compose
 from vllm_lab.report.results import Results
 
 STAGES = ("data", "traces", "sharing", "replay", "experiments", "cost_model", "plan", "load", "nsight",
@@ -162,7 +162,7 @@ def test_one_id_for_two_numbers_is_a_mistake(tmp_path, monkeypatch):
     section = Section("s", "S", (text("{one} {two}", one=one, two=two),))
     monkeypatch.setattr("vllm_lab.report.report.PARTS", (SimpleNamespace(build=lambda _: section),))
     with pytest.raises(ValueError, match="x is two numbers"):
-        numbers(compose(results, "T"))
+        all_numbers(compose(results, "T"))
 
 
 def test_what_was_not_run_is_listed_with_its_reason(tmp_path, monkeypatch):

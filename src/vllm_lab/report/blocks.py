@@ -108,12 +108,12 @@ class Column:
     varies: bool = False
 
 
-def text_columns(*titles: str, varies: bool = False) -> tuple[Column, ...]:
+def texts(*titles: str, varies: bool = False) -> tuple[Column, ...]:
     """Columns of words under these titles."""
     return tuple(Column(title, varies=varies) for title in titles)
 
 
-def number_columns(*titles: str, varies: bool = False) -> tuple[Column, ...]:
+def numbers(*titles: str, varies: bool = False) -> tuple[Column, ...]:
     """Columns of numbers under these titles."""
     return tuple(Column(title, numeric=True, varies=varies) for title in titles)
 

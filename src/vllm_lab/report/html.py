@@ -14,7 +14,7 @@ from markupsafe import Markup
 from vllm_lab.common.host import machine
 from vllm_lab.report import blocks, templates
 from vllm_lab.report.blocks import Heading, Image, Inline, Number, Section, Text, block_files
-from vllm_lab.report.report import Report, numbers, sources
+from vllm_lab.report.report import METRICS_PAGE, Report, all_numbers, sources
 
 _TEMPLATES = files(templates)
 _CLOSING = re.compile(r"[.,;:)]*")
@@ -41,7 +41,7 @@ def render(report: Report) -> str:
     script = _template("page.js.jinja").strip()
     return environment.get_template("page.html.jinja").render(
         report=report,
-        count=len(numbers(report)),
+        count=len(all_numbers(report)),
         jobs=report.jobs,
         statuses=blocks.STATUSES,
         style=Markup(_template("style.css")),
@@ -52,6 +52,7 @@ def render(report: Report) -> str:
         answer_makers=lambda answer: _makers(report, sources((), (answer,))),
         machine=machine,
         span=_span(report),
+        metrics_page=f"../../{METRICS_PAGE}",  # from results/report/
     )
 
 

@@ -17,7 +17,7 @@ from vllm_lab.report.blocks import (
     Table,
     Text,
 )
-from vllm_lab.report.report import Report, sources
+from vllm_lab.report.report import METRICS_PAGE, Report, sources
 
 _MARKER = re.compile(r"^(\d*)([-+=.)])")
 
@@ -27,7 +27,13 @@ def render(report: Report, folder: str = "results/report", *, varying: bool = Fa
 
     `varying`: with the columns that differ from run to run.
     """
-    lines = [f"# {escape(report.title)}", ""]
+    metrics = f"[{METRICS_PAGE}]({posixpath.relpath(METRICS_PAGE, folder)})"
+    lines = [
+        f"# {escape(report.title)}",
+        "",
+        f"{metrics} defines every metric: formula, unit and source.",
+        "",
+    ]
     if report.answers:
         lines += ["## In plain words", ""]
     for answer in report.answers:

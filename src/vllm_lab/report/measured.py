@@ -17,9 +17,9 @@ from vllm_lab.report.blocks import (
     Number,
     Table,
     Text,
-    number_columns,
+    numbers,
     text,
-    text_columns,
+    texts,
 )
 from vllm_lab.report.results import JsonResult, Results, fine_digits
 
@@ -40,7 +40,7 @@ def whole(results: Results, found: JsonResult, stem: str = "", own: Iterable[Blo
     caption += "Lines are means."
     return [
         *opening(found),
-        *numbers(found),
+        *result_table(found),
         *own,
         *verification(found),
         *parts_not_run(found),
@@ -91,13 +91,13 @@ def result_title(found: JsonResult, metric: str) -> str:
     return found.get("results", metric, "title") or title_of(metric)
 
 
-def numbers(found: JsonResult, caption: str = "") -> list[Table]:
+def result_table(found: JsonResult, caption: str = "") -> list[Table]:
     """The results: value, interval, variation and definition. Nothing where there is no result."""
     results: Mapping[str, Any] = found.get("results") or {}
     if not results:
         return []
     repeated = any(result.get("spread_pct") is not None for result in results.values())
-    spread = number_columns(
+    spread = numbers(
         "95 % interval (Student's t)",
         "Coefficient of variation",
         "Largest distance from the mean",
@@ -113,10 +113,10 @@ def numbers(found: JsonResult, caption: str = "") -> list[Table]:
         for metric, result in results.items()
     )
     columns = (
-        *text_columns("Metric"),
-        *number_columns("Mean" if repeated else "Value"),
+        *texts("Metric"),
+        *numbers("Mean" if repeated else "Value"),
         *(spread if repeated else ()),
-        *text_columns("Definition"),
+        *texts("Definition"),
     )
     caption = caption or ("Means over the runs that count." if repeated else "What was found.")
     return [Table(_id(found, "results"), text(caption), columns, rows, (found.file,))]
@@ -186,10 +186,10 @@ def checks(found: JsonResult) -> list[Table]:
         for check in found.get("checks") or ()
     )
     columns = (
-        *text_columns("Check"),
-        *number_columns("Expected", "Found", varies=True),
-        *number_columns("Tolerance"),
-        *text_columns("Holds"),
+        *texts("Check"),
+        *numbers("Expected", "Found", varies=True),
+        *numbers("Tolerance"),
+        *texts("Holds"),
     )
     caption = text("Checks: the same quantity, computed in an independent way.")
     return [Table(_id(found, "checks"), caption, columns, rows, (found.file,))] if rows else []
@@ -218,11 +218,11 @@ def runs(found: JsonResult) -> list[Table]:
         for run in given
     )
     columns = (
-        *text_columns(*(title_of(key) for key in names)),
-        *number_columns(*([result_title(found, headline)] if valued else []), varies=True),
+        *texts(*(title_of(key) for key in names)),
+        *numbers(*([result_title(found, headline)] if valued else []), varies=True),
         *(Column(title_of(key), numeric=True, varies=isinstance(given[0][key], float)) for key in own),
-        *(number_columns("Cores that others used", "Load", varies=True) if disturbed else ()),
-        *(text_columns("Counts", varies=True) if disturbed else ()),
+        *(numbers("Cores that others used", "Load", varies=True) if disturbed else ()),
+        *(texts("Counts", varies=True) if disturbed else ()),
     )
     caption = text("Every run. A run that other jobs disturbed does not count where enough others do.")
     return [Table(_id(found, "runs"), caption, columns, rows, (found.file,))]

@@ -18,13 +18,14 @@ from vllm_lab.report.blocks import (
     Text,
     block_files,
     inlines,
-    number_columns,
+    numbers,
     text,
-    text_columns,
+    texts,
 )
 from vllm_lab.report.parts import PARTS
 from vllm_lab.report.results import Results
 
+METRICS_PAGE = "docs/metrics.md"  # defines every metric
 EVALUATION = ("plan", "load")  # sections of vllm_evaluation.md
 
 
@@ -55,7 +56,7 @@ def evaluation(report: Report) -> Report:
     return replace(report, title="Evaluation of vLLM", answers=answers, sections=sections)
 
 
-def numbers(report: Report) -> dict[str, Number]:
+def all_numbers(report: Report) -> dict[str, Number]:
     """Every Number of the report by id, in reading order.
 
     Raises ValueError when two different numbers have one id, which is a mistake in a part.
@@ -70,7 +71,7 @@ def numbers(report: Report) -> dict[str, Number]:
 
 def summary(report: Report) -> dict[str, dict[str, Any]]:
     """id -> {value, unit, status, file, key, rule, label}, and the reason where a number was not run."""
-    return {number.id: _entry(number, report.jobs) for number in numbers(report).values()}
+    return {number.id: _entry(number, report.jobs) for number in all_numbers(report).values()}
 
 
 def _entry(number: Number, jobs: Jobs) -> dict[str, Any]:
@@ -101,9 +102,9 @@ def _status_section(sections: Sequence[Section], jobs: Jobs) -> Section:
     statuses = Counter(number.status for of_section in found.values() for number in of_section)
     rows = tuple(_status_row(section, found[section.id], jobs) for section in sections if found[section.id])
     columns = (
-        *text_columns("Section", "Kinds of numbers", "Jobs"),
-        *text_columns("Ran on", varies=True),
-        *number_columns("Job time", varies=True),
+        *texts("Section", "Kinds of numbers", "Jobs"),
+        *texts("Ran on", varies=True),
+        *numbers("Job time", varies=True),
     )
     caption = text("Each section: the kinds of its numbers, the jobs behind them, and where these ran.")
     blocks = (_kinds(statuses), Table("status", caption, columns, rows), *_not_run(found.values()))
@@ -149,7 +150,7 @@ def _not_run(found: Iterable[list[Number]]) -> tuple[Table, ...]:
     absent = [number for of_section in found for number in of_section if number.status == "not_run"]
     rows = tuple((number.label, number, number.reason) for number in absent)
     caption = text("What did not run, and why.")
-    return (Table("not-run", caption, text_columns("What", "State", "Reason"), rows),) if absent else ()
+    return (Table("not-run", caption, texts("What", "State", "Reason"), rows),) if absent else ()
 
 
 def _words(status: str) -> str:

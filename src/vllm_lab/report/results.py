@@ -11,16 +11,7 @@ from vllm_lab.common.errors import LabError
 from vllm_lab.common.files import read_json
 from vllm_lab.provenance.documents import SUFFIX, Document, collect
 from vllm_lab.provenance.verify import require
-from vllm_lab.report.blocks import (
-    Cell,
-    Figure,
-    Image,
-    Number,
-    Table,
-    Text,
-    number_columns,
-    text_columns,
-)
+from vllm_lab.report.blocks import Cell, Figure, Image, Number, Table, Text, numbers, texts
 
 FOLDER = "results"
 _NO_KEY = "another version made it; run its rule again"
@@ -248,7 +239,7 @@ def grid(
 ) -> Table:
     """A table with one column per field. A row is its labels and the result that holds its numbers."""
     cells = tuple((*names, *(found.cell(field) for field in fields)) for names, found in rows)
-    columns = (*text_columns(*labels), *number_columns(*(field.title for field in fields)))
+    columns = (*texts(*labels), *numbers(*(field.title for field in fields)))
     return Table(id, Text((caption,)) if isinstance(caption, str) else caption, columns, cells)
 
 

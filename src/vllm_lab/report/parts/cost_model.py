@@ -11,9 +11,9 @@ from vllm_lab.report.blocks import (
     Section,
     Table,
     Text,
-    number_columns,
+    numbers,
     text,
-    text_columns,
+    texts,
 )
 from vllm_lab.report.results import Field, JsonResult, Results, grid
 
@@ -94,7 +94,7 @@ def _coefficient_table(found: JsonResult) -> Table:
         )
         for name, (title, unit, meaning) in _COEFFICIENTS.items()
     )
-    columns = (*text_columns("For"), *number_columns("A step takes"), *text_columns("Meaning"))
+    columns = (*texts("For"), *numbers("A step takes"), *texts("Meaning"))
     caption = text(
         "The fitted cost model. A step lasts the sum of these. The fit uses the steps of requests that "
         "arrive all at once, so that every repetition has the same steps, and takes each step's median. It "
@@ -146,10 +146,10 @@ def _error_table(found: JsonResult) -> Table:
         for metric in _METRICS
     )
     columns = (
-        *text_columns("Metric"),
-        *number_columns("Median", "95th percentile", "Bias"),
-        *number_columns("One run, median", "One run, 95th percentile"),
-        *number_columns("Repetition, median", "Repetition, 95th percentile"),
+        *texts("Metric"),
+        *numbers("Median", "95th percentile", "Bias"),
+        *numbers("One run, median", "One run, 95th percentile"),
+        *numbers("Repetition, median", "Repetition, 95th percentile"),
     )
     caption = text(
         "Relative errors of the prediction over {requests} held-out requests. The first three columns "

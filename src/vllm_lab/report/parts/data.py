@@ -12,9 +12,9 @@ from vllm_lab.report.blocks import (
     Section,
     Table,
     Text,
-    number_columns,
+    numbers,
     text,
-    text_columns,
+    texts,
 )
 from vllm_lab.report.results import Field, JsonResult, Results
 
@@ -81,11 +81,7 @@ def _opening(found: JsonResult) -> Text:
 
 def _rules_table(found: JsonResult, names: list[str]) -> Table:
     rows = tuple(_rule_row(found, name) for name in names)
-    columns = (
-        *text_columns("Rule", "Action", "What it does"),
-        *number_columns("Count"),
-        *text_columns("First example"),
-    )
+    columns = (*texts("Rule", "Action", "What it does"), *numbers("Count"), *texts("First example"))
     return Table("rejects", text("The rules that applied to the raw file."), columns, rows, (found.file,))
 
 
@@ -124,7 +120,7 @@ def _roles_table(found: JsonResult) -> Table:
         (Code(role), found.number("messages", "roles", role, label=f"messages of {role}"))
         for role in sorted(counts, key=lambda role: (-counts[role], role))
     )
-    columns = (*text_columns("Role in the file"), *number_columns("Messages"))
+    columns = (*texts("Role in the file"), *numbers("Messages"))
     return Table("roles", text("Messages by the speaker's role, as the file spells it."), columns, rows)
 
 
@@ -141,5 +137,5 @@ def _model(found: JsonResult) -> list[Block]:
         name=str(found.value("name")),
         bytes=found.cell(_SHAPE["kv_bytes_per_token"]),
     )
-    columns = text_columns("Property", "Value")
+    columns = texts("Property", "Value")
     return [intro, Table("model", text("The model."), columns, tuple(rows), (found.file,))]

@@ -9,18 +9,7 @@ from vllm_lab.common.metric import title_of
 from vllm_lab.replay.comparison import METRICS as APART
 from vllm_lab.replay.metrics import METRICS
 from vllm_lab.replay.records import ORACLES
-from vllm_lab.report.blocks import (
-    Block,
-    Cell,
-    Code,
-    Heading,
-    Inline,
-    Note,
-    Number,
-    Table,
-    Text,
-    text,
-)
+from vllm_lab.report.blocks import Block, Cell, Code, Heading, Inline, Note, Number, Table, Text, text
 from vllm_lab.report.measured import ran
 from vllm_lab.report.parts.traces import trace_label
 from vllm_lab.report.results import Field, JsonResult, Results, derived, grid

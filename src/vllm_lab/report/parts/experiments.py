@@ -14,9 +14,9 @@ from vllm_lab.report.blocks import (
     Number,
     Section,
     Table,
-    number_columns,
+    numbers,
     text,
-    text_columns,
+    texts,
 )
 from vllm_lab.report.measured import ran
 from vllm_lab.report.parts.decisions import metric_field
@@ -110,7 +110,7 @@ def _predictions(body: JsonResult) -> Table:
         )
         for index, entry in enumerate(body.value("predictions"))
     )
-    columns = (*text_columns("Verdict", "Prediction", "Expected"), *number_columns("Observed", "Bound"))
+    columns = (*texts("Verdict", "Prediction", "Expected"), *numbers("Observed", "Bound"))
     caption = text("What was predicted, and what happened.")
     return Table(f"{body.value('experiment')}-predictions", caption, columns, rows)
 
@@ -139,7 +139,7 @@ def _runs(body: JsonResult) -> Table:
         trace=body.value("trace"),
         shared=_settings(shared),
     )
-    columns = text_columns("Part", "Run", "Engine", "Further settings")
+    columns = texts("Part", "Run", "Engine", "Further settings")
     return Table(f"{body.value('experiment')}-runs", caption, columns, rows, (body.file,))
 
 
@@ -181,7 +181,7 @@ def _repeats(results: Results, body: JsonResult) -> Iterator[Table]:
             cell = text(" ".join(f"{{{name}}}" for name in makespans), **makespans)
             rows.append((Code(run), cell, "yes" if record.value("same_decisions") else "no"))
     if rows:
-        columns = text_columns("Run", "Makespan of each repeat", "Same decisions")
+        columns = texts("Run", "Makespan of each repeat", "Same decisions")
         caption = text(
             "The repeats of the real runs, each from an empty cache. The table above shows the median repeat."
         )
@@ -213,7 +213,7 @@ def _comparison(body: JsonResult, name: str) -> Iterator[Block]:
         yield Table(
             f"{experiment}-{name}-diff",
             text("Where the two logs first differ: {command}", command=Code(f"diff -u {' '.join(files)}")),
-            text_columns("Log", "Decision"),
+            texts("Log", "Decision"),
             tuple((_side(line, found.body), Code(line[1:].strip())) for line in found.value("diff")[3:]),
             files=(body.file,),
         )

@@ -15,9 +15,9 @@ from vllm_lab.report.blocks import (
     Section,
     Table,
     Text,
-    number_columns,
+    numbers,
     text,
-    text_columns,
+    texts,
 )
 from vllm_lab.report.results import Field, JsonResult, Results, grid
 
@@ -102,10 +102,7 @@ def _latency_table(found: JsonResult, rates: Rates) -> Table:
         for rate, part in rates.items()
         for name in _LATENCIES
     )
-    columns = (
-        *text_columns("Rate", "Latency"),
-        *number_columns(*(f"{percent}th percentile" for percent in _PERCENTS)),
-    )
+    columns = (*texts("Rate", "Latency"), *numbers(*(f"{percent}th percentile" for percent in _PERCENTS)))
     places = {
         name: found.value("definitions", f"{name}_p{_PERCENTS[0]}", "definition") for name in _LATENCIES
     }
@@ -154,9 +151,9 @@ def _hit_table(found: JsonResult, rates: Rates) -> Table:
         for rate, part in rates.items()
     )
     columns = (
-        *text_columns("Rate"),
-        *number_columns("Server's counter, each repeat", "Reported to clients, each repeat", varies=True),
-        *number_columns(*_PREDICTIONS.values()),
+        *texts("Rate"),
+        *numbers("Server's counter, each repeat", "Reported to clients, each repeat", varies=True),
+        *numbers(*_PREDICTIONS.values()),
     )
     caption = text(
         "Prompt tokens found in the prefix cache. Measured: how much {counter} grows during each replay, and "
@@ -191,7 +188,7 @@ def _errors(found: JsonResult) -> list[Block]:
     end = "" if status is None else f" The server ended by itself, with status {status}."
     if not rows:
         return [text(f"There were no errors: every request of every replay was answered in full.{end}")]
-    columns = (*text_columns("Rate", "Repeat", "Error"), *number_columns("Requests"))
+    columns = (*texts("Rate", "Repeat", "Error"), *numbers("Requests"))
     return [
         Table("load-errors", text(f"Every error, with its own words.{end}"), columns, rows, (found.file,))
     ]

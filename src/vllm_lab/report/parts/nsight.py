@@ -3,18 +3,7 @@
 from collections.abc import Iterator
 
 from vllm_lab.report import measured
-from vllm_lab.report.blocks import (
-    Answer,
-    Block,
-    Code,
-    Heading,
-    Section,
-    Table,
-    Text,
-    number_columns,
-    text,
-    text_columns,
-)
+from vllm_lab.report.blocks import Answer, Block, Code, Heading, Section, Table, Text, numbers, text, texts
 from vllm_lab.report.results import JsonResult, Results
 
 _FIGURES = {
@@ -64,7 +53,7 @@ def _capture(results: Results, found: JsonResult) -> list[Block]:
     copies = [_copies(found)] if found.get("copies") else []
     return [
         _size(found),
-        *measured.numbers(found),
+        *measured.result_table(found),
         *measured.parts_not_run(found),
         *tables,
         *copies,
@@ -92,8 +81,8 @@ def _spans(found: JsonResult, table: str, caption: str, most: int) -> Table:
         for row in found.value(table)[:most]
     )
     columns = (
-        *text_columns("Name"),
-        *number_columns("Count", "Total (ms)", "Mean", "Median", "95th percentile", "Maximum", varies=True),
+        *texts("Name"),
+        *numbers("Count", "Total (ms)", "Mean", "Median", "95th percentile", "Maximum", varies=True),
     )
     return Table(f"{found.id.replace('.', '-')}-{table}", text(caption), columns, rows, (found.file,))
 
@@ -103,7 +92,7 @@ def _copies(found: JsonResult) -> Table:
         (row["kind"], f"{row['count']:,}", f"{row['bytes']:,}", _ms(row["seconds"]), f"{row['gb_per_s']:.2f}")
         for row in found.value("copies")
     )
-    columns = (*text_columns("Kind"), *number_columns("Count", "Bytes", "Time (ms)", "GB/s", varies=True))
+    columns = (*texts("Kind"), *numbers("Count", "Bytes", "Time (ms)", "GB/s", varies=True))
     return Table(f"{found.id.replace('.', '-')}-copies", text("Memory copies."), columns, rows, (found.file,))
 
 

@@ -4,17 +4,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 from vllm_lab.plan.tests import find, order
 from vllm_lab.report import measured
-from vllm_lab.report.blocks import (
-    Answer,
-    Block,
-    Code,
-    Heading,
-    Section,
-    Table,
-    number_columns,
-    text,
-    text_columns,
-)
+from vllm_lab.report.blocks import Answer, Block, Code, Heading, Section, Table, numbers, text, texts
 from vllm_lab.report.results import JsonResult, Results
 
 _QUALITY = "code_quality"
@@ -70,7 +60,7 @@ def _code_table(found: JsonResult) -> Table:
         )
         for subject in dict.fromkeys(subject for subject, _, _ in places.values())
     )
-    columns = (*text_columns("Code"), *number_columns(*titles.values()))
+    columns = (*texts("Code"), *numbers(*titles.values()))
     return Table("plan-code-quality", text("Size and complexity, as radon counts them."), columns, rows)
 
 
@@ -102,7 +92,7 @@ def _checklist(counted: Sequence[JsonResult]) -> Table:
         for question, answer in CHECKLIST.items()
         for holds, evidence in [answer(counted)]
     )
-    columns = (*text_columns("The plan asks"), *text_columns("Holds", "What shows it", varies=True))
+    columns = (*texts("The plan asks"), *texts("Holds", "What shows it", varies=True))
     caption = text("The rules of the plan, checked in the documents of the tests that ran.")
     return Table("plan-checklist-table", caption, columns, rows, tuple(found.file for found in counted))
 

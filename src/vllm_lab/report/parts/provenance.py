@@ -9,17 +9,7 @@ from vllm_lab.common.files import canonical_json
 from vllm_lab.common.host import machine
 from vllm_lab.provenance.documents import BUNDLES
 from vllm_lab.report import measured
-from vllm_lab.report.blocks import (
-    Block,
-    Cell,
-    Code,
-    Heading,
-    Section,
-    Table,
-    number_columns,
-    text,
-    text_columns,
-)
+from vllm_lab.report.blocks import Block, Cell, Code, Heading, Section, Table, numbers, text, texts
 from vllm_lab.report.results import JsonResult, Results
 
 _SETTINGS = "provenance/configuration.json"
@@ -45,7 +35,7 @@ def _settings(found: JsonResult) -> Table:
         for key, value in config.flat(found.body).items()
     )
     caption = text("The configuration of this run, with its presets applied.")
-    return Table("settings-table", caption, text_columns("Key", "Value"), rows, (found.file,))
+    return Table("settings-table", caption, texts("Key", "Value"), rows, (found.file,))
 
 
 def _tests(results: Results, merged: list[str]) -> dict[str, list[JsonResult]]:
@@ -89,11 +79,7 @@ def _jobs(results: Results, merged: list[str]) -> Table:
         for job in jobs.values()
         if job.identity["kind"] == "measured"
     )
-    columns = (
-        *text_columns("Bundle", "Job"),
-        *text_columns("Ran on", "Day", "Commit", varies=True),
-        *text_columns("Files"),
-    )
+    columns = (*texts("Bundle", "Job"), *texts("Ran on", "Day", "Commit", varies=True), *texts("Files"))
     caption = (
         "Jobs that other machines ran. When their bundles were merged, their code, locks, inputs and "
         "settings were the same as those of this project. Their numbers have columns of their own here, and "
@@ -140,5 +126,5 @@ def _parameters(test: str, columns: list[JsonResult]) -> Block:
 def _table(
     id: str, caption: str, title: str, rows: tuple[tuple[Cell, ...], ...], columns: list[JsonResult]
 ) -> Table:
-    heads = (*text_columns(title), *number_columns(*(column.label for column in columns)))
+    heads = (*texts(title), *numbers(*(column.label for column in columns)))
     return Table(id, text(caption), heads, rows, tuple(column.file for column in columns))

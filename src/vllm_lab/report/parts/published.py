@@ -10,9 +10,9 @@ from vllm_lab.report.blocks import (
     Number,
     Table,
     Text,
-    number_columns,
+    numbers,
     text,
-    text_columns,
+    texts,
 )
 from vllm_lab.report.parts.traces import ordered, trace_label
 from vllm_lab.report.results import Field, JsonResult, Results, derived, grid
@@ -140,9 +140,9 @@ class _Reference:
             for figure in self.fitting
         )
         columns = (
-            *text_columns("Figure"),
-            *number_columns("Published", "Found here", "Difference", "Samples, p10 to p90"),
-            *text_columns("Within the samples", "Definition that fits best"),
+            *texts("Figure"),
+            *numbers("Published", "Found here", "Difference", "Samples, p10 to p90"),
+            *texts("Within the samples", "Definition that fits best"),
         )
         caption = (
             "Each published figure, compared under the definition that is nearest to it. A figure is within "
@@ -165,7 +165,7 @@ class _Reference:
         caption = (
             f"{trace_label(mode)}: what each definition gives. {_MARK} marks the nearest to the published."
         )
-        columns = (*text_columns("Definition"), *number_columns(*titles))
+        columns = (*texts("Definition"), *numbers(*titles))
         return Table(f"definitions-{mode}", text(caption), columns, tuple(rows))
 
     def answer(self) -> Answer:
@@ -271,7 +271,7 @@ def _capacity_table(found: JsonResult) -> Table:
         "Block hit rates with the same capacities: published ({source}) and found here.",
         source=found.value("table_1", "source"),
     )
-    return Table("mooncake-capacities", caption, number_columns("Capacity, blocks", *titles), rows)
+    return Table("mooncake-capacities", caption, numbers("Capacity, blocks", *titles), rows)
 
 
 def _mooncake_answer(found: JsonResult) -> Answer:

@@ -17,9 +17,9 @@ from vllm_lab.report.blocks import (
     Section,
     Table,
     Text,
-    number_columns,
+    numbers,
     text,
-    text_columns,
+    texts,
 )
 from vllm_lab.report.measured import ran
 from vllm_lab.report.parts import decisions, sweeps
@@ -157,7 +157,7 @@ def _metrics_table(place: Place, engines: Mapping[str, JsonResult]) -> Table:
             # An engine that did not run gives its reason in the first row only.
             cells = (r.cell(field) if ran(r) or not rows else "not run" for r in engines.values())
             rows.append((field.title, *cells))
-    columns = (*text_columns("Metric"), *number_columns(*map(engine_title, engines)))
+    columns = (*texts("Metric"), *numbers(*map(engine_title, engines)))
     caption = text(f"{where(place)}. All times are virtual.")
     return Table(f"replay-{place[0]}-{place[1]}", caption, columns, tuple(rows))
 
@@ -171,7 +171,7 @@ def _imported_blocks(results: Results, imported: Sequence[JsonResult]) -> list[B
     fields = [metric_field(name) for name in ("hit_rate", "preemptions", "ttft_mean", "makespan")]
     rows = tuple(_imported_row(replay, lru, fields) for replay in imported)
     titles = ("Found by the sweep's lru", *(field.title for field in fields))
-    columns = (*text_columns("Trace, memory", "Engine"), *number_columns("Blocks", *titles))
+    columns = (*texts("Trace, memory", "Engine"), *numbers("Blocks", *titles))
     caption = text(
         "All requests of the imported traces, replayed in virtual time with blocks of the trace's own size. "
         "The sweep's cache has as many blocks as the engine can use."

@@ -6,18 +6,7 @@ The cache sweeps and the comparisons with published runs follow in the same sect
 
 from collections.abc import Mapping
 
-from vllm_lab.report.blocks import (
-    Answer,
-    Block,
-    Figure,
-    Heading,
-    Section,
-    Table,
-    Text,
-    number_columns,
-    text,
-    text_columns,
-)
+from vllm_lab.report.blocks import Answer, Block, Figure, Heading, Section, Table, Text, numbers, text, texts
 from vllm_lab.report.parts import published, sweeps
 from vllm_lab.report.parts.traces import ordered, trace_label
 from vllm_lab.report.results import Field, JsonResult, Results, grid
@@ -151,7 +140,7 @@ def _metrics_table(id: str, stats: Stats) -> Table:
         for field in fields
         if any(found.has(*field.keys) for found in stats.values())
     )
-    columns = (*text_columns("Metric"), *number_columns(*map(trace_label, stats)))
+    columns = (*texts("Metric"), *numbers(*map(trace_label, stats)))
     return Table(id, text("Sharing with an unbounded cache that never evicts a block."), columns, rows)
 
 
@@ -162,7 +151,7 @@ def _percentile_table(stats: Stats) -> Table:
         for level, metric in (("blocks", "sharing_fraction"), ("tokens", "token_sharing_fraction"))
         if found.has("metrics", metric)
     )
-    columns = (*text_columns("Trace, level"), *number_columns(*_PERCENTILES))
+    columns = (*texts("Trace, level"), *numbers(*_PERCENTILES))
     caption = text("Percentiles of the sharing fraction over the requests.")
     return Table("sharing-percentiles", caption, columns, rows)
 

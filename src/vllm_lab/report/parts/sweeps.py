@@ -4,18 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from vllm_lab.common.display import display
-from vllm_lab.report.blocks import (
-    Answer,
-    Block,
-    Cell,
-    Heading,
-    Number,
-    Table,
-    Text,
-    number_columns,
-    text,
-    text_columns,
-)
+from vllm_lab.report.blocks import Answer, Block, Cell, Heading, Number, Table, Text, numbers, text, texts
 from vllm_lab.report.parts.traces import OWN, ordered, trace_label
 from vllm_lab.report.results import CsvRow, Results, derived
 from vllm_lab.sharing.metrics import HIT_RATES
@@ -175,7 +164,7 @@ def _rate_table(trace: str, size: int, at_size: list[Curve]) -> Table:
         (_capacity(first, point.capacity), *(curve.rate(curve.at(point.capacity)) for curve in at_size))
         for point in first.points
     )
-    columns = number_columns("Capacity", *(policy_title(curve.policy) for curve in at_size))
+    columns = numbers("Capacity", *(policy_title(curve.policy) for curve in at_size))
     caption = (
         f"Prompt tokens found in the cache, {trace_label(trace).lower()} trace, blocks of {size} tokens."
     )
@@ -186,7 +175,7 @@ def _needed_table(trace: str, size: int, at_size: list[Curve]) -> Table:
     rows = tuple(
         (policy_title(curve.policy), *(_needed(curve, share) for share in _SHARES)) for curve in at_size
     )
-    columns = (*text_columns("Policy"), *number_columns(*(f"{100 * share:.0f} %" for share in _SHARES)))
+    columns = (*texts("Policy"), *numbers(*(f"{100 * share:.0f} %" for share in _SHARES)))
     caption = (
         "The smallest swept capacity, in tokens, that reaches each share of the unbounded hit rate, "
         f"{trace_label(trace).lower()} trace, blocks of {size} tokens."
@@ -210,10 +199,7 @@ def _block_size_table(own: list[Curve]) -> Table:
         (trace_label(curve.trace), str(curve.block_size), curve.rate(curve.unbounded), _needed(curve, 0.9))
         for curve in lru
     )
-    columns = (
-        *text_columns("Trace"),
-        *number_columns("Block size", "Unbounded hit rate", "Capacity for 90 % of it"),
-    )
+    columns = (*texts("Trace"), *numbers("Block size", "Unbounded hit rate", "Capacity for 90 % of it"))
     caption = text("The policy lru with each block size, in tokens.")
     return Table("sweep-block-sizes", caption, columns, rows)
 

@@ -4,17 +4,7 @@
 from collections.abc import Iterable
 from typing import Any
 
-from vllm_lab.report.blocks import (
-    Block,
-    Code,
-    Heading,
-    Note,
-    Section,
-    Table,
-    number_columns,
-    text,
-    text_columns,
-)
+from vllm_lab.report.blocks import Block, Code, Heading, Note, Section, Table, numbers, text, texts
 from vllm_lab.report.results import Field, JsonResult, Results, grid
 
 OWN = ("single_turn", "multi_turn")
@@ -90,7 +80,7 @@ def _stream_blocks(found: JsonResult) -> list[Block]:
         template=words.get(template) or Code(template),
     )
     rows = tuple((field.title, found.cell(field)) for field in _STREAM_FIELDS if found.has(*field.keys))
-    columns = (*text_columns("Token streams"), *number_columns("Count"))
+    columns = (*texts("Token streams"), *numbers("Count"))
     table = Table("streams", text("From conversations to tokens."), columns, rows)
     return [opening, *_system_prompt(found), table]
 
@@ -194,7 +184,7 @@ def _command_table(found: JsonResult) -> Table:
         for format, entry in first.items()
         for reader in entry["readers"]
     )
-    columns = text_columns("Format", "Tool", "Command", "How it was checked")
+    columns = texts("Format", "Tool", "Command", "How it was checked")
     caption = text(
         "The command that reads each format, for one trace. {index} has the commands for every file.",
         index=Code(found.file),
@@ -206,4 +196,4 @@ def _notes_table(found: JsonResult) -> Table:
     notes = found.value("notes")
     rows = tuple((Code(entry), " ".join(notes[entry])) for entry in notes)
     caption = text("What each format can express, and what it cannot.")
-    return Table("export-notes", caption, text_columns("Format", "Notes"), rows, (found.file,))
+    return Table("export-notes", caption, texts("Format", "Notes"), rows, (found.file,))

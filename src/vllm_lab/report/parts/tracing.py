@@ -13,9 +13,9 @@ from vllm_lab.report.blocks import (
     Section,
     Table,
     Text,
-    number_columns,
+    numbers,
     text,
-    text_columns,
+    texts,
 )
 from vllm_lab.report.results import JsonResult, Results
 
@@ -118,11 +118,7 @@ def _check_table(found: JsonResult) -> Table:
         )
         for index, row in enumerate(found.value("check", "kinds"))
     )
-    columns = (
-        *text_columns("Calls of"),
-        *number_columns("Expected", "Counted"),
-        *text_columns("Equal in every pass", "Why"),
-    )
+    columns = (*texts("Calls of"), *numbers("Expected", "Counted"), *texts("Equal in every pass", "Why"))
     caption = text(
         "Calls in each forward pass: expected from {basis}, and counted.", basis=found.value("check", "basis")
     )
@@ -135,7 +131,7 @@ def _silent_table(found: JsonResult) -> Table:
         for row in found.value("check", "silent")
     )
     caption = text("Modules that no call passed through.")
-    return Table("tracing-silent", caption, text_columns("Module", "Class", "Why"), rows, (found.file,))
+    return Table("tracing-silent", caption, texts("Module", "Class", "Why"), rows, (found.file,))
 
 
 def _path_table(found: JsonResult) -> Table:
@@ -148,7 +144,7 @@ def _path_table(found: JsonResult) -> Table:
         )
         for row in found.value("path")
     )
-    columns = text_columns("Module", "Class", "The prompt", "One token")
+    columns = texts("Module", "Class", "The prompt", "One token")
     caption = text("The first layer in the order of its calls: shapes of its inputs → shapes of its outputs.")
     return Table("tracing-path", caption, columns, rows, (found.file,))
 
@@ -169,9 +165,9 @@ def _times(found: JsonResult) -> list[Block]:
         for index, row in enumerate(found.value("classes"))
     )
     columns = (
-        *text_columns("Class"),
-        *number_columns("Calls"),
-        *number_columns("Time in calls", "Without the calls inside", varies=True),
+        *texts("Class"),
+        *numbers("Calls"),
+        *numbers("Time in calls", "Without the calls inside", varies=True),
     )
     caption = text(
         "Calls by class over all forward passes, without the time of the hooks themselves. detailed.txt has "
@@ -212,16 +208,12 @@ def _kernels(found: JsonResult) -> list[Block]:
         )
         for row in found.value("kernels")[:_SHOWN]
     )
-    class_columns = (
-        *text_columns("Class", "What"),
-        *number_columns("Calls", "Share of time"),
-        *text_columns("Sources in vLLM"),
-    )
+    class_columns = (*texts("Class", "What"), *numbers("Calls", "Share of time"), *texts("Sources in vLLM"))
     kernel_columns = (
-        *text_columns("Name", "Class"),
-        *number_columns("Calls"),
-        *number_columns("Each", "Share of time", varies=True),
-        *text_columns("Source"),
+        *texts("Name", "Class"),
+        *numbers("Calls"),
+        *numbers("Each", "Share of time", varies=True),
+        *texts("Source"),
     )
     caption = text(
         "{counted} by class. A pattern of kernels.yaml decides the class by the name. The patterns were "
