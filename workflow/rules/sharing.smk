@@ -1,4 +1,4 @@
-# How much of the prompts is shared, and what a prefix cache of limited size makes of it.
+# How much of the prompts is shared, and how much a prefix cache of limited size finds.
 
 
 rule sharing_analysis:
@@ -87,7 +87,7 @@ rule sharing_reference:
         samples=config["sharing"]["reference_samples"],
         seed=config["traces"]["seed"],
     message:
-        "Setting the published run beside ours"
+        "Comparing with the published run"
     shell:
         traced(
             "sharing_reference",
@@ -199,10 +199,10 @@ rule sharing_published:
     conda:
         ENVIRONMENT
     message:
-        "Setting Mooncake's published hit rates beside ours"
+        "Comparing with the hit rates that Mooncake published"
     shell:
         traced(
             "sharing_published",
-            "--sweep {input.sweep:q} --stats {input.stats:q}" " --output {output.comparison:q}",
+            "--sweep {input.sweep:q} --stats {input.stats:q} --output {output.comparison:q}",
             kind="simulated",
         )

@@ -149,7 +149,7 @@ rule traces_summary:
         )
 
 
-# One job for all files: what a trace is written from is read once.
+# One job writes all files, so that it reads their sources only once.
 rule traces_exports:
     """the traces in the formats of other tools"""
     input:

@@ -7,6 +7,7 @@ first access.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
@@ -57,12 +58,19 @@ class BlockPaths:
     def __len__(self) -> int:
         return len(self.offsets) - 1
 
+    def split(self) -> list[list[int]]:
+        """The block numbers of each path."""
+        blocks = self.block.tolist()
+        return [blocks[start:end] for start, end in pairwise(self.offsets.tolist())]
 
-def cached_blocks(trace: Trace, order: StreamOrder, block_size: int) -> BlockPaths:
+
+def cached_blocks(trace: Trace, block_size: int, order: StreamOrder | None = None) -> BlockPaths:
     """The blocks that the sharing analysis counts: the full ones of each prompt, of `block_size` tokens.
 
     A trace of blocks has ids for blocks of one size, which `block_size` must be; all of them are counted.
+    order: of the streams of the trace, where the caller has it.
     """
+    order = order or StreamOrder.of(trace)
     extents = [prompt_blocks(trace, block_size)]
     tree, (leaf,) = PrefixTree.grow(order, block_size // trace.block_tokens, trace.stream, extents)
     return SegmentPaths.of(tree, Accesses.of(tree, leaf), len(trace)).expand()
@@ -74,7 +82,7 @@ def hash_ids(trace: Trace, block_size: int) -> BlockPaths:
     A prompt of P tokens has ceil(P / block_size) blocks, as in the traces that Mooncake's authors published.
     """
     order = StreamOrder.of(trace)
-    full = cached_blocks(trace, order, block_size)
+    full = cached_blocks(trace, block_size, order)
     rows = np.flatnonzero(trace.prompt_tokens % block_size) if trace.unit == "token" else []
     if not len(rows):
         return full

@@ -1,14 +1,16 @@
 """vLLM's custom dataset: prompts as text, with the lengths of their outputs."""
 
-from __future__ import annotations
-
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from vllm_lab.traces.formats.format import READ_BACK, VLLM_BENCH, Format, Outgoing, Reader, write_lines
-
-if TYPE_CHECKING:
-    from vllm_lab.traces.export import Source
+from vllm_lab.traces.formats.format import (
+    READ_BACK,
+    VLLM_BENCH,
+    Format,
+    Outgoing,
+    Reader,
+    Source,
+    write_lines,
+)
 
 
 def _write(path: Path, source: Source) -> int:

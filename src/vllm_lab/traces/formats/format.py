@@ -1,9 +1,10 @@
-"""What a format says about itself, and helpers to check incoming records and to write outgoing ones."""
+"""What a format declares, the trace that it is written from, and helpers that check and write records."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +13,8 @@ import orjson
 from vllm_lab.common.files import atomic_path
 
 if TYPE_CHECKING:
-    from vllm_lab.traces.export import Source
+    from vllm_lab.traces.prompts import Prompts
+    from vllm_lab.traces.trace import Trace
 
 READ_BACK = "the tool's own reader reads it back in tests/traces/exports"
 DOCUMENTED = "written to its documentation, not run"
@@ -52,6 +54,43 @@ class Incoming:
     per_second: int  # units of `timestamp` in a second
     fault: Callable[[Any, int], str]
     columns: Callable[[list[Record], list[int], int], tuple[list[Record], Columns]]
+
+
+@dataclass(frozen=True)
+class Source:
+    """A trace to export, with the texts of its prompts where it is a trace of tokens.
+
+    What is heavy is imported when it is needed, because the workflow imports this module whenever it starts.
+    """
+
+    trace: Trace
+    block_size: int  # tokens of a hash
+    prompts: Prompts | None = None
+
+    @cached_property
+    def last_turns(self) -> dict[str, int]:
+        """conversation_id -> the last of its turns in the trace, in the order in which they start."""
+        turns: dict[str, int] = {}
+        for name, turn in zip(self.trace.conversation_id, self.trace.turn.tolist(), strict=True):
+            turns[name] = max(turn, turns.get(name, 0))
+        return turns
+
+    def conversations(self) -> Iterator[tuple[str, list[dict[str, str]]]]:
+        """Id and messages (role, text) of each conversation as far as the trace has it, replies included."""
+        for name, turn in self.last_turns.items():
+            yield name, self.prompts.conversation(name, turn)
+
+    def hash_ids(self) -> list[list[int]]:
+        """The block numbers of each request, of a partial last block too."""
+        from vllm_lab.traces.block_paths import hash_ids
+
+        return hash_ids(self.trace, self.block_size).split()
+
+    def cached_blocks(self) -> list[list[int]]:
+        """The block numbers of each request that the sharing analysis counts."""
+        from vllm_lab.traces.block_paths import cached_blocks
+
+        return cached_blocks(self.trace, self.block_size).split()
 
 
 @dataclass(frozen=True)

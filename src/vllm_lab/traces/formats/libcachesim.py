@@ -1,15 +1,9 @@
 """libCacheSim's traces: one line for each block that a prompt accesses."""
 
-from __future__ import annotations
-
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from vllm_lab.common.files import write_csv
-from vllm_lab.traces.formats.format import READ_BACK, Format, Outgoing, Reader
-
-if TYPE_CHECKING:
-    from vllm_lab.traces.export import Source
+from vllm_lab.traces.formats.format import READ_BACK, Format, Outgoing, Reader, Source
 
 
 def _write(path: Path, source: Source) -> int:

@@ -1,14 +1,8 @@
 """LLMServingSim's traces: prompts and outputs as token ids."""
 
-from __future__ import annotations
-
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from vllm_lab.traces.formats.format import DOCUMENTED, Format, Outgoing, Reader, write_lines
-
-if TYPE_CHECKING:
-    from vllm_lab.traces.export import Source
+from vllm_lab.traces.formats.format import DOCUMENTED, Format, Outgoing, Reader, Source, write_lines
 
 
 def _write(path: Path, source: Source) -> int:

@@ -1,14 +1,17 @@
 """OpenAI's form of conversations, as vLLM's multi-turn benchmark reads it."""
 
-from __future__ import annotations
-
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from vllm_lab.traces.formats.format import DOCUMENTED, MODEL, SERVER, Format, Outgoing, Reader, write_array
-
-if TYPE_CHECKING:
-    from vllm_lab.traces.export import Source
+from vllm_lab.traces.formats.format import (
+    DOCUMENTED,
+    MODEL,
+    SERVER,
+    Format,
+    Outgoing,
+    Reader,
+    Source,
+    write_array,
+)
 
 
 def _write(path: Path, source: Source) -> int:

@@ -5,10 +5,8 @@ tokens, with one of its own for the partial last block. The file does not say wh
 so request `r<line>`, counted from 1, is a conversation of its own.
 """
 
-from __future__ import annotations
-
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from vllm_lab.traces.formats.format import (
     DOCUMENTED,
@@ -23,13 +21,11 @@ from vllm_lab.traces.formats.format import (
     Outgoing,
     Reader,
     Record,
+    Source,
     blocks_fault,
     fault_of,
     write_lines,
 )
-
-if TYPE_CHECKING:
-    from vllm_lab.traces.export import Source
 
 
 def _fault(record: Any, block_tokens: int) -> str:

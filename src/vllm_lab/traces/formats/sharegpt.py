@@ -1,14 +1,16 @@
 """ShareGPT's form of conversations, which vLLM reads as pairs of prompt and reply."""
 
-from __future__ import annotations
-
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from vllm_lab.traces.formats.format import READ_BACK, VLLM_BENCH, Format, Outgoing, Reader, write_array
-
-if TYPE_CHECKING:
-    from vllm_lab.traces.export import Source
+from vllm_lab.traces.formats.format import (
+    READ_BACK,
+    VLLM_BENCH,
+    Format,
+    Outgoing,
+    Reader,
+    Source,
+    write_array,
+)
 
 ROLES = {"user": "human", "assistant": "gpt", "system": "system"}
 

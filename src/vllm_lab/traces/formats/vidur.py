@@ -1,15 +1,9 @@
 """Vidur's traces: lengths and arrival times."""
 
-from __future__ import annotations
-
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from vllm_lab.common.files import write_csv
-from vllm_lab.traces.formats.format import DOCUMENTED, Format, Outgoing, Reader
-
-if TYPE_CHECKING:
-    from vllm_lab.traces.export import Source
+from vllm_lab.traces.formats.format import DOCUMENTED, Format, Outgoing, Reader, Source
 
 
 def _write(path: Path, source: Source) -> int:

@@ -1,12 +1,9 @@
-"""What leaves the project: a trace with the texts and the block numbers that other tools read."""
+"""A trace with the texts of its prompts, for tools that read text."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from functools import cached_property
-from itertools import pairwise
+from collections.abc import Callable
 from pathlib import Path
 
 import orjson
@@ -14,8 +11,6 @@ import orjson
 from vllm_lab.common import console
 from vllm_lab.common.errors import LabError
 from vllm_lab.common.files import atomic_path
-from vllm_lab.traces.block_paths import BlockPaths, cached_blocks, hash_ids
-from vllm_lab.traces.prefix_tree import StreamOrder
 from vllm_lab.traces.stream_file import open_conversations
 from vllm_lab.traces.streams import StreamMaker
 from vllm_lab.traces.tokenizer import show
@@ -64,36 +59,6 @@ class Prompts:
         return user_turns[turn - 1] + 1
 
 
-@dataclass(frozen=True)
-class Source:
-    """A trace to export, with the texts of its prompts where it is a trace of tokens."""
-
-    trace: Trace
-    block_size: int  # tokens of a hash
-    prompts: Prompts | None = None
-
-    @cached_property
-    def last_turns(self) -> dict[str, int]:
-        """conversation_id -> the last of its turns in the trace, in the order in which they start."""
-        turns: dict[str, int] = {}
-        for name, turn in zip(self.trace.conversation_id, self.trace.turn.tolist(), strict=True):
-            turns[name] = max(turn, turns.get(name, 0))
-        return turns
-
-    def conversations(self) -> Iterator[tuple[str, list[dict[str, str]]]]:
-        """Id and messages (role, text) of each conversation as far as the trace has it, replies included."""
-        for name, turn in self.last_turns.items():
-            yield name, self.prompts.conversation(name, turn)
-
-    def hash_ids(self) -> list[list[int]]:
-        """The block numbers of each request, of a partial last block too."""
-        return _split(hash_ids(self.trace, self.block_size))
-
-    def cached_blocks(self) -> list[list[int]]:
-        """The block numbers of each request that the sharing analysis counts."""
-        return _split(cached_blocks(self.trace, StreamOrder.of(self.trace), self.block_size))
-
-
 def write_requests(path: str | os.PathLike, trace: Trace, prompt_text: Callable[[int], str]) -> None:
     """Write a line for each request, in the order of the trace: its columns, the text of its prompt
     (`prompt_text` of the row), prompt_token_ids and output_token_ids."""
@@ -112,8 +77,3 @@ def write_requests(path: str | os.PathLike, trace: Trace, prompt_text: Callable[
                 "output_token_ids": trace.output(row),
             }
             file.write(orjson.dumps(record, option=orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_APPEND_NEWLINE))
-
-
-def _split(paths: BlockPaths) -> list[list[int]]:
-    blocks = paths.block.tolist()
-    return [blocks[start:end] for start, end in pairwise(paths.offsets.tolist())]
