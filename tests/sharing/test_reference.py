@@ -124,6 +124,6 @@ def test_the_note_on_reuse_gaps_names_the_gaps_that_were_found():
     def gap(ours):
         return {"mode": "single_turn", "metric": "reuse_gap_mean_s", "ours": ours, "published": 0.01}
 
-    note = notes([gap(31.26), gap(87.0)], 2.0)[-1]
+    note = notes([gap(31.26), gap(0.0), gap(87.0)], 2.0)[-1]
     assert "2 arrivals/s" in note and "at least 31.3 s" in note and "0.01 s" in note
     assert len(notes([gap(0.005)], 2.0)) == len(notes([], 2.0)) == 2

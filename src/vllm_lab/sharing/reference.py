@@ -30,9 +30,9 @@ from vllm_lab.traces.trace import Trace
 from vllm_lab.traces.workload import Arrivals, Selection, Workload
 
 OPENINGS = {
-    "default_system_prompt": "prompts begin with the default system prompt of the template",
-    "role_marker": "prompts begin with the role marker of the template",
-    "bare": "prompts begin with the text of the user",
+    "default_system_prompt": "prompts begin with the template's default system prompt",
+    "role_marker": "prompts begin with the template's role marker",
+    "bare": "prompts begin with the user's text",
 }
 """What each opening puts before the text of the first message."""
 
@@ -171,7 +171,7 @@ def notes(rows: Sequence[dict[str, Any]], rate: float) -> list[str]:
         "A band is the minimum, 10th percentile, median, 90th percentile and maximum of the random samples.",
     ]
     gaps = [row for row in rows if (row["mode"], row["metric"]) == ("single_turn", "reuse_gap_mean_s")]
-    shortest = min((row["ours"] for row in gaps), default=0.0)
+    shortest = min((row["ours"] for row in gaps if row["ours"]), default=0.0)  # 0 where nothing is reused
     if gaps and shortest > gaps[0]["published"]:
         found.append(
             "The published reuse gaps cannot be on the clock of the trace: with first turns only and "
