@@ -10,16 +10,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from mini_vllm.clock import CostModel
-from mini_vllm.limits import Limits
 from vllm_lab.common import console, flags
 from vllm_lab.common.files import read_json, write_csv, write_json
 from vllm_lab.cost_model import result
 from vllm_lab.cost_model.fit import CHOSEN, cost_model, fits
 from vllm_lab.cost_model.measurements import measurements_of
+from vllm_lab.measure.workload import limits_of
 from vllm_lab.replay import mini
 
 PREDICTOR = "v4_prefix"  # takes the decisions of vLLM's scheduler
-LIMITS = ("num_blocks", "block_size", "max_num_seqs", "max_num_batched_tokens")
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -41,8 +40,8 @@ def main(argv: Sequence[str] | None = None) -> None:
         measurements = measurements_of(raw)
         fitted = fits(measurements)
         model = cost_model(fitted[CHOSEN]["coefficients"])
-        limits = Limits(**{name: raw["parameters"][name] for name in LIMITS})
-        predicted = mini.run(PREDICTOR, measurements.requests, replace(limits, clock=model)).requests
+        limits = replace(limits_of(raw["parameters"]), clock=model)
+        predicted = mini.run(PREDICTOR, measurements.requests, limits).requests
         document = result.measured(raw, measurements, fitted, predicted)
         model_document = result.cost_model_document(model, document)
         steps = result.step_table(measurements, model)

@@ -7,7 +7,6 @@ or the device is missing, the file has the status not_run and the reason.
 
 from collections.abc import Sequence
 
-from mini_vllm.limits import Limits
 from vllm_lab.common import console, flags, host
 from vllm_lab.common.errors import Unavailable
 from vllm_lab.common.files import write_json
@@ -15,6 +14,7 @@ from vllm_lab.cost_model.measure import choose, measure
 from vllm_lab.cost_model.measurements import content_of
 from vllm_lab.engines.settings import EngineSettings
 from vllm_lab.measure.document import raw_document
+from vllm_lab.measure.workload import LIMITS, limits_of
 from vllm_lab.traces.trace import Trace
 
 WORKLOAD = {
@@ -25,7 +25,6 @@ WORKLOAD = {
     "max_output_tokens": int,
     "seed": int,
 }
-LIMITS = {"num_blocks": int, "block_size": int, "max_num_seqs": int, "max_num_batched_tokens": int}
 REPEATS = {"repeats": int, "retries": int}
 
 
@@ -36,9 +35,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     flags.add_settings(parser, WORKLOAD | LIMITS | REPEATS, "cost_model")
     args = parser.parse_args(argv)
     parameters = {name: getattr(args, name) for name in WORKLOAD | LIMITS | REPEATS}
-    limits = Limits(**{name: parameters[name] for name in LIMITS})
     workload = choose(Trace.read(args.trace), **{name: parameters[name] for name in WORKLOAD})
-    settings = EngineSettings(args.model_dir, limits, args.device, threads=host.threads())
+    settings = EngineSettings(args.model_dir, limits_of(parameters), args.device, threads=host.threads())
     found = reason = None
     try:
         found = content_of(measure(settings, workload, args.repeats, args.retries))

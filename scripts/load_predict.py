@@ -6,18 +6,16 @@ the document has the status not_run and the reason, and the table is empty.
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from mini_vllm.clock import read_cost_model
-from mini_vllm.limits import Limits
 from vllm_lab.common import console, flags
 from vllm_lab.common.files import read_json, write_csv, write_json
 from vllm_lab.load import result
 from vllm_lab.load.measurements import sweep_of
-from vllm_lab.load.metrics import LatencyLimits
-from vllm_lab.measure.prediction import scheduled, shared_tokens
-from vllm_lab.measure.workload import at_rate
+from vllm_lab.measure.prediction import scheduled
+from vllm_lab.measure.workload import at_rate, limits_of
 
-LIMITS = ("num_blocks", "block_size", "max_num_seqs", "max_num_batched_tokens")
 SETTINGS = {"limit_ttft": float, "limit_tpot": float, "limit_e2e": float, "turn_factor": float}
 
 
@@ -38,21 +36,11 @@ def main(argv: Sequence[str] | None = None) -> None:
         document, rows = result.not_run(raw, parameters), ()
     else:
         found = sweep_of(raw)
-        limits = Limits(
-            **{name: raw["parameters"][name] for name in LIMITS}, clock=read_cost_model(args.cost_model)
-        )
+        limits = replace(limits_of(raw["parameters"]), clock=read_cost_model(args.cost_model))
         predicted = {
             rate: scheduled(at_rate(found.workload, rate), limits) for rate in raw["parameters"]["rates"]
         }
-        document = result.measured(
-            raw,
-            parameters,
-            found,
-            LatencyLimits(args.limit_ttft, args.limit_tpot, args.limit_e2e),
-            args.turn_factor,
-            shared_tokens(found.workload, limits.block_size),
-            predicted,
-        )
+        document = result.measured(raw, parameters, found, predicted)
         rows = result.request_table(found, predicted)
         log(document)
     write_json(args.output, document)

@@ -8,7 +8,6 @@ the reason.
 
 from collections.abc import Sequence
 
-from mini_vllm.limits import Limits
 from vllm_lab.common import console, flags
 from vllm_lab.common.errors import Unavailable
 from vllm_lab.common.files import write_json
@@ -17,11 +16,10 @@ from vllm_lab.load.client import sweep
 from vllm_lab.load.measurements import content_of
 from vllm_lab.load.server import ServerFailedError, VllmServer
 from vllm_lab.measure.document import raw_document
-from vllm_lab.measure.workload import choose
+from vllm_lab.measure.workload import LIMITS, choose, limits_of
 from vllm_lab.traces.trace import Trace
 
 WORKLOAD = {"requests": int, "max_prompt_tokens": int, "max_output_tokens": int, "seed": int}
-LIMITS = {"num_blocks": int, "block_size": int, "max_num_seqs": int, "max_num_batched_tokens": int}
 SWEEP = {"repeats": int, "timeout": float, "startup": float}
 
 
@@ -33,12 +31,11 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--rates", type=float, nargs="+", required=True, help="config: load.rates")
     args = parser.parse_args(argv)
     parameters = {name: getattr(args, name) for name in ("rates", *WORKLOAD, *LIMITS, *SWEEP)}
-    limits = Limits(**{name: parameters[name] for name in LIMITS})
     requests = choose(
         Trace.read(args.trace), args.requests, args.max_prompt_tokens, args.max_output_tokens, args.seed
     )
     args.server_log.write_text("", encoding="utf-8")
-    settings = EngineSettings(args.model_dir, limits, args.device)
+    settings = EngineSettings(args.model_dir, limits_of(parameters), args.device)
     found = reason = None
     try:
         with VllmServer(settings, args.server_log, args.startup) as server:

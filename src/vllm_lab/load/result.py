@@ -12,7 +12,7 @@ from vllm_lab.common.statistics import Distribution, verification
 from vllm_lab.load.measurements import Cell, Sweep
 from vllm_lab.load.metrics import METRICS, LatencyLimits, metrics
 from vllm_lab.measure.document import Test, document_of, results_of
-from vllm_lab.measure.prediction import SharedTokens
+from vllm_lab.measure.prediction import SharedTokens, shared_tokens
 from vllm_lab.replay.replay import Outcome
 
 TURNS_BY = "ttft_p50"  # the metric that shows whether latency has turned up
@@ -69,23 +69,20 @@ def request_table(found: Sweep, predicted: Predicted) -> Iterator[list[Any]]:
 
 
 def not_run(raw: Mapping[str, Any], parameters: Mapping[str, Any]) -> dict[str, Any]:
-    """The document of a sweep that could not run; `raw` is the content of sweep.json."""
+    """The document of a sweep that could not run; the arguments are those of `measured`."""
     return document_of(TEST, raw, parameters, server_exit_status=None, definitions={}, rates=[], turn=None)
 
 
 def measured(
-    raw: Mapping[str, Any],
-    parameters: Mapping[str, Any],
-    found: Sweep,
-    limits: LatencyLimits,
-    turn_factor: float,
-    shared: SharedTokens,
-    predicted: Predicted,
+    raw: Mapping[str, Any], parameters: Mapping[str, Any], found: Sweep, predicted: Predicted
 ) -> dict[str, Any]:
     """The document of a sweep: every replay, the medians at each rate, and hits with both predictions.
 
-    `raw`: the content of sweep.json, which holds `found`. `parameters`: in addition to the sweep's own.
+    `raw`: the content of sweep.json, which holds `found`. `parameters`: limit_ttft, limit_tpot, limit_e2e (s)
+    and turn_factor.
     """
+    limits = LatencyLimits(*(parameters[f"limit_{name}"] for name in ("ttft", "tpot", "e2e")))
+    shared = shared_tokens(found.workload, raw["parameters"]["block_size"])
     rates = [_rate(rate, cells, limits, shared, predicted[rate]) for rate, cells in found.by_rate()]
     return document_of(
         TEST,
@@ -96,7 +93,7 @@ def measured(
         definitions={name: metric._asdict() for name, metric in METRICS.items()},
         runs=[_run(cell, limits) for cell in found.cells],
         rates=rates,
-        turn=turn(rates, turn_factor),
+        turn=turn(rates, parameters["turn_factor"]),
         results=_results(found, rates),
         verification=_verification(rates),
     )

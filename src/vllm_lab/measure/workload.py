@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
@@ -11,6 +12,9 @@ from mini_vllm.limits import Limits
 from vllm_lab.common.errors import LabError
 from vllm_lab.replay.requests import TracedRequest, requests_of, shortened
 from vllm_lab.traces.trace import Trace
+
+# The settings of an engine that limit its scheduler, and their types.
+LIMITS = {"num_blocks": int, "block_size": int, "max_num_seqs": int, "max_num_batched_tokens": int}
 
 
 def uniform(
@@ -93,6 +97,11 @@ def with_shared_prefix(
         replace(row, prompt=prefix + row.prompt[length:]) if number in sharing else row
         for number, row in enumerate(requests)
     ]
+
+
+def limits_of(parameters: Mapping[str, Any]) -> Limits:
+    """The limits among a test's parameters, named as in LIMITS."""
+    return Limits(**{name: parameters[name] for name in LIMITS})
 
 
 def ample_limits(
