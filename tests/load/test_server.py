@@ -88,13 +88,13 @@ def test_it_is_stopped_when_its_client_is_ended(tmp_path, number):
     assert gone(url, within=30 if number == signal.SIGKILL else 0)
 
 
-def test_one_that_dies_at_once_tells_the_end_of_its_log(tmp_path, monkeypatch):
+def test_a_server_that_dies_at_once_reports_the_end_of_its_log(tmp_path, monkeypatch):
     pretend(["-c", "import sys; sys.exit('no memory')"], monkeypatch)
     with pytest.raises(ServerFailedError, match="ended with 1: no memory"), started(tmp_path):
         pass
 
 
-def test_one_that_never_listens_is_given_up_and_ended(tmp_path, monkeypatch):
+def test_a_server_that_never_listens_is_given_up_and_ended(tmp_path, monkeypatch):
     pretend(
         ["-c", "import os, time; print(os.getpid(), flush=True); time.sleep(99)"],
         monkeypatch,
@@ -143,7 +143,7 @@ def test_without_vllm_it_is_unavailable(tmp_path, monkeypatch):
         pass
 
 
-def test_the_flags_are_the_settings_and_one_answered_by_the_trace():
+def test_the_flags_are_the_settings_and_the_plugin_that_forces_outputs():
     words = server.command(SETTINGS)
     assert words[:2] == ["-m", "vllm.entrypoints.openai.api_server"]
     assert {"--enable-prefix-caching", "--no-async-scheduling", server.FORCED} <= set(words)

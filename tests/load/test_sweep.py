@@ -29,7 +29,7 @@ PARAMETERS = {"requests": 6, "repeats": 2, "rates": [20.0, 40.0], **ENGINE}
 SCHEMAS = {"sweep.json": "load_sweep", "load.json": "load", "requests.csv": "load_requests"}
 
 
-class Standing:
+class RunningServer:
     """A server that runs already; its cache is not emptied, so the second repeat finds more."""
 
     def __init__(self, url: str, dies_after: int = 99) -> None:
@@ -49,6 +49,7 @@ class Standing:
 
 def document_of(found: Sweep, folder: Path) -> dict:
     """Store a sweep and run the scripts on it: the document. All files are checked, the figure is drawn."""
+    pytest.importorskip("vllm")  # its scheduler predicts
     write_json(folder / "sweep.json", raw_document("cpu", PARAMETERS, content_of(found)))
     write_json(folder / "cost_model.json", CostModel(0.001, 0.0, 0.0, 0.0)._asdict())
     return predict(folder)
@@ -82,7 +83,7 @@ def url():
 
 
 def test_every_rate_and_repeat_is_measured_and_hits_are_what_sharing_predicts(url, requests, tmp_path):
-    found = sweep(Standing(url), requests, [20.0, 40.0], repeats=2, timeout=30)
+    found = sweep(RunningServer(url), requests, [20.0, 40.0], repeats=2, timeout=30)
     document = document_of(found, tmp_path)
     assert [(run["rate"], run["repeat"]) for run in document["runs"]] == [
         (20.0, 0), (40.0, 0), (20.0, 1), (40.0, 1),
@@ -94,8 +95,8 @@ def test_every_rate_and_repeat_is_measured_and_hits_are_what_sharing_predicts(ur
     assert document["verification"]["runs"] == 2
 
 
-def test_a_server_that_dies_on_the_way_leaves_what_there_was_and_its_errors(url, requests, tmp_path):
-    found = sweep(Standing(url, dies_after=1), requests, [20.0, 40.0], repeats=1, timeout=30)
+def test_a_server_that_dies_in_a_sweep_leaves_the_replays_before_and_its_errors(url, requests, tmp_path):
+    found = sweep(RunningServer(url, dies_after=1), requests, [20.0, 40.0], repeats=1, timeout=30)
     document = document_of(found, tmp_path)
     assert [row["rate"] for row in document["rates"]] == [20.0]
     assert document["runs"][1]["metrics"] is None
@@ -104,7 +105,7 @@ def test_a_server_that_dies_on_the_way_leaves_what_there_was_and_its_errors(url,
 
 
 def test_a_server_that_is_dead_from_the_start_of_the_sweep_is_reported_too(url, requests, tmp_path):
-    document = document_of(sweep(Standing(url, 0), requests, [20.0], 1, 30), tmp_path)
+    document = document_of(sweep(RunningServer(url, 0), requests, [20.0], 1, 30), tmp_path)
     assert (document["rates"], document["verification"]) == ([], None)
     assert document["turn"]["first_rate_after"] is None
 

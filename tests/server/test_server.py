@@ -27,7 +27,7 @@ def wait_until(true, seconds: float = 20.0) -> bool:
 
 
 @pytest.mark.parametrize("forced", [True, False])
-def test_a_replayed_trace_is_answered_with_its_own_tokens_and_hits_what_the_simulation_hits(
+def test_a_replayed_trace_is_answered_with_its_own_tokens_and_finds_the_tokens_that_the_replay_finds(
     tmp_path, trace, requests, forced
 ):
     trace.write(tmp_path / "trace.parquet")
@@ -133,7 +133,7 @@ def test_what_cannot_be_served_is_refused_by_name(shared_server, body, words):
 @pytest.mark.parametrize(
     "messages", ["hello", [], [{"role": "robot", "content": "a"}], [{"role": "user", "content": 3}]]
 )
-def test_messages_that_are_none_are_refused(shared_server, messages):
+def test_malformed_messages_are_refused(shared_server, messages):
     answer = httpx.post(f"{shared_server}/v1/chat/completions", json={"messages": messages})
     assert answer.status_code == 400
     assert "messages" in answer.json()["error"]["message"]
