@@ -4,8 +4,8 @@ from pathlib import Path
 
 from vllm_lab.provenance import documents
 
-# The report tells of measured results too; all else that was not measured is the same on every run.
-TELLS_THE_RUN = {
+# The report shows measured results too. Everything else that was not measured is the same on every run.
+SHOWS_THE_RUN = {
     f"results/report/{name}" for name in ("index.html", "report.md", "vllm_evaluation.md", "summary.json")
 }
 
@@ -15,5 +15,5 @@ def repeatable(root: Path) -> dict[str, bytes]:
     return {
         path: (root / path).read_bytes()
         for path, document in documents.collect(root).items()
-        if document.identity["kind"] != "measured" and path not in TELLS_THE_RUN
+        if document.identity["kind"] != "measured" and path not in SHOWS_THE_RUN
     }

@@ -1,6 +1,6 @@
 """A real Slurm on this machine alone: one node, on loopback, in a folder of its own, as the present user.
 
-The node says that it has more than it has, a GPU among it, so that what is tested is who asks for what.
+The node claims more than it has, also a GPU, so that the tests can check which job requests what.
 """
 
 import getpass
@@ -63,7 +63,7 @@ SLURM_CONF={folder}/slurm.conf exec {srun} "$@"
 
 @dataclass(frozen=True)
 class Slurm:
-    """A running Slurm. `environment` is what its commands need, beside the present one."""
+    """A running Slurm. `environment` is what its commands need in addition to the present one."""
 
     folder: Path
     environment: dict[str, str]
@@ -77,12 +77,12 @@ class Slurm:
     def jobs(self) -> dict[str, dict[str, str]]:
         """Job id -> what Slurm knows of the job, of all jobs there were."""
         lines = self.ask("scontrol", "--oneliner", "show", "job").splitlines()
-        told = [
+        known = [
             dict(word.split("=", 1) for word in line.split() if "=" in word)
             for line in lines
             if line.startswith("JobId=")
         ]
-        return {job["JobId"]: job for job in told}
+        return {job["JobId"]: job for job in known}
 
     def logs(self) -> str:
         """What the daemons said."""
@@ -156,7 +156,7 @@ def _daemon(slurm: Slurm, *command: str) -> Iterator[None]:
 
 
 def _state(slurm: Slurm) -> str:
-    """The node's state; empty while nobody answers."""
+    """The node's state; empty while Slurm does not answer."""
     done = subprocess.run(
         ["sinfo", "--noheader", "--format=%T", "--partition=cpu"],
         env={**os.environ, **slurm.environment}, capture_output=True, text=True, check=False,

@@ -15,7 +15,7 @@ Graph = tuple[set[str], set[tuple[str, str]]]
 
 
 def closure(graph: Graph) -> Graph:
-    """The graph with an edge wherever a path leads."""
+    """The graph with an edge between all nodes that a path connects."""
     nodes, edges = graph
     for middle in nodes:
         before = {a for a, b in edges if b == middle}
@@ -30,7 +30,7 @@ def graph(labels: list[tuple[str, str]], arrows: list[tuple[str, str]]) -> Graph
 
 
 def test_the_picture_of_the_rules_is_current():
-    """The picture leaves out arrows that a longer way stands for; what leads to what must be the same."""
+    """The picture leaves out an arrow if a longer way leads to the same rule, so closures are compared."""
     done = subprocess.run(
         [sys.executable, "-m", "snakemake", "--quiet", "all", "--rulegraph", "--", "archive"],
         cwd=ROOT, capture_output=True, text=True, check=True,

@@ -58,7 +58,7 @@ def kill_all(run: subprocess.Popen[str]) -> None:
 
 
 def ended_by(run: subprocess.Popen[str], seconds: float) -> bool:
-    """Whether the run ends by itself within so many seconds."""
+    """Whether the run ends by itself within the given number of seconds."""
     try:
         run.communicate(timeout=seconds)
     except subprocess.TimeoutExpired:

@@ -39,7 +39,7 @@ class Story:
     first: subprocess.CompletedProcess[str]
     left_by_the_killed: list[str]
     second: subprocess.CompletedProcess[str]
-    jobs: dict[str, dict[str, str]]  # job id -> what Slurm tells of it
+    jobs: dict[str, dict[str, str]]  # job id -> what Slurm knows of it
     queue: str
 
 
@@ -53,9 +53,9 @@ def story(finished, tmp_path_factory) -> Story:
         first = ended(run)
         left = sorted(path.name for path in (project.root / "results/traces").glob("streams*"))
         second = ended(start(project, slurm, *TARGETS, GPU_TARGET))
-        told = slurm.jobs()
+        jobs = slurm.jobs()
         queue = slurm.ask("squeue", "--noheader")
-    return Story(project, slurm.folder, killed, first, left, second, told, queue)
+    return Story(project, slurm.folder, killed, first, left, second, jobs, queue)
 
 
 def start(project: Project, slurm: Slurm, *targets: str) -> subprocess.Popen[str]:
@@ -73,7 +73,7 @@ def ended(run: subprocess.Popen[str]) -> subprocess.CompletedProcess[str]:
 
 
 def kill_when_it_runs(rule: str, project: Project, slurm: Slurm, run: subprocess.Popen[str]) -> str:
-    """Cancel the rule's job once its script runs, which the rule's log tells; the job's id."""
+    """Cancel the rule's job once its script runs, which the rule's log shows. Returns the job's id."""
     log = project.root / f"results/logs/{rule}.log"
     while not log.exists():
         assert run.poll() is None, run.communicate()[0]
@@ -83,8 +83,8 @@ def kill_when_it_runs(rule: str, project: Project, slurm: Slurm, run: subprocess
     return job["JobId"]
 
 
-def jobs_of(rule: str, told: dict[str, dict[str, str]]) -> list[dict[str, str]]:
-    return [job for job in told.values() if re.fullmatch(rf"rule_{rule}(_wildcards_.*)?", job["Comment"])]
+def jobs_of(rule: str, jobs: dict[str, dict[str, str]]) -> list[dict[str, str]]:
+    return [job for job in jobs.values() if re.fullmatch(rf"rule_{rule}(_wildcards_.*)?", job["Comment"])]
 
 
 def test_rules_ran_under_slurm_with_what_they_ask_for_and_light_ones_did_not(story):
@@ -142,16 +142,16 @@ def test_results_and_identities_are_those_of_the_local_run(story, finished):
 
 
 def test_the_documents_name_the_node_and_the_job(story):
-    told = {}
+    clusters = {}
     for document in documents.collect(story.project.root).values():
-        told[document.identity["rule"]] = document.run["cluster"]
+        clusters[document.identity["rule"]] = document.run["cluster"]
     for rule in ("data_conversations", "traces_tokens", "plan_basics"):
-        cluster = told[rule]
+        cluster = clusters[rule]
         assert cluster["slurm_node"] == NODE
         assert story.jobs[cluster["slurm_job_id"]] in jobs_of(rule, story.jobs)
-    assert told["plan_basics"]["slurm_partition"] == "gpu"
-    assert told["plan_basics"]["slurm_gpus"] == "0"  # the first of the node's
-    assert told["traces_summary"] == told["data_model"] == {}
+    assert clusters["plan_basics"]["slurm_partition"] == "gpu"
+    assert clusters["plan_basics"]["slurm_gpus"] == "0"  # the first of the node's
+    assert clusters["traces_summary"] == clusters["data_model"] == {}
 
 
 def test_every_job_has_a_log_of_its_own(story):
@@ -170,9 +170,9 @@ def test_nothing_is_left_running(story):
     left = []
     for process in Path("/proc").glob("[0-9]*"):
         try:
-            told = (process / "environ").read_bytes() + (process / "cmdline").read_bytes()
+            known = (process / "environ").read_bytes() + (process / "cmdline").read_bytes()
         except OSError:
             continue
-        if os.fsencode(story.folder) in told:
+        if os.fsencode(story.folder) in known:
             left.append((process / "cmdline").read_bytes())
     assert left == []

@@ -16,8 +16,34 @@ from vllm_lab.common.figure_names import FIGURES
 from vllm_lab.experiments.spec import Experiment
 from vllm_lab.plan.tests import SUFFIX, TESTS
 from vllm_lab.provenance.sources import code_of
-from vllm_lab.workflow.files import *
-from vllm_lab.workflow.flags import *
+from vllm_lab.workflow.files import (
+    CACHING,
+    MODES,
+    check_paths,
+    code_files,
+    experiment_files,
+    export_files,
+    given_files,
+    plan_files,
+    plan_tests,
+    project_files,
+    replay_files,
+    runs_of,
+    sharing_tables,
+    template_file,
+)
+from vllm_lab.workflow.flags import (
+    flags,
+    imported_flags,
+    judging_flags,
+    load_flags,
+    plan_flags,
+    replay_flags,
+    source_flags,
+    sweep_flags,
+    template_flags,
+    trace_flags,
+)
 from vllm_lab.workflow.report import report_documents, report_files
 
 # Jobs run this environment's python and this checkout's modules, whatever else is on the path. Their output goes to
@@ -114,8 +140,8 @@ def traced(script, arguments, kind="deterministic", wildcards=()):
 
 
 def measured(gpus=1):
-    """Resources of what measures vLLM: GPUs where the device is one (a number, or a function of the wildcards),
-    memory (MB), time (minutes) and, on a cluster, a node to itself. On one machine ALL_CORES keeps others away.
+    """What a rule that measures vLLM requests: GPUs if the device is one (a number, or a function of the wildcards),
+    memory (MB), time (minutes) and, on a cluster, a node to itself. On one machine ALL_CORES keeps other jobs away.
     """
     asked = {"mem_mb": CLUSTER["mem_mb"], "runtime": CLUSTER["runtime"]}
     if CLUSTER["exclusive"]:

@@ -1,4 +1,4 @@
-# Predictions, written and pinned before a run, held against what happened: one set of jobs for each
+# Predictions, written and pinned before a run, are compared with what happened: one set of jobs for each
 # experiments/NAME.yaml. Values of `run` are NAME.RUN.
 
 

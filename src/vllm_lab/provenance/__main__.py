@@ -17,17 +17,16 @@ from vllm_lab.provenance.verify import adopt, verify
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Do what the command line says; exit with the job's status, or 1 when something does not fit."""
+    """Do what the command line says. Exit with the job's status, or with 1 if something does not fit."""
     parser = argparse.ArgumentParser(prog="python -m vllm_lab.provenance", description=__doc__)
     commands = parser.add_subparsers(dest="action", required=True)
 
-    run = commands.add_parser("run", help="run one job and write its document (what every rule does)")
+    run = commands.add_parser("run", help="run one job and write its document (every rule does this)")
     run.add_argument("--wildcard", action="append", default=[], metavar="NAME=VALUE")
     run.add_argument("--kind", choices=KINDS, default="deterministic")
     run.add_argument(
         "--inputs", nargs="*", default=[], help="all inputs; code and environment may be among them"
     )
-    run.add_argument("--code", nargs="*", default=[])
     run.add_argument("--environment", nargs="*", default=[])
     run.add_argument(
         "--outputs", nargs="+", required=True, help="all outputs; the document may be among them"
@@ -75,9 +74,9 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 def _run(given: argparse.Namespace) -> int:
-    """Sort the inputs and run the job. The code must be among them, or the rule would miss its changes.
+    """Sort the inputs and run the job. The code must be among them, or its changes would rerun nothing.
 
-    Documents that a job reads (the report does) are no inputs of its identity: they describe single runs.
+    Documents that a job reads, as the report does, are not part of its identity: they describe single runs.
     """
     from vllm_lab.provenance import record, schemas
 

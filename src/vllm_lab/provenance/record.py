@@ -1,7 +1,7 @@
-"""Run one job and write the document of what it was: the wrapper around every rule's command.
+"""Run one job and write its provenance document: the wrapper around the command of every rule.
 
-The job runs in a fixed environment (time zone, locale, hash seed, thread counts), so that its outputs depend
-on its inputs alone. No document is written for a job that fails, so no result can exist with a false one.
+The job runs in a fixed environment (time zone, locale, hash seed, thread counts), so that its outputs
+depend on its inputs alone. A job that fails gets no document, so no result can have a false one.
 """
 
 import os
@@ -29,7 +29,7 @@ from vllm_lab.provenance.documents import Document, identity_digest
 
 @dataclass(frozen=True)
 class Job:
-    """What a rule says of one job. All paths are relative to the working directory, the project's root."""
+    """One job of a rule. All paths are relative to the working directory, which is the project's root."""
 
     rule: str
     wildcards: dict[str, str]
@@ -39,17 +39,17 @@ class Job:
     environment: Sequence[str]
     outputs: Sequence[str]
     document: str
-    schemas: Sequence[str]  # of the outputs, each for the paths that it declares
+    schemas: Sequence[str]  # each covers the outputs that it declares
     threads: int
     log: str
     command: Sequence[str]
 
 
 def run(job: Job) -> int:
-    """Run the job, write its document, return the exit status (128 + n when signal n ended it).
+    """Run the job, write its document and return its exit status (128 + n if signal n ended it).
 
-    Raises LabError when after a success an output is missing or does not fit its schema, or when an input
-    changed while the job ran.
+    LabError if the job succeeded and an output is missing or does not fit its schema, or if an input changed
+    while the job ran.
     """
     die_with_parent(signal.SIGTERM)
     sources = (*job.inputs, *job.code, *job.environment)
@@ -94,7 +94,7 @@ def run(job: Job) -> int:
 
 
 def command_params(command: Sequence[str], paths: Iterable[str]) -> dict[str, Any]:
-    """The flags of a command line with their values, less those whose values are the job's own files."""
+    """The flags of a command line with their values, without those whose values are the job's own files."""
     files = set(paths)
     params: dict[str, Any] = {}
     flag = None
@@ -128,7 +128,7 @@ def _stamps(paths: Sequence[str]) -> dict[str, tuple[int, int]]:
 
 
 def _execute(job: Job) -> int:
-    """Run the command; its output goes to the job's log and, unless VLLM_LAB_ECHO=no, to our stderr."""
+    """Run the command. Its output goes to the job's log and, unless VLLM_LAB_ECHO=no, to stderr."""
     python = [sys.executable, *job.command[1:]] if job.command[0] == "python" else list(job.command)
     Path(job.log).parent.mkdir(parents=True, exist_ok=True)
     with Path(job.log).open("wb") as log:
@@ -140,7 +140,7 @@ def _execute(job: Job) -> int:
             stderr=subprocess.STDOUT,
             stdin=subprocess.DEVNULL,
             env=_environment(job),
-            preexec_fn=partial(die_with_parent, signal.SIGTERM),  # nor do jobs outlive a killed workflow
+            preexec_fn=partial(die_with_parent, signal.SIGTERM),  # a job does not outlive a killed workflow
         )
         previous = signal.signal(signal.SIGTERM, lambda *_: child.terminate())
         try:
@@ -159,7 +159,7 @@ def _execute(job: Job) -> int:
 
 
 def _copy_lines(source: BinaryIO, log: BinaryIO, label: str) -> None:
-    """Copy to the log and to stderr; a progress bar's carriage returns become line ends."""
+    """Copy to the log and to stderr. The carriage returns of progress bars become line ends."""
     echo = os.environ.get("VLLM_LAB_ECHO") != "no"
     for chunk in source:
         for line in chunk.replace(b"\r\n", b"\n").split(b"\r"):
@@ -177,7 +177,7 @@ def _environment(job: Job) -> dict[str, str]:
         **os.environ,
         "PYTHONPATH": os.pathsep.join(filter(None, ["src", os.environ.get("PYTHONPATH")])),
         "PYTHONHASHSEED": "0",
-        "PYTHONSAFEPATH": "1",  # scripts/ is not searched for modules: it has a trace.py, as Python has
+        "PYTHONSAFEPATH": "1",  # scripts/ is not searched for modules, whose names scripts might have
         "PYTHONUNBUFFERED": "1",
         "TZ": "UTC",
         "LC_ALL": "C.UTF-8",

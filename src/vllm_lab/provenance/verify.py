@@ -104,7 +104,7 @@ def load(root: Path, results: str) -> tuple[list[Document], list[Finding]]:
 
 
 def adopt(root: Path, results: str = "results") -> list[str]:
-    """Make kept results current in a fresh clone: give the present time to the files of each job that verifies.
+    """In a fresh clone, keep results current: give the present time to the files of each job that verifies.
 
     Snakemake remembers the contents of a job's inputs in .snakemake. Where that folder is lost (results were
     copied into a new clone), Snakemake knows only the files' times, and every file of a clone is new. The
