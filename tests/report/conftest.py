@@ -1,4 +1,4 @@
-"""A project with results of every part, and the report made of them."""
+"""A project with results of every stage, and the report on them."""
 
 import json
 from pathlib import Path
@@ -10,10 +10,16 @@ from tests.report.page import Page
 
 
 @pytest.fixture(scope="session")
-def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of a report on every part."""
+def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[str]]:
+    """The root of a project with results of every stage, and the files to give to the report."""
     root = tmp_path_factory.mktemp("project")
-    return write_report(root, example(root))
+    return root, example(root)
+
+
+@pytest.fixture(scope="session")
+def written(made: tuple[Path, list[str]]) -> Path:
+    """The folder of the report on every stage."""
+    return write_report(*made)
 
 
 @pytest.fixture(scope="session")

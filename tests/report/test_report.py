@@ -2,6 +2,7 @@
 
 import json
 import re
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -17,10 +18,7 @@ from vllm_lab.report.results import Results
 
 STAGES = ("data", "traces", "sharing", "replay", "experiments", "cost_model", "plan", "load", "nsight",
           "tracing", "provenance")  # fmt: skip
-FURTHER = {
-    "replay": ("oracle",),
-    "provenance": ("bundles",),
-}  # folders that belong to another stage's section
+FURTHER = {"replay": ("oracle",), "provenance": ("bundles",)}  # folders of another name in a stage's section
 
 
 def test_the_summary_holds_exactly_the_numbers_of_the_page_with_their_values(page, summary):
@@ -51,31 +49,27 @@ def test_the_sections_are_the_stages_in_the_order_of_the_pipeline(page):
     assert tuple(id for id in sections if id in STAGES) == STAGES
 
 
-@pytest.mark.parametrize("stage", STAGES)
-def test_a_stage_without_results_has_no_section(tmp_path, stage):
-    folders = tuple(f"results/{folder}/" for folder in (stage, *FURTHER.get(stage, ())))
-    without = [file for file in example(tmp_path) if not file.startswith(folders)]
-    page = Page((write_report(tmp_path, without) / "index.html").read_text(encoding="utf-8"))
-    assert [other for other in STAGES if other in page.by_id()] == [s for s in STAGES if s != stage]
+def sections(root: Path, files: list[str]) -> list[str]:
+    return [section.id for section in compose(Results(root, files), "T").sections if section.id in STAGES]
 
 
 @pytest.mark.parametrize("stage", STAGES)
-def test_each_stage_alone_makes_a_report(tmp_path, stage):
+def test_a_stage_has_a_section_if_and_only_if_it_has_results(made, stage):
+    root, files = made
     folders = tuple(f"results/{folder}/" for folder in (stage, *FURTHER.get(stage, ())))
-    only = [file for file in example(tmp_path) if file.startswith(folders)]
-    page = Page((write_report(tmp_path, only) / "index.html").read_text(encoding="utf-8"))
-    assert [id for id in STAGES if id in page.by_id()] == [stage]
+    own = [file for file in files if file.startswith(folders)]
+    assert sections(root, own) == [stage]
+    assert sections(root, [file for file in files if file not in own]) == [s for s in STAGES if s != stage]
 
 
-def test_each_document_alone_can_be_given(tmp_path):
-    files = example(tmp_path)
-    verdicts = [file for file in files if file.endswith((".verdict.json", "_stats.json", ".csv"))]
-    for file in [
-        *verdicts,
-        *(file for file in files if file.startswith(("results/plan/", "results/replay/"))),
-    ]:
-        if file.endswith((".json", ".csv")):
-            assert (write_report(tmp_path, [file]) / "index.html").stat().st_size > 10_000
+def test_each_document_alone_makes_a_page(made):
+    root, files = made
+    runs = re.compile(r"results/experiments/\w+\.\w+\.json")  # no part of their own without their verdicts
+    alone = [file for file in files if file.endswith((".json", ".csv")) and not runs.fullmatch(file)]
+    alone += [file for file in files if file.endswith(".verdict.json")]
+    assert len(alone) > 50
+    for file in alone:
+        assert len(html.render(compose(Results(root, [file]), "T"))) > 10_000
 
 
 def test_text_from_the_data_is_never_markup(written, page):
