@@ -52,7 +52,7 @@ def test_a_merged_bundle_changes_the_report_and_nothing_else(project, tmp_path):
     assert project.planned() == {"report_render"}
     project.snakemake("report")
     page = (project.root / "results/report/report.md").read_text()
-    section = page[page.index("## On other hardware") :]
+    section = page[page.index("### Results of other machines") :]
     for test in ("throughput", "latency", "memory", "prefix_cache", "load", "fit"):
         result = next(project.root.glob(f"results/bundles/twin/**/{test}.json"))
         title = json.loads(result.read_text())["test_name"]
