@@ -140,8 +140,8 @@ def traced(script, arguments, kind="deterministic", wildcards=()):
 
 
 def measured(gpus=1):
-    """What a rule that measures vLLM requests: GPUs if the device is one (a number, or a function of the wildcards),
-    memory (MB), time (minutes) and, on a cluster, a node to itself. On one machine ALL_CORES keeps other jobs away.
+    """The resources of a measurement: GPUs if the device is one (a number, or a function of the wildcards), memory
+    (MB), time (minutes) and, on a cluster, a node to itself. On one machine ALL_CORES keeps other jobs away.
     """
     asked = {"mem_mb": CLUSTER["mem_mb"], "runtime": CLUSTER["runtime"]}
     if CLUSTER["exclusive"]:
