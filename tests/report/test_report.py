@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from tests.report.example import example, write_report
+from tests.report.example import example, recorded, report_of, write_report
 from tests.report.page import Page
 from tests.report.words import HOSTILE
 from vllm_lab.common.errors import LabError
@@ -60,6 +60,14 @@ def test_a_stage_has_a_section_if_and_only_if_it_has_results(made, stage):
     own = [file for file in files if file.startswith(folders)]
     assert sections(root, own) == [stage]
     assert sections(root, [file for file in files if file not in own]) == [s for s in STAGES if s != stage]
+
+
+def test_a_document_of_a_stage_that_the_report_does_not_know_is_shown_plainly(tmp_path):
+    body = recorded("plan/cpu/throughput.json") | {"test_name": "Warp drive"}
+    page, summary = report_of(tmp_path, ("warp_measure", "warp/drive.json", body))
+    assert "## Other results" in page
+    assert "### Warp drive" in page
+    assert summary["warp.drive.total_time"]["value"] == body["results"]["total_time"]["value"]
 
 
 def test_each_document_alone_makes_a_page(made):

@@ -201,17 +201,15 @@ def runs(found: JsonResult) -> list[Table]:
     if not given:
         return []
     headline = found.get("verification", "metric")
-    facts = [key for key, value in given[0].items() if isinstance(value, (str, int, float))]
+    facts = [key for key in given[0] if all(isinstance(run.get(key), (str, int, float)) for run in given)]
     names = [key for key in _IDENTITY if key in facts]
     own = [key for key in facts if key not in (*_IDENTITY, *_DISTURBANCE)]
-    valued = headline is not None and all(
-        headline in run.get("values", run.get("metrics", {})) for run in given
-    )
-    disturbed = all(key in given[0] for key in _DISTURBANCE[:3])
+    valued = all(headline in run.get("values", ()) for run in given)
+    disturbed = all(key in facts for key in _DISTURBANCE[:3])
     rows = tuple(
         (
             *(_shown(run[key]) for key in names),
-            *((f"{run.get('values', run.get('metrics'))[headline]:.5g}",) if valued else ()),
+            *((f"{run['values'][headline]:.5g}",) if valued else ()),
             *(_shown(run[key]) for key in own),
             *(_disturbance(run) if disturbed else ()),
         )

@@ -7,11 +7,13 @@ from typing import Any
 
 from vllm_lab.common.host import machine
 from vllm_lab.provenance.upstream import Job, Jobs
+from vllm_lab.report import measured
 from vllm_lab.report.blocks import (
     STATUSES,
     Answer,
     Block,
     Cell,
+    Heading,
     Number,
     Section,
     Table,
@@ -44,9 +46,23 @@ def compose(results: Results, title: str) -> Report:
     """Ask every part for its section; a part without results has none."""
     jobs = Jobs(results.documents, results.files)
     sections = [section for part in PARTS if (section := part.build(results)) is not None]
+    sections += _other_results(results, sections)
     answers = tuple(answer for section in sections for answer in section.answers)
     whole = (_status_section(sections, jobs), *sections) if sections else ()
     return Report(title, answers, whole, jobs, results)
+
+
+def _other_results(results: Results, sections: Sequence[Section]) -> list[Section]:
+    """The result documents that no part shows, such as those of a stage that the report does not know."""
+    shown = {file for section in sections for file in sources(section.blocks, section.answers)}
+    blocks: list[Block] = []
+    for name in results.names("*.json"):
+        found = results.json(name)
+        if found.file not in shown and found.has("test_id"):
+            title = found.get("test_name") or found.value("test_id")
+            named = found.named(name.removesuffix(".json").replace("/", "."), title)
+            blocks += [Heading(title), *measured.whole(results, named)]
+    return [Section("other", "Other results", tuple(blocks))] if blocks else []
 
 
 def evaluation(report: Report) -> Report:

@@ -62,7 +62,6 @@ def build(results: Results) -> Section | None:
     blocks += [
         Heading("Errors", level=4),
         *_errors(found),
-        *measured.runs(found),
         *measured.parameters(found),
     ]
     return Section("load", title, tuple(blocks), tuple(answers))
