@@ -1,4 +1,4 @@
-"""The sharing metrics as one would write them at first: every prompt hashed anew, block by block."""
+"""The sharing metrics in the most obvious way: every prompt is hashed block by block."""
 
 from __future__ import annotations
 

@@ -1,19 +1,18 @@
-"""How fast the sharing metrics are: ours, a plain loop that hashes every prompt, and vLLM's own scheduler.
+"""The speed of the sharing metrics: by the prefix tree, by a plain loop that hashes every prompt, and by vLLM.
 
 All three run in this process, one after the other, on the same traces and block sizes:
-    ours       scripts/sharing_analysis.py's statistics (vllm_lab.sharing), from the trace in memory
-    plain      the same numbers but for working sets, block by block with xxh3 and a dictionary
-    scheduler  vLLM's Scheduler and KVCacheManager, prefix caching on, no model, ample blocks, one output
-               token; run once
-The plain loop must find the same numbers. The scheduler must hit exactly the tokens that ours predicts: it
-never takes a prompt's last token from the cache, so min(shared, (prompt - 1) // block) blocks of each.
+    tree       the statistics of scripts/sharing_analysis.py (vllm_lab.sharing), from the trace in memory
+    plain      the same numbers without working sets, block by block with xxh3 and a dictionary
+    scheduler  vLLM's Scheduler and KVCacheManager, with prefix caching, without a model, with ample blocks
+               and one output token; run once
+The plain loop must find the same numbers. The scheduler must hit exactly the tokens that the tree predicts. It
+never takes the last token of a prompt from the cache, so it hits min(shared, (prompt - 1) // block) blocks.
 
     python benchmarks/sharing.py --trace results/traces/multi_turn_trace.parquet --output sharing.json
 """
 
 from __future__ import annotations
 
-import argparse
 import statistics
 import sys
 import time
@@ -28,7 +27,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "src"))
 from plain_sharing import plain_metrics
 from scheduler_hits import scheduler_hits
 
-from vllm_lab.common import console
+from vllm_lab.common import console, flags
 from vllm_lab.common.errors import LabError
 from vllm_lab.common.files import write_json
 from vllm_lab.sharing.analysis import Sharing
@@ -40,36 +39,34 @@ WINDOWS = (60.0, 600.0)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = flags.parser_of(__doc__)
     parser.add_argument("--trace", nargs="+", required=True, help="traces of tokens")
     parser.add_argument("--block-sizes", type=int, nargs="+", default=[8, 16, 32])
-    parser.add_argument("--conversations", type=int, help="only so many conversations of each trace")
-    parser.add_argument("--repeats", type=int, default=5, help="of ours and plain; the scheduler runs once")
+    parser.add_argument("--conversations", type=int, help="the first so many conversations of each trace")
+    parser.add_argument("--repeats", type=int, default=5, help="of tree and plain; the scheduler runs once")
     parser.add_argument("--without-scheduler", action="store_true", help="where vLLM is not installed")
-    parser.add_argument("--output", required=True, metavar="JSON")
+    flags.add_paths(parser, output="result, .json")
     args = parser.parse_args()
 
     traces = [first_conversations(Trace.read(path), args.conversations) for path in args.trace]
     sizes = sorted(args.block_sizes)
-    (ours_s, ours), (plain_s, plain) = timed_in_turns(
-        lambda: [our_stats(trace, sizes) for trace in traces],
+    (tree_s, tree), (plain_s, plain) = timed_in_turns(
+        lambda: [tree_stats(trace, sizes) for trace in traces],
         lambda: [{size: plain_metrics(trace, size) for size in sizes} for trace in traces],
         repeats=args.repeats,
     )
-    check_plain(ours, plain)
+    check_plain(tree, plain)
     result = {
         "requests": [len(trace) for trace in traces],
         "prompt_tokens": [int(trace.prompt_tokens.sum(dtype=np.int64)) for trace in traces],
         "block_sizes": sizes,
-        "ours_s": ours_s,
+        "tree_s": tree_s,
         "plain_s": plain_s,
-        "plain_over_ours": statistics.median(plain_s) / statistics.median(ours_s),
+        "plain_over_tree": statistics.median(plain_s) / statistics.median(tree_s),
     }
     if not args.without_scheduler:
         seconds = sum(scheduler_seconds(trace, size) for trace in traces for size in sizes)
-        result |= {"scheduler_s": [seconds], "scheduler_over_ours": seconds / statistics.median(ours_s)}
+        result |= {"scheduler_s": [seconds], "scheduler_over_tree": seconds / statistics.median(tree_s)}
     write_json(args.output, result)
     for name, value in result.items():
         print(f"{name}: {value}")
@@ -92,7 +89,7 @@ def first_conversations(trace: Trace, count: int | None) -> Trace:
 
 
 def timed_in_turns(*runs: Callable[[], Any], repeats: int) -> list[tuple[list[float], Any]]:
-    """For each run its seconds and what it returned; in turns, so that other load on the machine hits all."""
+    """For each run its seconds and what it returned; the runs take turns, so that other load on the machine affects all."""
     seconds: list[list[float]] = [[] for _ in runs]
     values: list[Any] = [None] * len(runs)
     for _ in range(repeats):
@@ -103,14 +100,14 @@ def timed_in_turns(*runs: Callable[[], Any], repeats: int) -> list[tuple[list[fl
     return list(zip(seconds, values, strict=True))
 
 
-def our_stats(trace: Trace, sizes: Sequence[int]) -> dict[str, Any]:
+def tree_stats(trace: Trace, sizes: Sequence[int]) -> dict[str, Any]:
     stats, *_ = trace_stats(trace, "benchmark", sizes[0], sizes, WINDOWS, None)
     return stats["by_block_size"]
 
 
-def check_plain(ours: Sequence[dict[str, Any]], plain: Sequence[dict[int, Any]]) -> None:
-    """LabError where the plain loop's numbers are not ours."""
-    for by_size, reference in zip(ours, plain, strict=True):
+def check_plain(tree: Sequence[dict[str, Any]], plain: Sequence[dict[int, Any]]) -> None:
+    """LabError where the plain loop finds other numbers than the tree."""
+    for by_size, reference in zip(tree, plain, strict=True):
         for size, expected in reference.items():
             for path, value in expected.items():
                 found: Any = by_size[str(size)]
@@ -121,7 +118,7 @@ def check_plain(ours: Sequence[dict[str, Any]], plain: Sequence[dict[int, Any]])
 
 
 def scheduler_seconds(trace: Trace, size: int) -> float:
-    """Seconds that vLLM's scheduler takes; LabError if it hits other tokens than it must."""
+    """Seconds that vLLM's scheduler takes; LabError if it hits other tokens than predicted."""
     sharing = Sharing.of(trace, StreamOrder.of(trace), size)
     expected = np.minimum(sharing.shared_blocks, (trace.prompt_tokens - 1) // size).sum() * size
     distinct = int(sharing.tree.blocks[sharing.accesses.segment[sharing.accesses.first]].sum())

@@ -11,7 +11,9 @@ from vllm_lab.traces.formats import FORMATS
 DOCS = Path(__file__).parents[2] / "docs"
 
 
-@pytest.mark.parametrize(("page", "table"), [("sharing", METRICS), ("sharing", POLICIES), ("traces", FORMATS)])
+@pytest.mark.parametrize(
+    ("page", "table"), [("sharing", METRICS), ("sharing", POLICIES), ("traces", FORMATS)]
+)
 def test_the_page_names_each_row_of_the_table(page, table):
     text = (DOCS / f"{page}.md").read_text()
     assert [name for name in table if f"`{name}`" not in text] == []

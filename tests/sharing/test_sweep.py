@@ -13,9 +13,9 @@ from tests.sharing.small_traces import block_traces, leading_run, make_trace, pa
 from vllm_lab.common.errors import LabError
 from vllm_lab.sharing.analysis import Sharing
 from vllm_lab.sharing.caches import hits_of, library_hits, simulate
-from vllm_lab.sharing.policies import POLICIES
+from vllm_lab.sharing.policies import POLICIES, Policy
 from vllm_lab.sharing.sweep import Workload, sweep_rows
-from vllm_lab.sharing.sweep_figures import _styles
+from vllm_lab.sharing.sweep_figures import _styles, hit_rate_curves, hit_rate_heatmap
 from vllm_lab.sharing.tables import SWEEP
 from vllm_lab.traces.block_paths import BlockPaths
 from vllm_lab.traces.prefix_tree import StreamOrder
@@ -122,14 +122,14 @@ def test_lru_never_hits_less_in_a_larger_cache(trace, capacity):
 
 
 @given(token_traces(), capacities)
-def test_the_library_replay_of_lru_equals_ours(trace, capacity):
+def test_the_lru_of_the_library_equals_the_simulated_one(trace, capacity):
     paths = workload_of(trace).blocks
     found = library_hits(paths, libcachesim.LRU(cache_size=capacity), capacity)
     assert found.tolist() == simulate(paths, "lru", capacity).tolist()
 
 
 @given(st.lists(st.integers(0, 9), min_size=1, max_size=60), st.integers(1, 8))
-def test_fifo_of_single_blocks_equals_the_librarys(blocks, capacity):
+def test_the_fifo_of_the_library_equals_the_simulated_one_for_single_blocks(blocks, capacity):
     paths = BlockPaths(np.array(blocks), np.arange(len(blocks) + 1), 10)
     found = library_hits(paths, libcachesim.FIFO(cache_size=capacity), capacity)
     assert found.tolist() == simulate(paths, "fifo", capacity).tolist()
@@ -173,6 +173,18 @@ def test_a_capacity_below_a_block_is_refused():
     trace = make_trace([[1, 2]], [(0, 1, 1, 0.0)])
     with pytest.raises(LabError, match="must hold a block"):
         list(sweep_rows(trace, "t", [16], [8], ["lru"], None))
+
+
+def test_a_row_in_the_table_is_all_that_a_policy_of_the_library_needs(monkeypatch, tmp_path):
+    monkeypatch.setitem(POLICIES, "clock", Policy("as Clock in libCacheSim", "Clock"))
+    trace = make_trace([[1, 2, 3, 4, 5, 0]], [(0, 5, 1, 0.0), (0, 5, 1, 1.0)])
+    rows = [
+        dict(zip(SWEEP, map(str, row), strict=True))
+        for row in sweep_rows(trace, "t", [1], [2], ["lru", "fifo", "clock"], kv_bytes=None)
+    ]
+    assert [row["block_hits"] for row in rows if row["policy"] == "clock"] == ["2", "5"]
+    hit_rate_curves(rows, tmp_path / "curves")
+    hit_rate_heatmap(rows, 1, tmp_path / "heatmap")
 
 
 def test_a_policy_that_the_table_lacks_gets_a_style_of_its_own():

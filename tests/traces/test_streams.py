@@ -112,10 +112,12 @@ def test_first_prompt_is_what_transformers_makes_of_it(
     model_dir: Path, llama_dir: Path, conversations
 ) -> None:
     for folder in (model_dir, llama_dir):
-        theirs = PreTrainedTokenizerFast.from_pretrained(folder)
+        transformers_tokenizer = PreTrainedTokenizerFast.from_pretrained(folder)
         streams, _ = rows(StreamMaker(folder, "tokenizer", "keep"), conversations, HELLO)
         messages = [{"role": "user", "content": HELLO[0][1]}]
-        ids = theirs.apply_chat_template(messages, add_generation_prompt=True, return_dict=False)
+        ids = transformers_tokenizer.apply_chat_template(
+            messages, add_generation_prompt=True, return_dict=False
+        )
         assert turns(streams)[0][1] == ids
 
 

@@ -53,7 +53,7 @@ def made(many_conversations, model_dir, tmp_path_factory) -> Path:
 
 
 def test_json_lines_hold_the_text_of_every_prompt_and_the_same_tokens(made, model_dir) -> None:
-    theirs = PreTrainedTokenizerFast.from_pretrained(model_dir)
+    tokenizer = PreTrainedTokenizerFast.from_pretrained(model_dir)
     for mode, requests in (("single_turn", 600), ("multi_turn", 1255)):
         lines = [json.loads(line) for line in (made / f"{mode}_trace.jsonl").read_text().splitlines()]
         trace = Trace.read(made / f"{mode}_trace.parquet")
@@ -62,7 +62,7 @@ def test_json_lines_hold_the_text_of_every_prompt_and_the_same_tokens(made, mode
             line = lines[row]
             assert line["prompt_token_ids"] == trace.prompt(row).tolist()
             assert line["output_token_ids"] == trace.output(row).tolist()
-            assert line["prompt"] == theirs.decode(line["prompt_token_ids"])
+            assert line["prompt"] == tokenizer.decode(line["prompt_token_ids"])
             assert (line["prompt_tokens"], line["output_tokens"]) == tuple(
                 len(line[key]) for key in ("prompt_token_ids", "output_token_ids")
             )

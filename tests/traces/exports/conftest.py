@@ -1,4 +1,4 @@
-"""A trace of ours and one of block hashes, exported in every format that fits."""
+"""A trace of tokens and one of block hashes, exported in every format that fits."""
 
 import json
 import os
@@ -23,7 +23,7 @@ HASHED = [
 
 
 class Exported:
-    """Where the exports are."""
+    """The folder of the exports, and what is in it."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder

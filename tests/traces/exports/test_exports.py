@@ -1,4 +1,4 @@
-"""The exports by themselves: the same bytes each time, and an index that tells of every file."""
+"""The exports: the same bytes each time, and an index that names every file."""
 
 import csv
 import json
@@ -7,13 +7,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import traces_exports
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.traces.exports.conftest import export
+from vllm_lab.common.schema import load
 from vllm_lab.provenance.schemas import check
 from vllm_lab.traces.block_paths import hash_ids
 from vllm_lab.traces.formats import EXPORTS
+from vllm_lab.traces.formats.format import READ_BACK, Outgoing, Reader
 from vllm_lab.traces.trace import Trace
 
 ROOT = Path(__file__).parents[3]
@@ -48,31 +51,31 @@ def test_commands_name_the_traces_own_block_size_and_longest_request(exported):
     assert "max_tokens 1034" in commands["hashed", "vidur"]
 
 
-def test_vidurs_table_has_our_lengths_and_times(exported):
-    ours = exported.trace()
+def test_vidurs_table_has_the_lengths_and_times(exported):
+    trace = exported.trace()
     with exported.path("vidur").open(newline="") as file:
         rows = list(csv.DictReader(file))
-    assert [float(row["arrived_at"]) for row in rows] == ours.arrival_time.tolist()
-    assert [int(row["num_prefill_tokens"]) for row in rows] == ours.prompt_tokens.tolist()
-    assert [int(row["num_decode_tokens"]) for row in rows] == ours.output_tokens.tolist()
+    assert [float(row["arrived_at"]) for row in rows] == trace.arrival_time.tolist()
+    assert [int(row["num_prefill_tokens"]) for row in rows] == trace.prompt_tokens.tolist()
+    assert [int(row["num_decode_tokens"]) for row in rows] == trace.output_tokens.tolist()
 
 
-def test_llmservingsims_lines_have_our_tokens(exported):
-    ours = exported.trace()
+def test_llmservingsims_lines_have_the_tokens(exported):
+    trace = exported.trace()
     lines = [json.loads(line) for line in exported.path("llmservingsim").read_text().splitlines()]
-    assert len(lines) == len(ours)
+    assert len(lines) == len(trace)
     for row, line in enumerate(lines):
-        assert line["input_tok_ids"] == ours.prompt(row).tolist()
-        assert line["output_tok_ids"] == ours.output(row).tolist()
+        assert line["input_tok_ids"] == trace.prompt(row).tolist()
+        assert line["output_tok_ids"] == trace.output(row).tolist()
         assert (line["input_toks"], line["output_toks"]) == tuple(
             len(line[key]) for key in ("input_tok_ids", "output_tok_ids")
         )
-        assert line["arrival_time_ns"] == pytest.approx(1e9 * ours.arrival_time[row], abs=1)
+        assert line["arrival_time_ns"] == pytest.approx(1e9 * trace.arrival_time[row], abs=1)
 
 
 def test_messages_take_turns_from_the_user_on_and_the_others_are_counted(exported):
     """What benchmark_serving_multi_turn.py asserts of each conversation."""
-    ours = exported.trace()
+    trace = exported.trace()
     written = json.loads(exported.path("messages").read_text())
     for conversation in written:
         roles = [message["role"] for message in conversation["messages"]]
@@ -81,7 +84,7 @@ def test_messages_take_turns_from_the_user_on_and_the_others_are_counted(exporte
         assert all(set(message) == {"role", "content"} for message in conversation["messages"])
     entry = next(entry for entry in exported.index["exports"] if entry["format"] == "messages")
     assert len(written) == entry["records"]
-    assert entry["records"] + entry["left_out"] == len(set(ours.conversation_id))
+    assert entry["records"] + entry["left_out"] == len(set(trace.conversation_id))
     assert entry["left_out"] > 0  # those that begin with the assistant, or where the user speaks twice
 
 
@@ -91,9 +94,9 @@ def test_vllm_knows_every_flag_of_its_commands(exported):
     parser = parsing.FlexibleArgumentParser()
     serve.add_cli_args(parser)
     commands = [reader["command"] for entry in exported.index["exports"] for reader in entry["readers"]]
-    ours = [words for words in map(shlex.split, commands) if "bench" in words]
-    assert len(ours) == 4
-    for words in ours:
+    commands = [words for words in map(shlex.split, commands) if "bench" in words]
+    assert len(commands) == 4
+    for words in commands:
         found = parser.parse_args(words[words.index("serve") + 1 :])
         assert Path(found.dataset_path).is_file()
 
@@ -114,3 +117,21 @@ def test_two_blocks_have_one_id_if_and_only_if_all_up_to_their_end_is_equal(prom
     numbers = {end: number for number, end in enumerate(dict.fromkeys(ends))}
     assert paths.block.tolist() == [numbers[end] for end in ends]  # numbered by first access
     assert np.diff(paths.offsets).tolist() == [-(-len(prompt) // size) for prompt in prompts]
+
+
+def test_a_module_and_a_row_in_the_table_are_all_that_a_format_needs(exported, data, tmp_path, monkeypatch):
+    def write(path, source):
+        path.write_text("\n".join(source.trace.request_id))
+        return len(source.trace)
+
+    about = Outgoing(
+        "names.txt", "requests", True, (Reader("cat", "cat {file}", READ_BACK),), ("Names.",), write
+    )
+    monkeypatch.setitem(EXPORTS, "names", about)
+    schema = load(ROOT / "workflow/schemas/exports.schema.yaml")
+    assert "names" in schema["$defs"]["format"]["enum"]
+    flags = ["--traces", exported.folder / "hashed_trace.parquet", "--formats", "names", "--block-size", 16]
+    flags += [*data, "--outdir", tmp_path, "--index", tmp_path / "index.json"]
+    traces_exports.main(list(map(str, flags)))
+    assert (tmp_path / "hashed.names.txt").read_text() == "r1\nr2\nr3"
+    check(tmp_path / "index.json", ROOT / "workflow/schemas/exports.schema.yaml")

@@ -45,16 +45,16 @@ def timed_trace(path, block_tokens: int):
     )  # fmt: skip
 
 
-def test_vllms_timed_trace_has_our_lengths_times_and_sharing(exported, tokenizer):
-    ours = exported.trace()
-    samples = timed_trace(exported.path("mooncake"), BLOCKS).sample(tokenizer, num_requests=len(ours))
-    assert [sample.prompt_len for sample in samples] == ours.prompt_tokens.tolist()
-    assert [sample.expected_output_len for sample in samples] == ours.output_tokens.tolist()
+def test_vllms_timed_trace_has_the_lengths_times_and_sharing_of_the_trace(exported, tokenizer):
+    trace = exported.trace()
+    samples = timed_trace(exported.path("mooncake"), BLOCKS).sample(tokenizer, num_requests=len(trace))
+    assert [sample.prompt_len for sample in samples] == trace.prompt_tokens.tolist()
+    assert [sample.expected_output_len for sample in samples] == trace.output_tokens.tolist()
     times = [sample.timestamp for sample in samples]
-    assert times == pytest.approx(ours.arrival_time.tolist(), abs=0.00051)
+    assert times == pytest.approx(trace.arrival_time.tolist(), abs=0.00051)
     assert times == sorted(times)
     drawn = Trace.from_requests([sample.prompt for sample in samples], [[0]] * len(samples), times)
-    assert sharing(drawn).shared_blocks.tolist() == sharing(ours).shared_blocks.tolist()
+    assert sharing(drawn).shared_blocks.tolist() == sharing(trace).shared_blocks.tolist()
 
 
 # The command `vllm bench serve`, which the CPU build cannot run: it looks for a distribution of another name.
@@ -78,7 +78,7 @@ TIMED = "timed_trace --timed-trace-sec-multiplier 0.001"
         ("custom", "custom --custom-output-len -1 --skip-chat-template --disable-shuffle --no-oversample"),
     ],
 )
-def test_vllms_serving_benchmark_sends_our_file_to_a_running_server(
+def test_vllms_serving_benchmark_sends_the_file_to_a_running_server(
     exported, model_dir, tmp_path, format, words
 ):
     pytest.importorskip("vllm.benchmarks.serve")
@@ -90,16 +90,16 @@ def test_vllms_serving_benchmark_sends_our_file_to_a_running_server(
             [sys.executable, "-c", BENCH_SERVE, *command.split()], capture_output=True, text=True, check=False
         )
     assert done.returncode == 0, done.stderr
-    found, ours = json.loads((tmp_path / "found.json").read_text()), exported.trace()
+    found, trace = json.loads((tmp_path / "found.json").read_text()), exported.trace()
     assert (found["completed"], found["failed"]) == (SOME, 0)
-    assert found["total_input_tokens"] == ours.prompt_tokens[:SOME].sum()
-    assert found["total_output_tokens"] == ours.output_tokens[:SOME].sum()
+    assert found["total_input_tokens"] == trace.prompt_tokens[:SOME].sum()
+    assert found["total_output_tokens"] == trace.output_tokens[:SOME].sum()
 
 
-def test_our_own_importer_reads_the_same_blocks(exported):
-    ours, back = exported.trace(), import_trace("mooncake", exported.path("mooncake"), BLOCKS)
-    assert back.prompt_tokens.tolist() == ours.prompt_tokens.tolist()
-    one, other = sharing(ours), sharing(back, partial=False)
+def test_the_importer_reads_the_same_blocks(exported):
+    trace, back = exported.trace(), import_trace("mooncake", exported.path("mooncake"), BLOCKS)
+    assert back.prompt_tokens.tolist() == trace.prompt_tokens.tolist()
+    one, other = sharing(trace), sharing(back, partial=False)
     assert other.shared_blocks.tolist() == one.shared_blocks.tolist()
     assert other.prompt_blocks.tolist() == one.prompt_blocks.tolist()
     assert one.shared_blocks.any()
@@ -107,22 +107,22 @@ def test_our_own_importer_reads_the_same_blocks(exported):
 
 def test_equal_prompts_alone_share_a_partial_last_block(exported):
     """As long a beginning as tokens have it, rounded up where the whole prompt is equal."""
-    ours, back = exported.trace(), import_trace("mooncake", exported.path("mooncake"), BLOCKS)
+    trace, back = exported.trace(), import_trace("mooncake", exported.path("mooncake"), BLOCKS)
     seen, whole = set(), []
-    for row in range(len(ours)):
-        prompt = ours.prompt(row).tobytes()
+    for row in range(len(trace)):
+        prompt = trace.prompt(row).tobytes()
         whole.append(prompt in seen)
         seen.add(prompt)
     equal = np.array(whole)
     assert equal.any()
     found = sharing(back)
     assert (found.shared_blocks == found.prompt_blocks)[equal].all()
-    assert (found.shared_blocks == sharing(ours).shared_blocks)[~equal].all()
+    assert (found.shared_blocks == sharing(trace).shared_blocks)[~equal].all()
 
 
 def test_a_trace_of_blocks_keeps_its_lengths_times_and_sharing(exported):
-    ours, back = exported.trace("hashed"), import_trace("mooncake", exported.path("mooncake", "hashed"))
-    assert back.arrival_time.tolist() == ours.arrival_time.tolist()
+    trace, back = exported.trace("hashed"), import_trace("mooncake", exported.path("mooncake", "hashed"))
+    assert back.arrival_time.tolist() == trace.arrival_time.tolist()
     assert [back.prompt(row).tolist() for row in range(3)] == [[0, 1, 2], [0, 1], [0, 1, 3]]
     assert back.output_tokens.tolist() == [record["output_length"] for record in HASHED]
 
@@ -141,9 +141,9 @@ def test_libcachesims_unbounded_lru_hits_as_often_as_the_analysis_says(exported,
     assert found.shared_blocks.any()
 
 
-def test_aiperfs_hit_rate_is_ours(exported, tmp_path):
+def test_aiperfs_hit_rate_is_that_of_the_analysis(exported, tmp_path):
     aiperf = shutil.which("aiperf", path=ROOT / ".venv-aiperf" / "bin")
-    assert aiperf, "AIPerf has an environment of its own, which make test makes: make aiperf"
+    assert aiperf, "AIPerf needs an environment of its own: run make aiperf"
     for name, size in (("multi_turn", BLOCKS), ("hashed", 512)):
         report = tmp_path / f"{name}.json"
         path = exported.path("mooncake", name)
@@ -152,19 +152,19 @@ def test_aiperfs_hit_rate_is_ours(exported, tmp_path):
             check=True, capture_output=True,
         )  # fmt: skip
         found = sharing(import_trace("mooncake", path, size))
-        theirs = json.loads(report.read_text())["cache_hit_rate"]
-        assert theirs == pytest.approx(np.mean(found.shared_blocks / found.prompt_blocks))
+        reported = json.loads(report.read_text())["cache_hit_rate"]
+        assert reported == pytest.approx(np.mean(found.shared_blocks / found.prompt_blocks))
 
 
-def test_vllms_custom_dataset_has_our_prompts_in_our_order(exported, tokenizer):
-    ours = exported.trace()
+def test_vllms_custom_dataset_has_the_prompts_in_the_order_of_the_trace(exported, tokenizer):
+    trace = exported.trace()
     dataset = vllm_dataset("CustomDataset", exported.path("custom"), disable_shuffle=True)
     samples = dataset.sample(
-        tokenizer, num_requests=len(ours), output_len=-1, skip_chat_template=True, no_oversample=True
+        tokenizer, num_requests=len(trace), output_len=-1, skip_chat_template=True, no_oversample=True
     )
-    assert [sample.expected_output_len for sample in samples] == ours.output_tokens.tolist()
+    assert [sample.expected_output_len for sample in samples] == trace.output_tokens.tolist()
     assert [sample.prompt for sample in samples] == [
-        tokenizer.decode(ours.prompt(row).tolist()) for row in range(len(ours))
+        tokenizer.decode(trace.prompt(row).tolist()) for row in range(len(trace))
     ]
 
 
@@ -176,6 +176,6 @@ def test_vllms_sharegpt_dataset_has_the_first_two_messages(exported, tokenizer):
     assert [sample.prompt for sample in samples] == [pair[0]["value"] for pair in pairs]
 
 
-def test_our_own_reader_takes_the_sharegpt_file(exported):
+def test_the_reader_of_conversations_takes_the_sharegpt_file(exported):
     names = list(dict.fromkeys(exported.trace().conversation_id))
     assert [record.value["id"] for record in Reader(exported.path("sharegpt"))] == names
