@@ -1,12 +1,12 @@
-"""The speed of the sharing metrics: by the prefix tree, by a plain loop that hashes every prompt, and by vLLM.
+"""The speed of the sharing metrics: prefix tree, plain loop that hashes every prompt, and vLLM's scheduler.
 
 All three run in this process, one after the other, on the same traces and block sizes:
     tree       the statistics of scripts/sharing_analysis.py (vllm_lab.sharing), from the trace in memory
     plain      the same numbers without working sets, block by block with xxh3 and a dictionary
     scheduler  vLLM's Scheduler and KVCacheManager, with prefix caching, without a model, with ample blocks
                and one output token; run once
-The plain loop must find the same numbers. The scheduler must hit exactly the tokens that the tree predicts. It
-never takes the last token of a prompt from the cache, so it hits min(shared, (prompt - 1) // block) blocks.
+The plain loop must find the same numbers. The scheduler must hit exactly the tokens that the tree predicts.
+It never takes the last token of a prompt from the cache: it hits min(shared, (prompt - 1) // block) blocks.
 
     python benchmarks/sharing.py --trace results/traces/multi_turn_trace.parquet --output sharing.json
 """
@@ -89,7 +89,7 @@ def first_conversations(trace: Trace, count: int | None) -> Trace:
 
 
 def timed_in_turns(*runs: Callable[[], Any], repeats: int) -> list[tuple[list[float], Any]]:
-    """For each run its seconds and what it returned; the runs take turns, so that other load on the machine affects all."""
+    """Seconds and result of each run; the runs take turns, so that other load affects all."""
     seconds: list[list[float]] = [[] for _ in runs]
     values: list[Any] = [None] * len(runs)
     for _ in range(repeats):

@@ -55,7 +55,7 @@ def token_traces(draw, longest: int = 14, most_streams: int = 6, most_requests: 
 
 @st.composite
 def block_traces(draw, block_tokens: int = 4) -> Trace:
-    """Traces of block ids in which an id stands for its whole prefix, and the last block may be partial."""
+    """Traces of block ids in which an id identifies its whole prefix, and the last block may be partial."""
     number: dict[Block, int] = {}
     streams, requests = [], []
     for row in range(draw(st.integers(1, 10))):

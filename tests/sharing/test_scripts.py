@@ -13,12 +13,12 @@ import sharing_sweep_table as sweep_table
 
 from tests.sharing.small_traces import make_trace
 from vllm_lab.common.errors import LabError
+from vllm_lab.common.figure_names import FIGURES
 from vllm_lab.common.files import read_json
 from vllm_lab.sharing.published import mooncake_comparison
 from vllm_lab.sharing.tables import read_sweep
 
 TABLES = ("stats", "requests", "blocks", "reuse-gaps", "working-set")
-FIGURES = ("sharing_fraction_cdf", "block_hit_distribution", "reuse_gap_cdf", "comparison", "working_set")
 
 
 @pytest.fixture
@@ -81,9 +81,11 @@ def test_sweeps_join_into_one_table_and_figures(token_trace, block_trace, tmp_pa
     rows = read_sweep(table)
     assert rows == read_sweep(first) + read_sweep(second)
     assert [row["block_hits"] for row in rows[-4:]] == ["4", "5"] * 2
-    sweep_figures.main(["--table", str(table), "--block-size", "16", "--outdir", str(tmp_path)])
-    assert (tmp_path / "hit_rate_curves.svg").stat().st_size > 10_000
-    assert (tmp_path / "hit_rate_heatmap.png").read_bytes().startswith(b"\x89PNG")
+    figures = tmp_path / "figures"
+    sweep_figures.main(["--table", str(table), "--block-size", "16", "--outdir", str(figures)])
+    assert {path.stem for path in figures.iterdir()} == set(FIGURES["sharing/sweeps"])
+    assert (figures / "hit_rate_curves.svg").stat().st_size > 10_000
+    assert (figures / "hit_rate_heatmap.png").read_bytes().startswith(b"\x89PNG")
 
 
 def test_a_file_that_is_no_sweep_is_refused(tmp_path):
@@ -98,7 +100,9 @@ def test_figures_have_the_same_bytes_again(token_trace, block_trace, tmp_path):
         flags += ["--trace", name, *map(str, run_sharing(trace, tmp_path).values())]
     for folder in ("one", "two"):
         sharing_figures.main([*flags, "--outdir", str(tmp_path / folder)])
-    for name in FIGURES:
+    drawn = {path.name for path in (tmp_path / "one").iterdir()}
+    assert drawn == {f"{name}.{kind}" for name in FIGURES["sharing"] for kind in ("png", "svg")}
+    for name in FIGURES["sharing"]:
         for kind in ("png", "svg"):
             one, two = (tmp_path / folder / f"{name}.{kind}" for folder in ("one", "two"))
             assert one.read_bytes() == two.read_bytes()

@@ -47,7 +47,7 @@ def test_chats_are_conversations_and_times_are_seconds(write, tmp_path):
 
 
 def test_a_block_is_its_whole_prefix_although_its_hash_is_not(write):
-    """Block 4 stands behind other blocks in chat 7: it is not shared."""
+    """Block 4 comes after other blocks in chat 7, so it is not shared."""
     trace = import_trace("bailian", write(RECORDS))
     found = Sharing.of(trace, StreamOrder.of(trace), 16)
     assert found.shared_blocks.tolist() == [0, 2, 0, 2]

@@ -63,7 +63,7 @@ def endpoint(tiny, monkeypatch):
     http.server_close()
 
 
-def bring(endpoint: str, outdir: Path, repo: str = "me/tiny", revision: str = COMMIT) -> None:
+def fetch(endpoint: str, outdir: Path, repo: str = "me/tiny", revision: str = COMMIT) -> None:
     given = (
         f"--source hub --repo {repo} --revision {revision} --endpoint {endpoint} --name Tiny --licence MIT"
     )
@@ -72,7 +72,7 @@ def bring(endpoint: str, outdir: Path, repo: str = "me/tiny", revision: str = CO
 
 def test_a_repository_at_a_commit_comes_without_what_is_not_needed(endpoint, tiny, tmp_path):
     outdir = tmp_path / "results" / "model"
-    bring(endpoint, outdir)
+    fetch(endpoint, outdir)
     assert (outdir / "model.safetensors").read_bytes() == (tiny / "model.safetensors").read_bytes()
     assert not (outdir / "pytorch_model.bin").exists()
     assert json.loads((outdir / "summary.json").read_text())["revision_or_version"] == COMMIT
@@ -81,7 +81,7 @@ def test_a_repository_at_a_commit_comes_without_what_is_not_needed(endpoint, tin
 
 def test_a_repository_that_does_not_exist_is_named_with_the_way_out(endpoint, tmp_path):
     with pytest.raises(LabError, match=rf"me/other at {COMMIT}: the hub's download failed.*check name"):
-        bring(endpoint, tmp_path / "model", repo="me/other")
+        fetch(endpoint, tmp_path / "model", repo="me/other")
 
 
 @pytest.mark.parametrize("revision", ["main", "v1.0", COMMIT[:7]])
