@@ -14,6 +14,7 @@ from tests.cost_model.traces import trace_of
 from tests.engines.conftest import SHAPE
 from tests.nsight.exports import metrics_of
 from vllm_lab.common.errors import LabError
+from vllm_lab.common.figure_names import FIGURES
 from vllm_lab.provenance.schemas import check
 from vllm_lab.provenance.sources import code_of
 from vllm_lab.replay.records import StoredRun
@@ -65,7 +66,7 @@ def captured(folder: Path, engine: str, model: Path, *more: str) -> dict:
     for name, schema in SCHEMAS.items():
         check(folder / name, ROOT / f"workflow/schemas/{schema}.schema.yaml")
     script("nsight_figures").main(["--metrics", str(folder / "metrics.json"), "--outdir", str(folder)])
-    for name in ("step_timeline", "kernel_shares", "cpu_and_gpu_time"):
+    for name in FIGURES["nsight"]:
         assert (folder / f"{name}.png").stat().st_size
         assert (folder / f"{name}.svg").stat().st_size
     return json.loads((folder / "metrics.json").read_text())

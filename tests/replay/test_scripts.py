@@ -11,6 +11,7 @@ import replay_compare as compare
 import replay_figures as scheduling_figures
 import replay_mini as mini
 
+from vllm_lab.common.figure_names import FIGURES
 from vllm_lab.common.files import read_json
 from vllm_lab.provenance import schemas
 from vllm_lab.traces.trace import Trace
@@ -100,8 +101,7 @@ def test_replays_comparison_and_figures_fit_their_schemas_and_are_the_same_again
     assert [refusal["request_id"] for refusal in record["refused"]] == ["r6"]
     assert record["metrics"]["preemptions"] > 0
     figures = {path.name for path in (tmp_path / "one/figures").iterdir()}
-    names = ("latency_histograms", "running_waiting_blocks", "hit_rate_over_time", "divergence")
-    assert figures == {f"{name}.{kind}" for name in names for kind in ("png", "svg")}
+    assert figures == {f"{name}.{kind}" for name in FIGURES["replay"] for kind in ("png", "svg")}
 
 
 def test_without_vllm_the_oracle_is_not_run_and_all_else_goes_on(trace, tmp_path):
