@@ -2,103 +2,87 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import takewhile
 from typing import Any
 
+Row = Mapping[str, Any]
+Column = str | Callable[[Row], object]  # a key of the row, or a function of it
 
-def simple(document: dict[str, Any]) -> str:
+
+def simple(document: Row) -> str:
     """Counts, the path through the first layer, and the check."""
-    path = [
-        (
-            "  " * row["depth"] + (row["module"].rpartition(".")[2] if row["depth"] else row["module"]),
-            row["class"],
-            _shapes(row["prefill"]),
-            _shapes(row["decode"]) if row["decode"] else "-",
-        )
-        for row in document["path"]
-    ]
+    path = {
+        "module": lambda row: _indented(
+            row, row["module"].rpartition(".")[2] if row["depth"] else row["module"]
+        ),
+        "class": "class",
+        "prefill": lambda row: _shapes(row["prefill"]),
+        "decode": lambda row: _shapes(row["decode"]) if row["decode"] else "-",
+    }
+    classes = {name: name for name in ("class", "modules", "calls")}
     return _sections(
         _head(document),
-        ("Calls by class", _classes(document, ("class", "modules", "calls"))),
-        ("The first layer, in order of calls", table(("module", "class", "prefill", "decode"), path)),
+        ("Calls by class", table(classes, document["classes"])),
+        ("The first layer, in order of calls", table(path, document["path"])),
         *_check(document),
     )
 
 
-def detailed(document: dict[str, Any]) -> str:
+def detailed(document: Row) -> str:
     """By class, the most called, then call by call, with the stacks at the end."""
-    times = ("seconds", "self_seconds")
-    calls = [
-        (
-            row["forward"],
-            "  " * row["depth"] + (row["module"] or row["class"]),
-            row["class"],
-            _shapes(row),
-            *(_milliseconds(row[name]) for name in times),
-            row["stack"],
-        )
-        for row in document["calls"]
-    ]
-    shown = f"Calls in order, {len(calls)} of {document['selected_calls']}"
-    most = [
-        (
-            row["module"] or "the model",
-            row["class"],
-            row["calls"],
-            *(_milliseconds(row[name]) for name in times),
-        )
-        for row in document["most_called"]
-    ]
+    times = {"ms": _milliseconds("seconds"), "own ms": _milliseconds("self_seconds")}
+    classes = {"class": "class", "modules": "modules", "calls": "calls", **times}
+    most = {"module": lambda row: row["module"] or "the model", "class": "class", "calls": "calls", **times}
+    calls = {
+        "forward": "forward",
+        "module": lambda row: _indented(row, row["module"] or row["class"]),
+        "class": "class",
+        "shapes": _shapes,
+        **times,
+        "stack": "stack",
+    }
+    shown = f"Calls in order, {len(document['calls'])} of {document['selected_calls']}"
     return _sections(
         _head(document),
-        ("Calls by class", _classes(document, ("class", "modules", "calls"), times)),
-        ("Most called", table(("module", "class", "calls", "ms", "own ms"), most)),
-        (shown, table(("forward", "module", "class", "shapes", "ms", "own ms", "stack"), calls)),
+        ("Calls by class", table(classes, document["classes"])),
+        ("Most called", table(most, document["most_called"])),
+        (shown, table(calls, document["calls"])),
         ("Call stacks, the innermost last", _stacks(document["stacks"])),
         *_check(document),
     )
 
 
-def kernels(document: dict[str, Any]) -> str:
+def kernels(document: Row) -> str:
     """By class, then the kernels that took longest."""
-    classes = [
-        (row["class"], row["calls"], _milliseconds(row["seconds"]), f"{row['share']:.1%}", row["what"])
-        for row in document["classes"]
-    ]
-    longest = [
-        (
-            row["name"][:100],
-            row["class"],
-            row["calls"],
-            _milliseconds(row["seconds"]),
-            f"{1e6 * row['average_seconds']:.1f}",
-            f"{row['share']:.1%}",
-            row["source"] or "-",
-        )
-        for row in document["kernels"]
-    ]
-    columns = ("name", "class", "calls", "ms", "us each", "share", "source")
+    costs = {"calls": "calls", "ms": _milliseconds("seconds")}
+    share = {"share": lambda row: f"{row['share']:.1%}"}
+    longest = {
+        "name": lambda row: row["name"][:100],
+        "class": "class",
+        **costs,
+        "us each": lambda row: f"{1e6 * row['average_seconds']:.1f}",
+        **share,
+        "source": lambda row: row["source"] or "-",
+    }
     total = int(_value(document, "total_kernels"))
-    shown = f"{document['counted']}, {len(longest)} of {total}, by time"
     return _sections(
         _head(document),
         (
             f"By class, by the names of vLLM {document['patterns_of']}",
-            table(("class", "calls", "ms", "share", "what"), classes),
+            table({"class": "class", **costs, **share, "what": "what"}, document["classes"]),
         ),
-        (shown, table(columns, longest)),
+        (
+            f"{document['counted']}, {len(document['kernels'])} of {total}, by time",
+            table(longest, document["kernels"]),
+        ),
     )
 
 
-LAYOUTS: dict[str, Callable[[dict[str, Any]], str]] = {
-    "simple": simple,
-    "detailed": detailed,
-    "kernels": kernels,
-}
+LAYOUTS: dict[str, Callable[[Row], str]] = {"simple": simple, "detailed": detailed, "kernels": kernels}
 
 
-def layout(document: dict[str, Any]) -> str:
+def layout(document: Row) -> str:
     """The text of any of the tools' documents."""
     tool = document["test_id"].removeprefix("tracing_")
     if document["status"] == "not_run":
@@ -106,22 +90,26 @@ def layout(document: dict[str, Any]) -> str:
     return LAYOUTS[tool](document)
 
 
-def table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
-    """A table as text: each column has one width, and numbers are right-aligned."""
-    body = [[str(cell) for cell in row] for row in rows]
-    widths = [max(map(len, column)) for column in zip(header, *body, strict=True)]
-    numeric = [all(_is_number(row[index]) for row in body) and bool(body) for index in range(len(header))]
+def table(columns: Mapping[str, Column], rows: Iterable[Row]) -> str:
+    """A table as text: header -> column. Each column has one width, and numbers are right-aligned."""
+    body = [
+        [str(row[column] if isinstance(column, str) else column(row)) for column in columns.values()]
+        for row in rows
+    ]
+    cells = list(zip(columns, *body, strict=True))
+    widths = [max(map(len, column)) for column in cells]
+    numeric = [bool(body) and all(map(_is_number, column[1:])) for column in cells]
 
-    def line(cells: Sequence[str]) -> str:
-        pairs = zip(cells, widths, numeric, strict=True)
+    def line(words: Sequence[str]) -> str:
+        pairs = zip(words, widths, numeric, strict=True)
         return "  ".join(
-            cell.rjust(width) if right else cell.ljust(width) for cell, width, right in pairs
+            word.rjust(width) if right else word.ljust(width) for word, width, right in pairs
         ).rstrip()
 
-    return "\n".join([line(header), line(["-" * width for width in widths]), *map(line, body)])
+    return "\n".join([line(list(columns)), line(["-" * width for width in widths]), *map(line, body)])
 
 
-def _head(document: dict[str, Any]) -> tuple[str, str]:
+def _head(document: Row) -> tuple[str, str]:
     environment, pairs = document["environments"]["vllm"], document["runs"]
     plain, traced, added = (_value(document, name) for name in ("plain_seconds", "traced_seconds", "added"))
     same = next(check["holds"] for check in document["checks"] if check["kind"] == "same_answers")
@@ -137,40 +125,25 @@ def _head(document: dict[str, Any]) -> tuple[str, str]:
     )
 
 
-def _value(document: dict[str, Any], metric: str) -> float:
+def _value(document: Row, metric: str) -> float:
     return document["results"][metric]["value"]
 
 
-def _check(document: dict[str, Any]) -> list[tuple[str, str]]:
+def _check(document: Row) -> list[tuple[str, str]]:
     check = document["check"]
-    rows = [
-        (
-            row["kind"],
-            row["calls"],
-            " ".join(map(str, sorted(set(row["counted"])))),
-            _yes(row["holds"]),
-            row["why"],
-        )
-        for row in check["kinds"]
-    ]
-    silent = [(row["module"], row["class"], row["reason"] or "not known") for row in check["silent"]]
-    findings = "\n".join(check["findings"]) or "none"
+    kinds = {
+        "kind": "kind",
+        "expected": "calls",
+        "counted": lambda row: " ".join(map(str, sorted(set(row["counted"])))),
+        "holds": lambda row: "yes" if row["holds"] else "NO",
+        "why": "why",
+    }
+    silent = {"module": "module", "class": "class", "why": lambda row: row["reason"] or "not known"}
     return [
-        (
-            f"Calls in each forward, by {check['basis']}",
-            table(("kind", "expected", "counted", "holds", "why"), rows),
-        ),
-        ("Never called", table(("module", "class", "why"), silent)),
-        ("Findings", findings),
+        (f"Calls in each forward, by {check['basis']}", table(kinds, check["kinds"])),
+        ("Never called", table(silent, check["silent"])),
+        ("Findings", "\n".join(check["findings"]) or "none"),
     ]
-
-
-def _classes(document: dict[str, Any], names: Sequence[str], times: Sequence[str] = ()) -> str:
-    rows = [
-        (*(row[name] for name in names), *(_milliseconds(row[name]) for name in times))
-        for row in document["classes"]
-    ]
-    return table((*names, *("ms", "own ms")[: len(times)]), rows)
 
 
 def _stacks(stacks: Sequence[Sequence[str]]) -> str:
@@ -189,7 +162,11 @@ def _sections(*sections: tuple[str, str]) -> str:
     return "\n\n".join(f"== {title}\n{body}" for title, body in sections) + "\n"
 
 
-def _shapes(call: dict[str, Any]) -> str:
+def _indented(row: Row, text: str) -> str:
+    return "  " * row["depth"] + text
+
+
+def _shapes(call: Row) -> str:
     sides = (
         ", ".join(f"{tensor['name']} {tensor['dtype']}{tensor['shape']}".strip() for tensor in call[side])
         for side in ("inputs", "outputs")
@@ -197,12 +174,8 @@ def _shapes(call: dict[str, Any]) -> str:
     return " -> ".join(side or "-" for side in sides)
 
 
-def _milliseconds(seconds: float) -> str:
-    return f"{1000 * seconds:.3f}"
-
-
-def _yes(holds: bool) -> str:
-    return "yes" if holds else "NO"
+def _milliseconds(key: str) -> Column:
+    return lambda row: f"{1000 * row[key]:.3f}"
 
 
 def _is_number(text: str) -> bool:
