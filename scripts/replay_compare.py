@@ -1,6 +1,6 @@
 """Compare mini-vLLM's versions with vLLM's scheduler, step by step and request by request.
 
-In: the records of all replays, ENGINE.TRACE.MEMORY.json; their steps and requests lie beside them.
+In: the records of all replays, ENGINE.TRACE.MEMORY.json; their steps and requests are in the same folder.
 Out: for each version, trace and memory how many steps are equal, both sides of the first one that is not,
 which requests differ in what, how far the metrics are apart, and v1's crash (JSON).
 """

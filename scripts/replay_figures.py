@@ -1,6 +1,7 @@
 """Draw the figures of scheduling: mini-vLLM's versions and vLLM's own scheduler.
 
-In: the records of all replays (their steps and requests lie beside them), the comparison, the trace to show.
+In: the records of all replays (their steps and requests are in the same folder), the comparison, and the
+trace to show.
 Out: latency_histograms, running_waiting_blocks and hit_rate_over_time of that trace, and divergence, as PNG
 and SVG.
 """

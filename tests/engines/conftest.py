@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-import numba  # noqa: F401  (vLLM must start beside it, see engine._hidden)
+import numba  # noqa: F401  (vLLM must start when it is loaded, see engine._hidden)
 import numpy as np
 import pytest
 

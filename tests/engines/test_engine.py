@@ -68,7 +68,7 @@ def test_a_later_turn_finds_the_answer_of_the_turn_before_in_the_cache(engine, l
 
 
 def test_a_steps_tokens_are_the_traces(engine):
-    request = TracedRequest("told", 0.0, 0, [1, 2, 3], [7, 5, 9])
+    request = TracedRequest("forced", 0.0, 0, [1, 2, 3], [7, 5, 9])
     engine.add(request)
     tokens = []
     while engine.busy:
@@ -101,7 +101,7 @@ def test_a_request_that_could_never_finish_is_refused_by_name(engine, limits):
     assert [row.output_tokens for row in done.requests] == [0, 2]
 
 
-def test_the_environment_tells_what_vllm_made_of_the_settings(measured, limits):
+def test_the_environment_holds_what_vllm_made_of_the_settings(measured, limits):
     config = measured.environment["config"]
     assert config["cache_config"]["num_gpu_blocks"] == limits.num_blocks
     assert config["cache_config"]["enable_prefix_caching"] == limits.prefix_caching
@@ -140,7 +140,7 @@ def test_vllm_for_another_device_is_refused_in_plain_words(model_dir):
         Engine(EngineSettings(model_dir, Limits(24, 32), device=other, load_format="dummy"))
 
 
-def test_what_vllm_refuses_is_told_in_plain_words(model_dir):
+def test_what_vllm_refuses_is_an_error_in_plain_words(model_dir):
     with pytest.raises(LabError, match=r"vLLM refuses: .*block size"):
         Engine(EngineSettings(model_dir, Limits(num_blocks=200, block_size=8), load_format="dummy"))
 

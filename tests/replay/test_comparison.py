@@ -94,7 +94,7 @@ def test_refusals_differ_too(store, result):
     assert (found["differing_steps"], found["differing_refusals"], found["equal"]) == (0, 1, False)
 
 
-def test_v1s_crash_is_told_with_what_vllm_does_in_that_step(tmp_path):
+def test_v1s_crash_is_reported_with_what_vllm_does_in_that_step(tmp_path):
     pytest.importorskip("vllm")
     requests = [TracedRequest(name, 0.0, 0, [1] * 4, [2] * 5) for name in "abc"]
     limits = Limits(num_blocks=6, block_size=4, prefix_caching=False, clock=Clock(1.0, 0.0, 0.0))

@@ -61,7 +61,7 @@ def test_each_priority_has_its_own_requests(requests, result):
     assert found[1]["e2e_mean"] == 4.0
 
 
-def test_a_crash_is_told_and_leaves_open_what_was_computed_twice(requests, limits, result):
+def test_a_crash_is_reported_and_leaves_open_what_was_computed_twice(requests, limits, result):
     crashed = replace(result, steps=result.steps[:2], crash=Crash(2, 2.0, "a needs 1 blocks, 0 are free"))
     found = metrics(requests, crashed, limits.num_blocks)
     assert (found["crash_step"], found["crash_time"], found["recomputed_tokens"]) == (2, 2.0, None)

@@ -2,12 +2,12 @@
 
 engine.step             one step, from the call to the tokens; on CUDA until the device is done
   scheduler.schedule    vLLM's scheduler decides
-  model.execute.KIND    what it decided is run: prefill, decode, mixed (as the requests' tokens are) or empty
+  model.execute.KIND    its decision is executed; KIND is prefill, decode, mixed or empty
     model.forward       the model's forward pass
     model.logits        its product with the vocabulary
   sampler.sample        the next tokens
-  scheduler.update      the requests' books
-layer.CLASS             one call of one of the model's layers, where asked for
+  scheduler.update      vLLM counts the tokens of each request
+layer.CLASS             one call of one of the model's layers, if asked for
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ KINDS = ("prefill", "decode", "mixed", "empty")
 
 
 def annotated(name: str) -> Any:
-    """A range `name`, as a context manager and as a decorator."""
+    """A range `name`, both a context manager and a decorator."""
     return nvtx.annotate(name, domain=DOMAIN)
 
 
 def annotate(engine: Engine, layers: bool) -> None:
-    """Wrap the engine's parts in ranges; with `layers` each call of the model's layers, too (eager mode)."""
+    """Wrap the engine's parts in ranges, with `layers` also each call of the model's layers (eager mode)."""
     core, runner = engine.core, engine.model_runner
     _wrap(engine, "step", "engine.step")
     _wrap(core.scheduler, "schedule", "scheduler.schedule")
@@ -51,7 +51,7 @@ def _wrap(owner: Any, method: str, name: str) -> None:
 
 
 def _layers(model: Any) -> list[Any]:
-    """The modules that compute: those without parts; and vLLM's operators and attention, which hold some."""
+    """The modules that compute: those without submodules, and vLLM's operators and attention."""
     from vllm.model_executor.custom_op import CustomOp
     from vllm.model_executor.layers.attention import Attention
 
@@ -73,7 +73,7 @@ def _by_kind(execute: Callable, requests: Mapping[str, Any]) -> Callable:
 
 
 def _kind(scheduled: Mapping[str, int], requests: Mapping[str, Any]) -> str:
-    """What a step does; num_computed_tokens counts its own tokens already."""
+    """The kind of a step. num_computed_tokens counts its tokens already."""
     if not scheduled:
         return "empty"
     computed = (requests[name].num_computed_tokens for name in scheduled)

@@ -1,4 +1,4 @@
-"""vLLM's LLMEngine in this process, started, warmed up and watched step by step."""
+"""vLLM's LLMEngine in this process: started, warmed up and watched step by step."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from typing import Any
 from vllm_lab.common.errors import LabError, Unavailable
 from vllm_lab.common.host import hardware
 from vllm_lab.engines.settings import FORCED_TOKENS, EngineSettings
-from vllm_lab.oracle.scheduler import Watch, vllm_hash, vllm_version
+from vllm_lab.oracle.scheduler import Watch, block_hasher, vllm_version
 from vllm_lab.replay.replay import EngineStep
 from vllm_lab.replay.requests import TracedRequest
 
 
 class Engine:
-    """A running vLLM. A context manager, since it holds memory (on CUDA the GPU's).
+    """A running vLLM: an `Engine` of vllm_lab.replay. A context manager, since it holds memory (the GPU's).
 
     Unavailable where vLLM is not installed or is built for another device, LabError where it refuses the
     settings.
@@ -31,7 +31,7 @@ class Engine:
         self._llm = _start(settings)
         self.synchronize = _synchronizer(settings.device)
         if settings.limits.prefix_caching:
-            self.core.request_block_hasher = _block_hasher(settings.limits.block_size)
+            self.core.request_block_hasher = block_hasher(settings.limits.block_size)
         self._watch = Watch(self.core.scheduler)
         self._config = _resolved(self._llm.vllm_config)
         self._watch_schedule()
@@ -63,11 +63,10 @@ class Engine:
 
     def refusal(self, request: TracedRequest) -> str | None:
         """Why the request could never finish, or None if it can."""
-        tokens = len(request.prompt) + len(request.output)
         longest = self._llm.vllm_config.model_config.max_model_len
-        if tokens > longest:
-            return f"has {tokens} tokens, max_model_len is {longest}"
-        return self.settings.limits.refusal(tokens)
+        if request.tokens > longest:
+            return f"has {request.tokens} tokens, max_model_len is {longest}"
+        return self.settings.limits.refusal(request.tokens)
 
     def add(self, request: TracedRequest) -> None:
         """Queue a request, to be answered with its own output."""
@@ -80,11 +79,11 @@ class Engine:
         )
 
     def ask(self, name: str, prompt: list[int], tokens: int) -> None:
-        """Queue a prompt, to be answered by the model itself with so many tokens."""
+        """Queue a prompt, to be answered by the model itself with `tokens` tokens."""
         self._llm.add_request(name, {"prompt_token_ids": prompt}, _greedy(tokens))
 
     def step(self) -> EngineStep:
-        """Run one step; it may schedule nothing (see Replay)."""
+        """Run one step. It may schedule nothing."""
         start = time.perf_counter()
         outputs = self._llm.step()
         self.synchronize()
@@ -126,12 +125,12 @@ class Engine:
 
     @property
     def weight_bytes(self) -> int:
-        """Bytes of the model's parameters; the CPU's linear layers keep theirs elsewhere, packed."""
+        """Bytes of the model's parameters. The CPU's linear layers pack theirs elsewhere."""
         return sum(parameter.nbytes for parameter in self.model_runner.model.parameters())
 
     @property
     def core(self) -> Any:
-        """vLLM's EngineCore: the scheduler and the executor are its."""
+        """vLLM's EngineCore, which has the scheduler and the executor."""
         return self._llm.engine_core.engine_core
 
     @property
@@ -141,21 +140,21 @@ class Engine:
 
     @property
     def modules(self) -> dict[str, Any]:
-        """The torch modules that a step calls: the model under "", and the sampler where it is a module."""
+        """The torch modules that a step calls: the model under "", and the sampler if it is a module."""
         from torch.nn import Module
 
         found = {"": self.model_runner.model, "sampler": self.model_runner.sampler}
         return {name: module for name, module in found.items() if isinstance(module, Module)}
 
     def environment(self) -> dict[str, Any]:
-        """Versions, the device, and every value that vLLM resolved its settings to."""
+        """Versions, the device, and the value that vLLM resolved each setting to."""
         import torch
         from vllm.platforms import current_platform
 
-        cpu = current_platform.is_cpu()  # whose name vLLM does not know
+        cpu = current_platform.is_cpu()  # vLLM does not know its name
         return {
             "vllm": self.version,
-            "torch": str(torch.__version__),  # a class of its own, which needs torch where it is unpickled
+            "torch": str(torch.__version__),  # otherwise a class that needs torch to be unpickled
             "device": current_platform.device_type,
             "device_name": hardware()["cpu"] if cpu else current_platform.get_device_name(),
             "threads": torch.get_num_threads() if cpu else None,
@@ -170,14 +169,14 @@ class Engine:
         def watched(*args: Any, **kwargs: Any) -> Any:
             output = schedule(*args, **kwargs)
             self._scheduled = dict(output.num_scheduled_tokens)
-            # Counted on by now; a request that ends in this step is gone from `requests` after it.
+            # schedule() has counted the step's tokens; a request that ends in the step is gone after it.
             self._computed = {name: scheduler.requests[name].num_computed_tokens for name in self._scheduled}
             return output
 
         scheduler.schedule = watched
 
     def _warm_up(self) -> None:
-        """First steps load kernels and buffers: a prefill, decodes and a mixed batch, before any is timed."""
+        """Run a prefill, decodes and a mixed batch before any step is timed: first steps load kernels."""
         for number in range(3):
             self.add(TracedRequest(f"warm-up {number}", 0.0, 0, [number + 1] * 40, [1] * 8))
             self.step()
@@ -200,9 +199,9 @@ def check_device(device: str) -> str:
 
 
 def load() -> tuple[Any, Any]:
-    """vLLM's EngineArgs and LLMEngine, imported as engines here need them: seconds to spend ahead.
+    """Import vLLM's EngineArgs and LLMEngine with the settings that engines here need. It takes seconds.
 
-    Unavailable where there is none.
+    Unavailable where vLLM is not installed.
     """
     vllm_version()
     os.environ["VLLM_ENABLE_V1_MULTIPROCESSING"] = "0"
@@ -232,7 +231,7 @@ def _start(settings: EngineSettings) -> Any:
 
 
 def _greedy(tokens: int, extra_args: dict[str, Any] | None = None) -> Any:
-    """The likeliest token each time, so many times."""
+    """Sampling that takes the likeliest token, `tokens` times."""
     from vllm import SamplingParams
 
     return SamplingParams(
@@ -242,8 +241,8 @@ def _greedy(tokens: int, extra_args: dict[str, Any] | None = None) -> Any:
 
 @contextmanager
 def _hidden(module: str) -> Iterator[None]:
-    """Keep an imported module out of sight of vLLM 0.32, which looks through all of them for Triton kernels
-    (vllm/triton_utils/dispatcher.py) and falls over one: numba's, whose `lib` has no real __dict__."""
+    """Hide an imported module from vLLM 0.32, which searches all modules for Triton kernels
+    (vllm/triton_utils/dispatcher.py) and fails on numba's: its `lib` has no real __dict__."""
     found = sys.modules.pop(module, None)
     try:
         yield
@@ -253,7 +252,7 @@ def _hidden(module: str) -> Iterator[None]:
 
 
 def _synchronizer(device: str) -> Callable[[], None]:
-    """What waits for the device; the CPU's work is done when vLLM returns."""
+    """A function that waits for the device. On the CPU the work is done when vLLM returns."""
     if device == "cpu":
         return lambda: None
     import torch
@@ -261,17 +260,9 @@ def _synchronizer(device: str) -> Callable[[], None]:
     return torch.cuda.synchronize
 
 
-def _block_hasher(block_size: int) -> Any:
-    """Blocks hashed as the oracle and mini_vllm do it, so that evictions bear the same names everywhere."""
-    from vllm.v1.core.kv_cache_utils import get_request_block_hasher, init_none_hash
-
-    init_none_hash(vllm_hash)
-    return get_request_block_hasher(block_size, vllm_hash)
-
-
 def _resolved(config: Any) -> dict[str, Any]:
-    """vLLM's whole configuration as JSON has it, as its server tells it (/server_info)."""
-    import pydantic  # vLLM brings it
+    """vLLM's whole configuration as JSON, in the form that its server gives (/server_info)."""
+    import pydantic  # a dependency of vLLM
     from vllm.config import VllmConfig
 
     return pydantic.TypeAdapter(VllmConfig).dump_python(config, mode="json", fallback=str)

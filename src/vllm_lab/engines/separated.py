@@ -11,9 +11,9 @@ from vllm.v1.core.sched.scheduler import Scheduler
 
 
 class SeparatedScheduler(Scheduler):
-    """Prefills go first: while one is under way or can begin, decodes wait.
+    """Prefills go first: decodes wait while a prefill runs or can begin.
 
-    vLLM's own Scheduler decides all the rest; in a prefill step it is not shown the requests that decode.
+    vLLM's own Scheduler decides all the rest. In a prefill step it does not see the requests that decode.
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -21,7 +21,7 @@ class SeparatedScheduler(Scheduler):
         self._no_room = False  # the last prefill step found no blocks: a decode step must come first
 
     def schedule(self, *args: Any, **kwargs: Any) -> Any:
-        """One step. Where the KV cache holds no further prompt, decodes go on until one leaves."""
+        """One step. If the KV cache has no room for a prompt, decodes go on until a request leaves."""
         decoding = [request for request in self.running if not _prefilling(request)]
         prefilling = len(decoding) < len(self.running)
         can_begin = bool(self.waiting) and len(self.running) < self.max_num_active_reqs

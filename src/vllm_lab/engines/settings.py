@@ -18,12 +18,12 @@ class EngineSettings:
 
     model_dir: Path  # config.json at least, and weights unless load_format is dummy
     limits: Limits  # without its clock; on the CPU block_size is a multiple of 32
-    device: str = "cpu"  # or cuda: what the installed vLLM must be built for
-    max_model_len: int = -1  # tokens of prompt and output; -1: as long as the model and the blocks allow
+    device: str = "cpu"  # or cuda; the installed vLLM must be built for it
+    max_model_len: int = -1  # tokens of prompt and output; -1: what the model and the blocks allow
     enforce_eager: bool = True  # no torch.compile and no CUDA graphs: quicker to start, slower to step
-    cuda_graphs: bool = True  # False: none, and torch.compile stays; without effect where enforce_eager holds
-    scheduler: str = "mixed"  # vLLM's; or separated: prefill and decode in steps of their own
-    memory_share: float | None = None  # of a GPU's memory, for engines side by side; None: vLLM's 0.92
+    cuda_graphs: bool = True  # False: only torch.compile; no effect with enforce_eager
+    scheduler: str = "mixed"  # or separated: prefill and decode in steps of their own
+    memory_share: float | None = None  # of a GPU's memory, for two engines at once; None: vLLM's 0.92
     log_stats: bool = False  # count for Engine.counters
     layerwise_nvtx: bool = False  # vLLM's own ranges around layers: on CUDA, eager, with its V1 runner
     load_format: str = "auto"  # or dummy: random weights, for speed without a checkpoint
@@ -31,7 +31,7 @@ class EngineSettings:
     threads: int | None = None  # of torch on the CPU, fixed by a process's first engine; None: all cores
 
     def engine_args(self) -> dict[str, Any]:
-        """By the names of vLLM's EngineArgs."""
+        """The settings by the names of vLLM's EngineArgs."""
         limits = self.limits
         return {
             "model": str(self.model_dir),
@@ -42,7 +42,7 @@ class EngineSettings:
             "enforce_eager": self.enforce_eager,
             "block_size": limits.block_size,
             "num_gpu_blocks_override": limits.num_blocks,
-            # The override decides; but unasked the CPU backend wants 92 % of all memory to be free.
+            # The override decides, but without this the CPU backend needs 92 % of all memory to be free.
             "kv_cache_memory_bytes": GIB if self.device == "cpu" else None,
             "enable_prefix_caching": limits.prefix_caching,
             "max_num_seqs": limits.max_num_seqs,

@@ -1,4 +1,4 @@
-"""python -m vllm_lab.oracle run | compare | fuzz: vLLM's decisions, and whether mini_vllm takes the same."""
+"""python -m vllm_lab.oracle run | compare | fuzz: vLLM's decisions, and whether mini_vllm takes them too."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def _fuzz(arguments: argparse.Namespace) -> None:
         failures = [verdict for verdict in verdicts if verdict.failure is not None]
         print(fuzz.summary(version, verdicts))
         if version not in fuzz.MUST_BE_EQUAL:
-            continue  # v1 and v2 are a learner's guesses: how often they part from vLLM is only counted
+            continue  # v1 and v2 are a learner's guesses: their differences are only counted
         failed += len(failures)
         for verdict in failures[: arguments.show]:
             print(f"\ncase {verdict.number}: {verdict.failure}\n\n{fuzz.as_test(verdict, arguments.seed)}")

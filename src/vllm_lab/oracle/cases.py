@@ -11,8 +11,8 @@ from mini_vllm.errors import MiniError
 from mini_vllm.limits import Limits
 from vllm_lab.replay.requests import TracedRequest
 
-STREAM_IDS = 1_000_000  # token ids a stream may use: streams never share one
-MOST_STEPS = 400  # about; a budget of 1 token would make the longest workloads slow and show nothing new
+STREAM_IDS = 1_000_000  # token ids reserved for each stream, so that two streams never share one
+MOST_STEPS = 400  # about: a budget of 1 token would make the longest workloads slow and show nothing new
 CLOCKS = (
     Clock(0.01, 0.00001, 0.0001),
     Clock(1.0, 0.0, 0.0),
@@ -26,8 +26,8 @@ CLOCKS = (
 class Ask:
     """A request in few numbers: a prefix of a shared stream, then tokens of its own, then its output.
 
-    Without own tokens the output goes on along the shared stream, so that another request's prompt can
-    contain it, as a conversation's next turn does.
+    If it has no tokens of its own, its output continues the shared stream. Another request's prompt can then
+    contain that output, as the next turn of a conversation does.
     """
 
     request_id: str
@@ -65,7 +65,7 @@ class Case:
 
 
 def random_case(seed: str, prefix_caching: bool) -> Case:
-    """The workload that belongs to `seed`: the same on every machine."""
+    """The workload for `seed`: the same on every machine."""
     rng = Random(seed)
     block_size = rng.choice([8, 8, 16, 16, 32, 64, 128, rng.randint(8, 128)])
     asks = _asks(rng, block_size)
@@ -86,7 +86,7 @@ def _ask(
     length = _length(rng, block_size)
     shared = rng.choice([0, length, rng.randint(0, length), min(length, length // block_size * block_size)])
     output = rng.choice([1, *(rng.randint(1, most * block_size + 2) for most in (1, 2, 3, 4))])
-    # The id is no order of arrival: vLLM breaks ties of priority and arrival by comparing ids as text.
+    # Ids are not in order of arrival: vLLM breaks ties of priority and arrival by comparing ids as text.
     name = f"{rng.choice('abc')}{index}"
     return Ask(name, arrival, rng.choice(priorities), rng.randrange(streams), shared, length - shared, output)
 
@@ -157,7 +157,7 @@ def shrink(case: Case, fails: Callable[[Case], bool], tries: int = 2000) -> Case
 
 
 def _smaller(case: Case) -> Iterator[Case]:
-    """Simpler cases, the boldest first."""
+    """Simpler cases, the largest change first."""
     yield from _fewer_requests(case)
     for index, ask in enumerate(case.asks):
         for simpler in _simpler_asks(ask):
@@ -167,7 +167,7 @@ def _smaller(case: Case) -> Iterator[Case]:
 
 
 def _fewer_requests(case: Case) -> Iterator[Case]:
-    """Without a run of requests: halves first, single ones last."""
+    """The case without some neighbouring requests: halves first, single requests last."""
     size = len(case.asks) // 2
     while size:
         for start in range(0, len(case.asks), size):
@@ -196,11 +196,11 @@ def _simpler_limits(limits: Limits) -> Iterator[Limits]:
             try:
                 yield replace(limits, **change)
             except MiniError:
-                continue  # not a set of limits that vLLM takes: nothing to try
+                continue  # vLLM does not take such limits: nothing to try
 
 
 def _lower(value: int, least: int) -> Iterator[int]:
-    """Numbers from `least` up to value - 1, the distance halved each time."""
+    """Numbers from `least` up to value - 1; each halves the distance to `value`."""
     distance = value - least
     while distance > 0:
         yield value - distance

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from mini_vllm.limits import Limits
-from vllm_lab.oracle.scheduler import WatchedScheduler
+from vllm_lab.oracle.scheduler import Watch, build, request_maker
 from vllm_lab.replay.replay import EngineStep, Replay, Result
 from vllm_lab.replay.requests import TracedRequest
 
@@ -22,27 +22,23 @@ def run(requests: Sequence[TracedRequest], limits: Limits) -> Result:
     return Result(steps, replay.outcomes(), replay.refused)
 
 
-class VirtualEngine:
+class VirtualEngine(Watch):
     """An `Engine` of vllm_lab.replay in virtual time, which starts at 0 s."""
 
     def __init__(self, limits: Limits, requests: Sequence[TracedRequest]) -> None:
         """`requests`: all that will be added; the scheduler must know the longest."""
         self._limits = limits
-        lengths = (_tokens(request) for request in requests if self.refusal(request) is None)
-        self._scheduler = WatchedScheduler(limits, max(lengths, default=1))
+        lengths = (request.tokens for request in requests if self.refusal(request) is None)
+        super().__init__(build(limits, max(lengths, default=1)))
+        self._make_request = request_maker(limits)
         self._now = 0.0
         self._outputs: dict[str, list[int]] = {}  # request id -> its output's token ids
-        self._vllm: dict[str, Any] = {}  # request id -> vLLM's Request
+        self._vllm: dict[str, Any] = {}  # request id -> vLLM's Request, in which the scheduler counts
 
     @property
     def busy(self) -> bool:
         """Whether a request is queued or running."""
-        return self._scheduler.scheduler.has_unfinished_requests()
-
-    @property
-    def free_blocks(self) -> int:
-        """Blocks that the pool could hand out now."""
-        return self._scheduler.free_blocks
+        return self.scheduler.has_unfinished_requests()
 
     def now(self) -> float:
         """The virtual time, s."""
@@ -54,18 +50,19 @@ class VirtualEngine:
 
     def refusal(self, request: TracedRequest) -> str | None:
         """Why the request could never finish, or None if it can."""
-        return self._limits.refusal(_tokens(request))
+        return self._limits.refusal(request.tokens)
 
     def add(self, request: TracedRequest) -> None:
         """Queue a request."""
         self._outputs[request.request_id] = request.output
-        self._vllm[request.request_id] = self._scheduler.add(request)
+        self._vllm[request.request_id] = self._make_request(request)
+        self.scheduler.add_request(self._vllm[request.request_id])
 
     def step(self) -> EngineStep:
         """Run one step. A step that schedules no token takes no time."""
         start = self._now
-        output = self._scheduler.scheduler.schedule()
-        preempted, evicted = self._scheduler.take_events()
+        output = self.scheduler.schedule()
+        preempted, evicted = self.take_events()
         scheduled = dict(output.num_scheduled_tokens)
         if not scheduled:
             return EngineStep(start, 0.0, {}, {}, preempted, evicted, {}, [], {})
@@ -96,14 +93,10 @@ class VirtualEngine:
         )
         cached: dict[str, int] = {}
         finished: list[str] = []
-        for outputs in self._scheduler.scheduler.update_from_output(output, sampled).values():
+        for outputs in self.scheduler.update_from_output(output, sampled).values():
             for item in outputs.outputs:
                 if item.prefill_stats is not None:
                     cached[item.request_id] = item.prefill_stats.num_cached_tokens
                 if item.finish_reason is not None:
                     finished.append(item.request_id)
         return cached, finished
-
-
-def _tokens(request: TracedRequest) -> int:
-    return len(request.prompt) + len(request.output)

@@ -1,11 +1,10 @@
-"""Random workloads through vLLM's scheduler and mini_vllm: equal, or a small test that shows where not."""
+"""Random workloads through vLLM's scheduler and mini_vllm. A difference becomes a small test that shows it."""
 
 from __future__ import annotations
 
 import traceback
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from mini_vllm.tools.versions import VERSIONS
 from vllm_lab.common.errors import LabError
@@ -13,13 +12,15 @@ from vllm_lab.oracle import engine
 from vllm_lab.oracle.cases import Case, random_case, shrink
 from vllm_lab.replay import mini
 from vllm_lab.replay.comparison import compare
+from vllm_lab.replay.replay import Result
+from vllm_lab.replay.requests import TracedRequest
 
 MUST_BE_EQUAL = tuple(name for name, version in VERSIONS.items() if version.exact)
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """What came of one case: how it ended, and how much of it was exercised."""
+    """The result of one case, and which hard situations of scheduling it met."""
 
     number: int
     version: str
@@ -65,7 +66,7 @@ def as_test(verdict: Verdict, seed: int) -> str:
 
 
 def summary(version: str, verdicts: Sequence[Verdict]) -> str:
-    """One line: cases equal and not, and how many of them met what makes scheduling hard."""
+    """One line: how many cases are equal, and how many of them met what makes scheduling hard."""
     unequal = sum(verdict.failure is not None for verdict in verdicts)
     met = ", ".join(
         f"{sum(getattr(verdict, name) > 0 for verdict in verdicts)} with {name}"
@@ -77,12 +78,12 @@ def summary(version: str, verdicts: Sequence[Verdict]) -> str:
     )
 
 
-def _failure(version: str, oracle: Any, requests: list[engine.TracedRequest], case: Case) -> str | None:
+def _failure(version: str, oracle: Result, requests: list[TracedRequest], case: Case) -> str | None:
     try:
-        ours = mini.run(version, requests, case.limits)
-    except LabError:  # there is no such version: no finding about any
+        replayed = mini.run(version, requests, case.limits)
+    except LabError:  # a mistake in the call, and no finding about mini_vllm
         raise
-    except Exception:  # whatever mini_vllm dies of is a finding: it is reported in full
+    except Exception:  # every fault of mini_vllm is a finding and is reported in full
         return traceback.format_exc()
-    comparison = compare(oracle, ours)
+    comparison = compare(oracle, replayed)
     return None if comparison.equal else comparison.report()

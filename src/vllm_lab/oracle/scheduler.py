@@ -1,4 +1,4 @@
-"""vLLM's Scheduler, built without a model."""
+"""vLLM's Scheduler: built without a model, and watched."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import os
 import struct
 import tempfile
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -21,20 +21,6 @@ from vllm_lab.replay.requests import TracedRequest
 
 INSTALL = "install envs/cpu.lock or envs/cuda.lock"
 NO_PARENT = bytes(32)  # in place of the hash of a first block's parent
-NAME_BYTES = 8
-
-
-def block_hash(parent: bytes, token_ids: Sequence[int]) -> bytes:
-    """sha256 of a block's parent hash [32 bytes] and its tokens (int32, little-endian): 32 bytes.
-
-    Takes the place of vLLM's own hash (a pickled tuple) so that mini_vllm can name the same block alike.
-    """
-    return hashlib.sha256(parent + struct.pack(f"<{len(token_ids)}i", *token_ids)).digest()
-
-
-def block_name(digest: bytes) -> str:
-    """How records name a block: its hash's first 8 bytes, hexadecimal."""
-    return digest[:NAME_BYTES].hex()
 
 
 def require_vllm() -> None:
@@ -44,7 +30,7 @@ def require_vllm() -> None:
 
 
 def vllm_version() -> str:
-    """The version of the installed vLLM; Unavailable where there is none that can be imported."""
+    """The version of the installed vLLM; Unavailable where no vLLM can be imported."""
     _quiet()
     try:
         import vllm
@@ -76,7 +62,7 @@ class Watch:
         return events
 
     def _watch_preemptions(self) -> None:
-        # SchedulerOutput.preempted_req_ids is a set: the order is to be had only here.
+        # SchedulerOutput.preempted_req_ids is a set: only here is their order known.
         preempt = self.scheduler._preempt_request
 
         @functools.wraps(preempt)
@@ -94,30 +80,15 @@ class Watch:
             key = block.block_hash  # block hash followed by 4 bytes of cache group; evict resets it
             evicted = evict(block)
             if evicted:
-                self._evicted.append(block_name(key))
+                self._evicted.append(key[:8].hex())  # how records name a block
             return evicted
 
         self._pool._maybe_evict_cached_block = watched
 
 
-class WatchedScheduler(Watch):
-    """vLLM's Scheduler for one run, without a model, its decisions watched."""
-
-    def __init__(self, limits: Limits, max_model_len: int) -> None:
-        vllm_version()
-        super().__init__(_build(limits, max_model_len))
-        self._make_request = _request_maker(limits)
-
-    def add(self, request: TracedRequest) -> Any:
-        """Queue a request and return vLLM's Request, in which the scheduler counts."""
-        added = self._make_request(request)
-        self.scheduler.add_request(added)
-        return added
-
-
 def _quiet() -> None:
-    """Keep vLLM's log to errors: it tells of settings, and those are recorded anyway."""
-    os.environ["VLLM_CONFIGURE_LOGGING"] = "0"  # read at the first import; else it sets its own level
+    """Keep vLLM's log to errors: the settings that it lists are recorded anyway."""
+    os.environ["VLLM_CONFIGURE_LOGGING"] = "0"  # read at the first import
     os.environ["VLLM_NO_USAGE_STATS"] = "1"
     os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
     warnings.filterwarnings("ignore", category=FutureWarning, module="vllm")
@@ -145,8 +116,12 @@ def _model_config() -> Any:
         return ModelConfig(model=folder, tokenizer=folder, skip_tokenizer_init=True, dtype="float32")
 
 
-def _build(limits: Limits, max_model_len: int) -> Any:
-    """vLLM's Scheduler with its defaults for whatever Limits does not name."""
+def build(limits: Limits, max_model_len: int) -> Any:
+    """vLLM's Scheduler without a model; what Limits does not name has vLLM's default.
+
+    `max_model_len`: tokens of the longest request. Unavailable where vLLM is not installed.
+    """
+    vllm_version()
     import torch
     from vllm.config import CacheConfig, DeviceConfig, SchedulerConfig, VllmConfig
     from vllm.v1.core.sched.scheduler import Scheduler
@@ -188,13 +163,12 @@ def _build(limits: Limits, max_model_len: int) -> Any:
     )
 
 
-def _request_maker(limits: Limits) -> Callable[[TracedRequest], Any]:
+def request_maker(limits: Limits) -> Callable[[TracedRequest], Any]:
+    """What turns a request into vLLM's Request, its blocks hashed by `block_hasher`."""
     from vllm import SamplingParams
-    from vllm.v1.core.kv_cache_utils import get_request_block_hasher, init_none_hash
     from vllm.v1.request import Request
 
-    init_none_hash(vllm_hash)
-    hasher = get_request_block_hasher(limits.block_size, vllm_hash) if limits.prefix_caching else None
+    hasher = block_hasher(limits.block_size) if limits.prefix_caching else None
 
     def make(request: TracedRequest) -> Any:
         return Request(
@@ -210,10 +184,22 @@ def _request_maker(limits: Limits) -> Callable[[TracedRequest], Any]:
     return make
 
 
-def vllm_hash(value: Any) -> bytes:
-    """What vLLM calls: with its seed (a string) for the parent of first blocks, else with a block."""
+def block_hasher(block_size: int) -> Any:
+    """vLLM's hasher of a request's blocks, with a hash that mini_vllm can compute: evictions then have the
+    same names everywhere."""
+    from vllm.v1.core.kv_cache_utils import get_request_block_hasher, init_none_hash
+
+    init_none_hash(_block_hash)
+    return get_request_block_hasher(block_size, _block_hash)
+
+
+def _block_hash(value: Any) -> bytes:
+    """sha256 of a block's parent hash [32 bytes] and its tokens (int32, little-endian): 32 bytes.
+
+    vLLM calls it with the block, and once with its seed (a string) for the parent of all first blocks.
+    """
     if isinstance(value, str):
         return NO_PARENT
     parent, token_ids, extra_keys = value
     assert extra_keys is None, "requests here have no LoRA, image or cache salt"
-    return block_hash(parent, token_ids)
+    return hashlib.sha256(parent + struct.pack(f"<{len(token_ids)}i", *token_ids)).digest()

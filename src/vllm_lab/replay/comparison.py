@@ -24,7 +24,7 @@ METRICS = ("ttft_mean", "tpot_mean", "e2e_mean", "preemptions", "makespan")  # c
 ENGINES = (*VERSIONS, SCHEDULER, REAL)
 
 
-class Replay(Protocol):
+class Side(Protocol):
     """One side of a comparison. Each part is read once, in order, so it may be a stream."""
 
     steps: Iterable[Step]
@@ -87,7 +87,7 @@ class Comparison:
         return "\n".join([*lines, f"  vLLM: {_text(first.oracle)}", f"  mini: {_text(first.mini)}"])
 
 
-def compare(oracle: Replay, mini: Replay, timed: bool = True) -> Comparison:
+def compare(oracle: Side, mini: Side, timed: bool = True) -> Comparison:
     """Compare vLLM's replay with mini_vllm's replay of the same requests under the same limits.
 
     If one side ran in real time, it is not `timed`: only decisions are compared, no seconds.
@@ -142,7 +142,7 @@ def opponent(version: str) -> str:
 def compare_all(runs: Mapping[Key, StoredRun]) -> list[dict[str, Any]]:
     """One JSON object for each replay of a version, in the order of `runs`.
 
-    LabError where a replay is of an engine that is no version, or where vLLM's replay of it is missing.
+    LabError if the engine of a replay is unknown, or if the replay of vLLM to compare it with is missing.
     """
     compared = []
     for (engine, trace, memory), mini in runs.items():

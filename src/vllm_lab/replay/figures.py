@@ -1,4 +1,4 @@
-"""The figures of scheduling, drawn from the files that the replays and their comparison left."""
+"""The figures of scheduling, drawn from the files of the replays and of their comparison."""
 
 from __future__ import annotations
 
@@ -221,5 +221,5 @@ def _words(found: Mapping[str, Any]) -> str:
     if found["status"] == "not_run":
         return "vLLM was not run"
     if not found["differing_steps"]:
-        return f"none of {found['equal_steps']:,}"
+        return f"0 of {found['equal_steps']:,}"
     return f"{100 * _share(found):.1f} %, first at step {found['first_difference']['step']:,}"

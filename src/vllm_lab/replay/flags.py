@@ -69,7 +69,9 @@ def add_run(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--max-prompt-tokens", type=int, help="leave requests with longer prompts out")
     parser.add_argument("--max-output-tokens", type=int, help="cut longer outputs")
     parser.add_argument("--arrivals", choices=("trace", "at_once"), default="trace")
-    parser.add_argument("--record", required=True, metavar="JSON", help="what was run and what came of it")
+    parser.add_argument(
+        "--record", required=True, metavar="JSON", help="record of limits and metrics to write"
+    )
     parser.add_argument("--events", metavar="TXT", help="decisions as lines for diff")
 
 

@@ -34,11 +34,7 @@ _SOURCES = {
 # For all requests or for those of one priority.
 REQUEST_METRICS = {
     "requests": Metric("requests", "requests of the trace", "Requests"),
-    "refused": Metric(
-        "requests",
-        "requests that need more blocks than there are, or a larger step, and never entered",
-        "Requests refused",
-    ),
+    "refused": Metric("requests", "requests that could never finish and never entered", "Requests refused"),
     "finished": Metric("requests", "requests that got their last token", "Requests finished"),
     "preemptions": Metric(
         "preemptions",
@@ -46,9 +42,7 @@ REQUEST_METRICS = {
         "Preemptions",
         "vLLM: vllm:num_preemptions",
     ),
-    "preempted_requests": Metric(
-        "requests", "requests that were preempted at least once", "Requests preempted"
-    ),
+    "preempted_requests": Metric("requests", "requests preempted at least once", "Requests preempted"),
     "prompt_tokens": Metric("tokens", "sum of P over the requests that were admitted", "Prompt tokens"),
     "cached_tokens": Metric(
         "tokens",
@@ -126,14 +120,10 @@ COMPARISON_METRICS = {
 class Asked(Protocol):
     """What the metrics need of a request: both TracedRequest and mini_vllm's Request have it."""
 
-    @property
-    def request_id(self) -> str: ...
-    @property
-    def priority(self) -> int: ...
-    @property
-    def prompt_tokens(self) -> int: ...
-    @property
-    def output_tokens(self) -> int: ...
+    request_id: str
+    priority: int
+    prompt_tokens: int
+    output_tokens: int
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """The files of a replay: steps (JSON Lines), requests (CSV), the record (JSON) and events (text).
 
-The record holds what was run and what came of it. A replay's files lie side by side under one stem,
-ENGINE.TRACE.MEMORY in the workflow.
+The record holds the limits, the metrics, the refusals and the crash. All files of a replay have one stem, in
+the workflow ENGINE.TRACE.MEMORY.
 """
 
 from __future__ import annotations
@@ -146,7 +146,7 @@ def simulated_record(
 
 
 def outcome_record(requests: Sequence[Asked], limits: Limits, result: Result) -> dict[str, Any]:
-    """What came of a run, in virtual or in real time: metrics, refusals and v1's crash, as JSON."""
+    """Metrics, refusals and v1's crash of a run in virtual or in real time, as JSON."""
     by_priority = metrics_by_priority(requests, result)
     return {
         "metrics": metrics(requests, result, limits.num_blocks),

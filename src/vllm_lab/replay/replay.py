@@ -18,21 +18,16 @@ from vllm_lab.replay.requests import TracedRequest
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of one request. Times in s; None where the request never produced the tokens for them."""
+    """The outcome of one request. Times in s; None where the request never produced the tokens for them."""
 
     request_id: str
     arrival: float
-    cached_tokens: int | None  # at its first admission; None for a refused request
-    preemptions: int | None
-    ttft: float | None
-    tpot: float | None
-    e2e: float | None
-    output_tokens: int
-
-    @classmethod
-    def refused(cls, request_id: str, arrival: float) -> Outcome:
-        """The outcome of a request that was kept from the scheduler."""
-        return cls(request_id, arrival, None, None, None, None, None, 0)
+    cached_tokens: int | None = None  # at its first admission; None for a refused request
+    preemptions: int | None = None
+    ttft: float | None = None
+    tpot: float | None = None
+    e2e: float | None = None
+    output_tokens: int = 0
 
     @classmethod
     def finished(
@@ -45,16 +40,17 @@ class Outcome:
         last: float,
         output_tokens: int,
     ) -> Outcome:
-        """The outcome of a request whose first and last tokens appeared at `first` and `last` (s)."""
+        """For a request that got its first token at `first` and its last one at `last` (s)."""
+        tpot = (last - first) / (output_tokens - 1) if output_tokens > 1 else None
         return cls(
-            request_id=request_id,
-            arrival=arrival,
-            cached_tokens=cached_tokens,
-            preemptions=preemptions,
-            ttft=first - arrival,
-            tpot=(last - first) / (output_tokens - 1) if output_tokens > 1 else None,
-            e2e=last - arrival,
-            output_tokens=output_tokens,
+            request_id,
+            arrival,
+            cached_tokens,
+            preemptions,
+            first - arrival,
+            tpot,
+            last - arrival,
+            output_tokens,
         )
 
 
@@ -103,13 +99,8 @@ class EngineStep:
 class Engine(Protocol):
     """What a replay asks of an engine."""
 
-    @property
-    def busy(self) -> bool:
-        """Whether a request is queued or running."""
-
-    @property
-    def free_blocks(self) -> int:
-        """Blocks that the pool could hand out now."""
+    busy: bool  # whether a request is queued or running
+    free_blocks: int  # that the pool could hand out now
 
     def now(self) -> float:
         """The time on the engine's clock, s."""
@@ -138,7 +129,8 @@ class Replay:
         self.ordered = sorted(requests, key=lambda request: request.arrival_time)
         reasons = {request.request_id: engine.refusal(request) for request in self.ordered}
         self.refused = [Refusal(name, reason) for name, reason in reasons.items() if reason]
-        self._coming = deque(request for request in self.ordered if not reasons[request.request_id])
+        self._refused = {refusal.request_id for refusal in self.refused}
+        self._coming = deque(request for request in self.ordered if request.request_id not in self._refused)
         self._preemptions: Counter[str] = Counter()
         self._cached: dict[str, int] = {}  # request id -> tokens found in the cache at first admission
         self._first_token: dict[str, float] = {}
@@ -160,25 +152,21 @@ class Replay:
                 continue
             start = done.start - self._origin
             self._note(done, start + done.seconds)
-            free = self.engine.free_blocks
-            yield (
-                Step(number, start, done.scheduled, done.preempted, done.finished, done.evicted, free),
-                done,
-            )
+            record = Step(
+                number, start, done.scheduled, done.preempted, done.finished, done.evicted,
+                self.engine.free_blocks,
+            )  # fmt: skip
+            yield record, done
             number += 1
 
     def outcomes(self) -> list[Outcome]:
-        """What became of every request, in order of arrival."""
-        refused = {refusal.request_id for refusal in self.refused}
-        return [
-            Outcome.refused(request.request_id, request.arrival_time)
-            if request.request_id in refused
-            else self._outcome(request)
-            for request in self.ordered
-        ]
+        """The outcome of every request, in order of arrival."""
+        return [self._outcome(request) for request in self.ordered]
 
     def _outcome(self, request: TracedRequest) -> Outcome:
         name = request.request_id
+        if name in self._refused:
+            return Outcome(name, request.arrival_time)
         return Outcome.finished(
             name,
             request.arrival_time,

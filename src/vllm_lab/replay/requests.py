@@ -26,6 +26,11 @@ class TracedRequest:
         return len(self.prompt)
 
     @property
+    def tokens(self) -> int:
+        """Tokens of prompt and output."""
+        return len(self.prompt) + len(self.output)
+
+    @property
     def output_tokens(self) -> int:
         """Tokens of the output."""
         return len(self.output)
