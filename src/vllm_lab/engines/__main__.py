@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
-from pathlib import Path
 
 from vllm_lab.common import console
+from vllm_lab.common.flags import add_device, add_paths
 from vllm_lab.engines.replay import run
 from vllm_lab.engines.settings import EngineSettings
 from vllm_lab.replay import flags, records
@@ -45,10 +45,8 @@ def _parser() -> argparse.ArgumentParser:
     command.set_defaults(command=_run)
     flags.add_trace(command)
     flags.add_limits(command)
-    command.add_argument(
-        "--model-dir", type=Path, required=True, help="checkpoint, such as results/data/model"
-    )
-    command.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
+    add_paths(command, model_dir="the checkpoint's folder, such as results/data/model")
+    add_device(command)
     command.add_argument("--max-model-len", type=int, default=-1, help="tokens (-1: all that fits)")
     command.add_argument("--enforce-eager", action=argparse.BooleanOptionalAction, default=True)
     command.add_argument("--load-format", choices=("auto", "dummy"), default="auto")

@@ -1,4 +1,4 @@
-"""Random workloads through vLLM's scheduler and mini_vllm. A difference becomes a small test that shows it."""
+"""Random workloads through vLLM's scheduler and mini_vllm. A difference becomes a small test."""
 
 from __future__ import annotations
 
