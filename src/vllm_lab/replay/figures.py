@@ -17,11 +17,11 @@ from vllm_lab.replay.records import ORACLES, Key, StoredRun
 from vllm_lab.replay.timeline import HitRates, Timeline
 
 Runs = Mapping[Key, StoredRun]
-# Of each version in turn: its colour (those of figures.PALETTE that differ most as areas), and its width. Of
-# lines that coincide each is narrower than the one below it, so that all of them show.
+# The versions take these in turn, and all from the third on have the last width. If lines coincide, each is
+# narrower than the one below it, so that all of them show.
 COLOURS = ("#D55E00", "#E69F00", "#56B4E9", "#0072B2", "#009E73", "#CC79A7")
-WIDTHS = (4.6, 3.4, 2.2)  # the last one for all that follow
-PALE = {"#0072B2": "#56B4E9"}  # a colour's paler partner, where there is one
+WIDTHS = (4.6, 3.4, 2.2)
+PALE = {"#0072B2": "#56B4E9"}  # a colour's paler partner, if there is one
 
 
 class Style(NamedTuple):
@@ -32,6 +32,12 @@ class Style(NamedTuple):
     line: str
     width: float
 
+    @property
+    def drawn(self) -> dict[str, Any]:
+        """The arguments of a plot or an outline."""
+        look = {"color": self.colour, "linestyle": self.line, "linewidth": self.width}
+        return {**look, "label": self.label}
+
 
 STYLES = {
     name: Style(name, COLOURS[place % len(COLOURS)], "-", WIDTHS[min(place, len(WIDTHS) - 1)])
@@ -40,7 +46,7 @@ STYLES = {
     ORACLES[False]: Style("vLLM without prefix cache", "#000000", ":", 1.0),
     ORACLES[True]: Style("vLLM with prefix cache", "#000000", "-", 0.8),
 }
-# In the histograms: vLLM with its prefix cache, and the versions but those that equal vLLM without one.
+# In the histograms: vLLM with its prefix cache, and all versions but those that equal vLLM without one.
 IN_HISTOGRAMS = (
     *(name for name, version in VERSIONS.items() if version.caches or not version.exact),
     ORACLES[True],
@@ -109,25 +115,16 @@ def running_waiting_blocks(runs: Runs, trace: str, stem: Path) -> None:
                     line = lines.get((engine, trace, memory))
                     if line is not None:
                         at, means = line.mean(getattr(line, quantity), longest / WINDOWS)
-                        axes.plot(
-                            at,
-                            means,
-                            style.line,
-                            color=style.colour,
-                            linewidth=style.width,
-                            label=style.label,
-                        )
+                        axes.plot(at, means, **style.drawn)
                 for engine in STYLES:
                     if (engine, trace, memory) in runs:
                         _mark_crash(axes, engine, runs[engine, trace, memory], quantity == "waiting")
                 axes.set(xlim=(0, longest), ylim=(0, max(1, axes.get_ylim()[1])))
             panels[row * len(MEMORIES)].set_ylabel(title)
         for axes, memory in zip(panels, MEMORIES, strict=False):
-            blocks = {
-                run.record["limits"]["num_blocks"] for key, run in runs.items() if key[1:] == (trace, memory)
-            }
-            counts = " or ".join(f"{count:,}" for count in sorted(blocks))
-            axes.set_title(f"{memory} memory: {counts} blocks", loc="left")
+            one = next(run for key, run in runs.items() if key[1:] == (trace, memory))
+            blocks = one.record["limits"]["num_blocks"]
+            axes.set_title(f"{memory} memory: {blocks:,} blocks", loc="left")
         for axes in panels[-len(MEMORIES) :]:
             axes.set_xlabel("virtual time (s)")
         figures.legend_below(panels[0], 3)
@@ -181,9 +178,7 @@ def divergence(compared: Sequence[Mapping[str, Any]], stem: Path) -> None:
 
 def _outline(axes: Axes, engine: str, counts: np.ndarray, bins: np.ndarray) -> None:
     """A histogram's outline. Empty bins break it, so that it does not hide the axis."""
-    label, colour, line, width = STYLES[engine]
-    shown = np.where(counts, counts, np.nan)
-    axes.stairs(shown, bins, color=colour, linestyle=line, linewidth=width, label=label)
+    axes.stairs(np.where(counts, counts, np.nan), bins, **STYLES[engine].drawn)
 
 
 def _mark_crash(axes: Axes, engine: str, run: StoredRun, labelled: bool) -> None:
@@ -197,18 +192,17 @@ def _mark_crash(axes: Axes, engine: str, run: StoredRun, labelled: bool) -> None
 
 
 def _draw_hit_rates(axes: Axes, engine: str, rates: HitRates, width: float) -> None:
-    label, colour, line, size = STYLES[engine]
-    middles, windowed = rates.windowed(width)
-    axes.plot(
-        middles,
-        windowed,
-        "-" if colour in PALE else ":",
-        drawstyle="steps-mid",
-        color=PALE.get(colour, colour),
-        linewidth=0.7 * size,
-        label=f"{label}: windows of {width:.3g} s",
+    """Windows in a pale colour or dotted, the rate so far over them."""
+    style = STYLES[engine]
+    pale = style._replace(
+        label=f"{style.label}: windows of {width:.3g} s",
+        colour=PALE.get(style.colour, style.colour),
+        line="-" if style.colour in PALE else ":",
+        width=0.7 * style.width,
     )
-    axes.plot(rates.arrival, rates.cumulative(), line, color=colour, linewidth=size, label=f"{label}: so far")
+    axes.plot(*rates.windowed(width), drawstyle="steps-mid", **pale.drawn)
+    so_far = style._replace(label=f"{style.label}: so far")
+    axes.plot(rates.arrival, rates.cumulative(), **so_far.drawn)
 
 
 def _share(found: Mapping[str, Any]) -> float:
