@@ -91,7 +91,7 @@ def result_title(found: JsonResult, metric: str) -> str:
     return found.get("results", metric, "title") or title_of(metric)
 
 
-def result_table(found: JsonResult, caption: str = "") -> list[Table]:
+def result_table(found: JsonResult) -> list[Table]:
     """The results: value, interval, variation and definition. Nothing where there is no result."""
     results: Mapping[str, Any] = found.get("results") or {}
     if not results:
@@ -118,7 +118,7 @@ def result_table(found: JsonResult, caption: str = "") -> list[Table]:
         *(spread if repeated else ()),
         *texts("Definition"),
     )
-    caption = caption or ("Means over the runs that count." if repeated else "What was found.")
+    caption = "Means over the runs that count." if repeated else "What was found."
     return [Table(_id(found, "results"), text(caption), columns, rows, (found.file,))]
 
 
