@@ -45,12 +45,12 @@ def where(place: Place) -> str:
     return f"{trace_label(place[0])}, {place[1]} memory"
 
 
-def place(run: JsonResult) -> Place:
+def place_of(run: JsonResult) -> Place:
     """Trace and memory of a run of the comparison."""
     return run.value("trace"), run.value("memory")
 
 
-def compared(results: Results) -> list[JsonResult]:
+def compared_runs(results: Results) -> list[JsonResult]:
     """The runs of the comparison in its order; no run where nothing was compared."""
     if not results.has(_FILE):
         return []
@@ -65,7 +65,7 @@ def compared(results: Results) -> list[JsonResult]:
     ]
 
 
-def comparison(results: Results, runs: Sequence[JsonResult]) -> list[Block]:
+def comparison_blocks(results: Results, runs: Sequence[JsonResult]) -> list[Block]:
     """Tables and words on all runs; nothing where nothing was compared."""
     if not runs:
         return []
@@ -108,7 +108,7 @@ def _apart_table(runs: Sequence[JsonResult]) -> list[Table]:
 
 
 def _rows(runs: Sequence[JsonResult]) -> list[tuple[tuple[str, str], JsonResult]]:
-    return [((where(place(run)), run.value("version")), run) for run in runs]
+    return [((where(place_of(run)), run.value("version")), run) for run in runs]
 
 
 def _crashes(runs: Sequence[JsonResult]) -> Iterator[Block]:
@@ -116,7 +116,7 @@ def _crashes(runs: Sequence[JsonResult]) -> Iterator[Block]:
     if crashed:
         yield Heading("Where a version ends", level=4)
     for run in crashed:
-        yield Text((f"{where(place(run))}: ", *crash(run), " ", *instead(run)))
+        yield Text((f"{where(place_of(run))}: ", *crash(run), " ", *instead(run)))
 
 
 def _first_differences(runs: Sequence[JsonResult]) -> Iterator[Block]:
@@ -128,7 +128,7 @@ def _first_differences(runs: Sequence[JsonResult]) -> Iterator[Block]:
         start = text(
             "{version}, {where}: all decisions are equal before step {step}. In this step ",
             version=run.value("version"),
-            where=where(place(run)),
+            where=where(place_of(run)),
             step=first_step(run),
         )
         yield Text((*start.parts, *_difference(run)))
@@ -137,7 +137,7 @@ def _first_differences(runs: Sequence[JsonResult]) -> Iterator[Block]:
 def coincidence(runs: Sequence[JsonResult]) -> Iterator[Text]:
     """How often the exact versions and vLLM decide the same in the replay that the figure shows."""
     for run in runs:
-        if ran(run) and place(run) == ("multi_turn", "scarce") and run.value("equal"):
+        if ran(run) and place_of(run) == ("multi_turn", "scarce") and run.value("equal"):
             yield text(
                 " {version} and {against}: {equal} equal steps, {differing} different ones.",
                 version=run.value("version"),

@@ -22,8 +22,22 @@ from vllm_lab.report.blocks import (
     texts,
 )
 from vllm_lab.report.measured import ran
-from vllm_lab.report.parts import decisions, sweeps
-from vllm_lab.report.parts.decisions import VLLM, Place, engine_title, metric_field, where
+from vllm_lab.report.parts.decisions import (
+    VLLM,
+    Place,
+    agreement,
+    coincidence,
+    compared_runs,
+    comparison_blocks,
+    crash,
+    engine_title,
+    instead,
+    metric_field,
+    place_of,
+    where,
+)
+from vllm_lab.report.parts.sweeps import FILE as SWEEP
+from vllm_lab.report.parts.sweeps import Curve, curves
 from vllm_lab.report.parts.traces import OWN, ordered
 from vllm_lab.report.results import Field, JsonResult, Results
 
@@ -49,15 +63,15 @@ Replays = Mapping[Place, Mapping[str, JsonResult]]  # engine -> its replay
 def build(results: Results) -> Section | None:
     """The section; None where nothing was replayed."""
     replays, imported = _replays(results)
-    compared = decisions.compared(results)
+    compared = compared_runs(results)
     if not replays and not compared and not imported:
         return None
-    blocks: list[Block] = [*_setting(replays), *decisions.comparison(results, compared)]
+    blocks: list[Block] = [*_setting(replays), *comparison_blocks(results, compared)]
     if replays:
         blocks.append(Heading("What follows from the decisions", "replay-metrics"))
         blocks += [_metrics_table(place, engines) for place, engines in replays.items()]
     for name, more in (
-        ("latency_histograms", decisions.coincidence(compared)),
+        ("latency_histograms", coincidence(compared)),
         ("running_waiting_blocks", ()),
         ("hit_rate_over_time", ()),
     ):
@@ -166,7 +180,7 @@ def _imported_blocks(results: Results, imported: Sequence[JsonResult]) -> list[B
     """The hit rate of an engine, and of the sweep's lru with a cache of the same size."""
     if not imported:
         return []
-    swept = sweeps.curves(results.rows(sweeps.FILE)) if results.has(sweeps.FILE) else []
+    swept = curves(results.rows(SWEEP)) if results.has(SWEEP) else []
     lru = {curve.trace: curve for curve in swept if curve.policy == "lru"}
     fields = [metric_field(name) for name in ("hit_rate", "preemptions", "ttft_mean", "makespan")]
     rows = tuple(_imported_row(replay, lru, fields) for replay in imported)
@@ -185,16 +199,14 @@ def _imported_blocks(results: Results, imported: Sequence[JsonResult]) -> list[B
     return [heading, Table("imported-replays", caption, columns, rows), Note(note)]
 
 
-def _imported_row(
-    replay: JsonResult, lru: Mapping[str, sweeps.Curve], fields: Sequence[Field]
-) -> tuple[Cell, ...]:
+def _imported_row(replay: JsonResult, lru: Mapping[str, Curve], fields: Sequence[Field]) -> tuple[Cell, ...]:
     _, engine, trace, memory = replay.id.split(".")
     size = _limit(replay, "num_blocks", unit="blocks", label="blocks, the null block included")
     cells = (replay.cell(field) for field in fields)
     return where((trace, memory)), engine_title(engine), size, _swept_rate(replay, lru.get(trace)), *cells
 
 
-def _swept_rate(replay: JsonResult, lru: sweeps.Curve | None) -> Cell:
+def _swept_rate(replay: JsonResult, lru: Curve | None) -> Cell:
     """The sweep's rate at the engine's capacity without the null block; a dash where that was not swept."""
     tokens = (replay.value("limits", "num_blocks") - 1) * replay.value("limits", "block_size")
     points = [point for point in lru.points if point.capacity == tokens] if lru else []
@@ -206,8 +218,8 @@ def _answers(replays: Replays, compared: Sequence[JsonResult]) -> Iterator[Answe
     crashed = [run for run in finished if run.value("crash")]
     if crashed:
         run = crashed[-1]
-        parts = (f"{where(decisions.place(run))}: ", *decisions.crash(run), " ", *decisions.instead(run))
-        vllm = replays.get(decisions.place(run), {}).get(run.value("against"))
+        parts = (f"{where(place_of(run))}: ", *crash(run), " ", *instead(run))
+        vllm = replays.get(place_of(run), {}).get(run.value("against"))
         if vllm is not None:
             more = text(
                 " It finishes {finished} requests with {preemptions} preemptions.",
@@ -220,8 +232,7 @@ def _answers(replays: Replays, compared: Sequence[JsonResult]) -> Iterator[Answe
         )
     versions = dict.fromkeys(run.value("version") for run in finished)
     paragraphs = tuple(
-        decisions.agreement([run for run in finished if run.value("version") == version])
-        for version in versions
+        agreement([run for run in finished if run.value("version") == version]) for version in versions
     )
     if paragraphs:
         yield Answer("Does mini-vLLM decide as vLLM's scheduler does?", paragraphs)

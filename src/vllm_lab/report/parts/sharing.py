@@ -7,7 +7,8 @@ The cache sweeps and the comparisons with published runs follow in the same sect
 from collections.abc import Mapping
 
 from vllm_lab.report.blocks import Answer, Block, Figure, Heading, Section, Table, Text, numbers, text, texts
-from vllm_lab.report.parts import published, sweeps
+from vllm_lab.report.parts.published import published_blocks
+from vllm_lab.report.parts.sweeps import sweep_blocks
 from vllm_lab.report.parts.traces import ordered, trace_label
 from vllm_lab.report.results import Field, JsonResult, Results, grid
 from vllm_lab.sharing.metrics import DISTRIBUTIONS, METRICS, WORKING_SET
@@ -64,7 +65,7 @@ def build(results: Results) -> Section | None:
         blocks += [Heading("Imported traces", "sharing-imported"), *_of_blocks(imported)]
     answers = list(_answers(tokens))
     sizes = {trace: found.value("block_size") for trace, found in stats.items()}
-    for more, answered in (sweeps.sweep_blocks(results, sizes), published.published_blocks(results)):
+    for more, answered in (sweep_blocks(results, sizes), published_blocks(results)):
         blocks += more
         answers += answered
     return Section("sharing", "Sharing of prefixes", tuple(blocks), tuple(answers)) if blocks else None
