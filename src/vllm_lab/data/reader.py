@@ -128,7 +128,7 @@ class Reader:
         return Record(self._index, fault=fault, detail=f"record at byte {offset}: {reason}")
 
     def _may_be_incomplete(self, error: json.JSONDecodeError) -> bool:
-        """Whether text that has not been read yet could mend this error."""
+        """Whether this error could disappear when more text is read."""
         if len(self._source.text) - self._position > MAX_RECORD:
             return False
         return self._is_open_string(error) or error.pos >= len(self._source.text) - _LOOKAHEAD
@@ -187,7 +187,7 @@ class Reader:
 
 
 class Source:
-    """The unread part of a UTF-8 file as `text`; `more` appends to it, `discard` drops what has been read.
+    """The unread part of a UTF-8 file as `text`; `more` appends to it, `discard` drops its beginning.
 
     Each byte that is not UTF-8 is in `text` as a lone surrogate from U+DC80 to U+DCFF (Python's
     surrogateescape), so that offsets stay exact; `mend` turns them into U+FFFD.

@@ -1,1 +1,1 @@
-"""Prefix sharing: what a prefix cache could save on a trace, and what one of a given size and policy does."""
+"""Prefix sharing: how much a prefix cache could save on a trace, and how much a limited cache finds."""

@@ -52,14 +52,14 @@ def hits_of(paths: BlockPaths, policy: str, capacity: int) -> np.ndarray:
 
 
 def simulate(paths: BlockPaths, policy: str, capacity: int) -> np.ndarray:
-    """The same for a simulated policy."""
+    """Hits of each request, as of `hits_of`, with a policy that is simulated here."""
     code = SIMULATED.index(policy)
     later = _next_request(paths.block, paths.offsets, paths.distinct) if code == BELADY else paths.block
     return _simulate(paths.block, paths.offsets, later, paths.distinct, code, capacity)
 
 
 def library_hits(paths: BlockPaths, cache: libcachesim.CacheBase, capacity: int) -> np.ndarray:
-    """The same for an empty cache of libCacheSim."""
+    """Hits of each request, as of `hits_of`, with an empty cache of libCacheSim."""
     find, get = cache.find, cache.get
     request = libcachesim.Request()
     request.obj_size = 1
@@ -97,14 +97,15 @@ class LruCurve:
 
     @classmethod
     def of(cls, paths: SegmentPaths) -> LruCurve:
-        """One pass; time O(path segments x log R)."""
+        """The curve from one pass over the paths, in time O(path segments x log R)."""
         accesses, last_needs = _needed_capacities(paths.segment, paths.offsets, paths.blocks, paths.distinct)
         return cls(np.cumsum(np.cumsum(accesses))[: paths.distinct + 1], last_needs)
 
 
 @njit(cache=True)
 def _needed_capacities(segment, offsets, blocks, distinct):  # pragma: no cover (compiled)
-    """Accesses that need a capacity to hit, differences int64 [distinct + 2] over it; and last_needs."""
+    """By capacity, how many more accesses hit than with one block less, as differences (int64 [distinct +
+    2]); and last_needs."""
     requests = len(offsets) - 1
     accesses = np.zeros(distinct + 2, np.int64)
     last_needs = np.zeros(requests, np.int64)

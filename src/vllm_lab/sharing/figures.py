@@ -44,7 +44,7 @@ class TraceTables:
     def read(
         cls, name: str, stats: str, requests: str, blocks: str, gaps: str, working_set: str
     ) -> TraceTables:
-        """Read the five files. LabError naming a file or column that is missing."""
+        """Read the five files. LabError names a file or column that is missing."""
         return cls(
             name,
             read_json(stats),
@@ -56,7 +56,7 @@ class TraceTables:
 
     @property
     def label(self) -> str:
-        """Its name for a legend."""
+        """The name of the trace in a legend."""
         return self.name.replace("_", " ")
 
 
@@ -91,7 +91,7 @@ def sharing_fraction_cdf(traces: Sequence[TraceTables], stem: Path) -> None:
 
 
 def block_hit_distribution(traces: Sequence[TraceTables], stem: Path) -> None:
-    """Distinct blocks by how often they are accessed: the share with at least so many accesses."""
+    """Distinct blocks by their number of accesses: the share of blocks with at least that many."""
     with figures.figure(stem, 3.6) as (axes,):
         for trace, colour, line in zip(traces, figures.PALETTE, figures.LINES, strict=False):
             hits, blocks = np.unique(trace.blocks["hits"].to_numpy(), return_counts=True)
@@ -174,7 +174,7 @@ def working_set(traces: Sequence[TraceTables], stem: Path) -> None:
 
 
 def _share(metrics: dict[str, Any], name: str, point: str) -> float:
-    """A metric of the statistics as a bar's length; 0 where it is unknown."""
+    """The length of a bar: a metric of the statistics, or 0 where it is unknown."""
     value = metrics[name]
     return (value[point] if point and value else value) or 0.0
 

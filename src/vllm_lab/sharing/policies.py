@@ -9,8 +9,11 @@ from typing import NamedTuple
 
 
 class Policy(NamedTuple):
-    """One eviction policy. `library` is its class in libCacheSim; it is empty for a policy that is simulated
-    here. `least_blocks` is the smallest cache that it works in."""
+    """One eviction policy.
+
+    `library` is its class in libCacheSim; it is empty for a policy that is simulated here. `least_blocks` is
+    the size of the smallest cache in which it works.
+    """
 
     evicts: str  # which block goes first
     library: str = ""
@@ -38,5 +41,5 @@ BOUND = "belady"  # knows the future: no policy for real use, but the bound of a
 
 
 def policy_title(name: str) -> str:
-    """The title of a policy in figures and tables, of one that the table lacks too."""
+    """The title of a policy in figures and tables, also of a policy that is missing in the table."""
     return name.replace("_", " ")

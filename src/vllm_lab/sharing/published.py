@@ -1,4 +1,4 @@
-"""Figures that others published, with their sources, and Mooncake's compared with those of this project."""
+"""Figures that others published, with their sources, and a comparison with those of Mooncake."""
 
 from __future__ import annotations
 

@@ -45,7 +45,7 @@ class Definition(NamedTuple):
     short_prompts: str  # included | excluded | ""
 
     def describe(self, block_size: int) -> str:
-        """In words."""
+        """The definition in words."""
         level = f"blocks of {block_size} tokens" if self.level == "block" else "token level"
         short = {"excluded": f", those below {block_size} tokens left out"}.get(self.short_prompts, "")
         return f"{level}; {OPENINGS[self.opening]}{short}"

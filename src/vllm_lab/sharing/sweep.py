@@ -21,7 +21,7 @@ from vllm_lab.traces.trace import Trace
 
 @dataclass(frozen=True, eq=False)
 class Workload:
-    """One trace at one block size, ready to be replayed against caches."""
+    """One trace at one block size, prepared for replays against caches."""
 
     sharing: Sharing
 

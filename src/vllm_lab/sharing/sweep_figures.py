@@ -40,9 +40,9 @@ def hit_rate_curves(rows: Sequence[Row], stem: Path) -> None:
 
 
 def hit_rate_heatmap(rows: Sequence[Row], block_size: int, stem: Path) -> None:
-    """Hit rate of each policy at each capacity in per cent; a panel for each trace.
+    """Hit rate of each policy at each capacity in per cent, with a panel for each trace.
 
-    At `block_size`, or at the one that a trace of blocks has.
+    The block size is `block_size`, or the only one that a trace of blocks has. LabError if it was not swept.
     """
     panels = {
         trace: part

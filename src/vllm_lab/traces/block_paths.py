@@ -68,7 +68,7 @@ def cached_blocks(trace: Trace, block_size: int, order: StreamOrder | None = Non
     """The blocks that the sharing analysis counts: the full ones of each prompt, of `block_size` tokens.
 
     A trace of blocks has ids for blocks of one size, which `block_size` must be; all of them are counted.
-    order: of the streams of the trace, where the caller has it.
+    order: the order of the streams, where the caller has it.
     """
     order = order or StreamOrder.of(trace)
     extents = [prompt_blocks(trace, block_size)]

@@ -22,8 +22,8 @@ OPENERS = {".gz": gzip.open, ".xz": lzma.open}
 def import_trace(format: str, path: Path, block_tokens: int | None = None) -> Trace:
     """A trace of blocks from JSON Lines (also .gz, .xz) in one of IMPORTS; each request has its own stream.
 
-    block_tokens: prompt tokens of a hash; those of the published traces if None. A trace with holes is no
-    trace: the first bad line is a LabError that names it and the key.
+    block_tokens: prompt tokens of a hash; if None, those of the published traces. No line is skipped:
+    LabError names the first bad line and the key.
     """
     incoming = IMPORTS[format]
     size = incoming.block_tokens if block_tokens is None else block_tokens

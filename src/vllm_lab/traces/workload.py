@@ -1,4 +1,4 @@
-"""From token streams to a trace: selection, arrivals, priorities, and the model's context."""
+"""From token streams to a trace: selection, arrivals, priorities, and the context of the model."""
 
 from __future__ import annotations
 
