@@ -13,7 +13,6 @@ from statistics import fmean, stdev
 from typing import Any
 
 import numpy as np
-from scipy.special import stdtrit
 
 TOLERANCE_PCT = 5.0  # of a measured result's runs, unless the configuration gives another
 CONFIDENCE = 0.95
@@ -85,6 +84,8 @@ class Summary:
     @classmethod
     def of(cls, values: Sequence[float]) -> Summary:
         """At least one value."""
+        from scipy.special import stdtrit  # not above: it takes longer to import than everything else here
+
         mean = fmean(values)
         if len(values) < 2:
             return cls(mean, None, None, None)
