@@ -155,6 +155,6 @@ def test_an_empty_file_is_an_export_without_tables(tmp_path):
 
 def test_what_is_no_export_is_named(tmp_path):
     broken = tmp_path / "broken.sqlite"
-    broken.write_bytes(b"no database, but long enough to be told from an empty one" * 9)
+    broken.write_bytes(b"no database, but long enough not to look like an empty one" * 9)
     with pytest.raises(LabError, match=r"broken\.sqlite: not an export of nsys"):
         found(broken)

@@ -160,7 +160,7 @@ def test_without_nsys_it_is_not_run_and_says_how_to_install_it(tmp_path, monkeyp
 
 
 def test_where_nsys_fails_after_the_run_the_run_is_kept(tmp_path, monkeypatch):
-    """The stand-in runs its program, without a range being heard, and ends with a status of its own."""
+    """A replacement for nsys runs its program, records no range, and ends with its own status."""
     nsys = tmp_path / "bin/nsys"
     nsys.parent.mkdir()
     options = 'while [ "${1#--}" != "$1" ]; do shift; done'

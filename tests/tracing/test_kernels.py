@@ -1,6 +1,6 @@
-"""Names of kernels -> classes and source files, held against vLLM's sources.
+"""Names of kernels -> classes and source files, compared with vLLM's sources.
 
-kernels_0_32_0.csv: `__global__` functions of the C++ files that kernels.yaml names, as they stand in the
+kernels_0_32_0.csv: `__global__` functions of the C++ files that kernels.yaml names, as written in the
 source distribution of vLLM 0.32.0 (the installed package has only its Python); no class where none fits.
 """
 

@@ -12,8 +12,8 @@ from matplotlib.figure import Figure
 
 from vllm_lab.common.files import atomic_path
 
-# Okabe and Ito's palette, which colour-blind readers can tell apart (jfly.uni-koeln.de/color); its yellow,
-# unreadable as a line on white, comes last.
+# Okabe and Ito's palette: colour-blind readers can distinguish its colours (jfly.uni-koeln.de/color). Its
+# yellow, which is unreadable as a line on white, comes last.
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#000000", "#56B4E9", "#E69F00", "#F0E442")
 LINES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (1, 1)), (0, (7, 2)), (0, (3, 1, 1, 1)))
 WIDTH = 7.0  # inches: 700 pixels at 100 dots per inch, the width of a page's text
