@@ -25,6 +25,7 @@ from vllm_lab.report.results import JsonResult, Results, fine_digits
 
 _IDENTITY = ("set", "rate", "repeat", "run")  # say which run it is
 _DISTURBANCE = ("other_cores", "load_before", "load_after", "short_cores", "used")
+_KNOWN = (*_IDENTITY, *_DISTURBANCE)
 
 
 def ran(found: JsonResult) -> bool:
@@ -202,28 +203,21 @@ def runs(found: JsonResult) -> list[Table]:
         return []
     headline = found.get("verification", "metric")
     facts = [key for key in given[0] if all(isinstance(run.get(key), (str, int, float)) for run in given)]
-    names = [key for key in _IDENTITY if key in facts]
-    own = [key for key in facts if key not in (*_IDENTITY, *_DISTURBANCE)]
-    valued = all(headline in run.get("values", ()) for run in given)
-    disturbed = all(key in facts for key in _DISTURBANCE[:3])
-    rows = tuple(
-        (
-            *(_shown(run[key]) for key in names),
-            *((f"{run['values'][headline]:.5g}",) if valued else ()),
-            *(_shown(run[key]) for key in own),
-            *(_disturbance(run) if disturbed else ()),
-        )
-        for run in given
-    )
-    columns = (
-        *texts(*(title_of(key) for key in names)),
-        *numbers(*([result_title(found, headline)] if valued else []), varies=True),
-        *(Column(title_of(key), numeric=True, varies=isinstance(given[0][key], float)) for key in own),
-        *(numbers("Cores that others used", "Load", varies=True) if disturbed else ()),
-        *(texts("Counts", varies=True) if disturbed else ()),
-    )
+    cells: dict[Column, Sequence[Cell]] = {}
+    for key in (*(key for key in _IDENTITY if key in facts), *(key for key in facts if key not in _KNOWN)):
+        value = given[0][key]
+        varies = key not in _IDENTITY and isinstance(value, float)
+        column = Column(title_of(key), numeric=not isinstance(value, str), varies=varies)
+        cells[column] = [_shown(run[key]) for run in given]
+    if all(headline in run.get("values", ()) for run in given):
+        (column,) = numbers(result_title(found, headline), varies=True)
+        cells[column] = [f"{run['values'][headline]:.5g}" for run in given]
+    if all(key in facts for key in _DISTURBANCE[:3]):
+        columns = (*numbers("Cores that others used", "Load", varies=True), *texts("Counts", varies=True))
+        cells |= zip(columns, zip(*map(_disturbance, given), strict=True), strict=True)
     caption = text("Every run. A run that other jobs disturbed does not count where enough others do.")
-    return [Table(_id(found, "runs"), caption, columns, rows, (found.file,))]
+    rows = tuple(zip(*cells.values(), strict=True))
+    return [Table(_id(found, "runs"), caption, tuple(cells), rows, (found.file,))]
 
 
 def _disturbance(run: Mapping[str, Any]) -> tuple[str, ...]:
@@ -235,7 +229,8 @@ def parameters(found: JsonResult) -> list[Text]:
     """The parameters of the test and the environments of its engines, each as one line."""
     alike: dict[str, list[str]] = {}  # what an environment lists -> the engines that have it
     for name, facts in (found.get("environments") or {}).items():
-        alike.setdefault(_listed(facts), []).append(name)
+        simple = {key: value for key, value in facts.items() if not isinstance(value, list)}
+        alike.setdefault(_listed(simple), []).append(name)
     lines = {"Parameters": _listed(found.get("parameters") or {})}
     lines |= {f"Environment of {', '.join(names)}": facts for facts, names in alike.items()}
     return [
