@@ -2,7 +2,7 @@
 
 import os
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,30 +16,22 @@ from vllm_lab.provenance.upstream import upstream
 # unfinished downloads that will be resumed.
 UNCOVERED = ("logs", "timings", "README.md")
 
-MEANING = {
-    "missing": "a document names it, but the file is not there",
-    "changed": "the file is not what its job wrote",
-    "stale": "its source changed since the job ran",
-    "uncovered": "no document covers it",
-    "covered twice": "two documents claim it",
-    "forged": "the document's digest does not fit its contents",
-    "unreadable": "not a provenance document",
-}
-
 
 @dataclass(frozen=True, order=True)
 class Finding:
-    """One file that does not fit. `kind` is a key of MEANING; `path` is relative to the root."""
+    """One file that does not fit."""
 
-    path: str
-    kind: str
+    path: str  # relative to the root
+    kind: (
+        str  # missing, changed, stale, uncovered, covered twice, forged (a document), unreadable (a document)
+    )
     message: str
 
     def __str__(self) -> str:
         return f"{self.path}: {self.kind}: {self.message}"
 
 
-def verify(root: Path, files: Iterable[str] | None = None, results: str = "results") -> list[Finding]:
+def verify(root: Path, files: Sequence[str] | None = None, results: str = "results") -> list[Finding]:
     """All findings below `root`/`results`, sorted; an empty list means that everything fits.
 
     With `files` (paths relative to root) only these and all that they were made from are checked.
@@ -59,26 +51,16 @@ def verify(root: Path, files: Iterable[str] | None = None, results: str = "resul
     else:
         behind = upstream(files, covering)
         checked = behind.documents
-        findings += _uncovered(
-            (
-                path
-                for path in behind.given
-                if path.startswith(f"{results}/") and not path.endswith(documents.SUFFIX)
-            ),
-            covering,
-        )
-        named = {document.path for document in checked}
-        findings = [
-            f
-            for f in findings
-            if f.kind not in ("unreadable", "covered twice") or f.path in named | set(files)
-        ]
+        named = {document.path for document in checked} | set(files)
+        findings = [finding for finding in findings if finding.path in named]
+        made = (path for path in behind.given if path.startswith(f"{results}/"))
+        findings += _uncovered((path for path in made if not path.endswith(documents.SUFFIX)), covering)
     for document in checked:
         findings += _check(document, hashes)
     return sorted(set(findings))
 
 
-def require(root: Path, files: Iterable[str], consequence: str) -> None:
+def require(root: Path, files: Sequence[str], consequence: str) -> None:
     """Raise LabError with every finding unless `files` and all they were made from verify.
 
     `consequence` is what does not happen in that case ("no report is written").
