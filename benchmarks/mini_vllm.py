@@ -1,15 +1,15 @@
-"""How fast mini_vllm is: v4_prefix beside vLLM's own scheduler, along a growing trace, and beside Dynamo.
+"""How fast mini_vllm is: v4_prefix compared with vLLM's own scheduler, on a growing trace, and with Dynamo.
 
-Seconds are of CPU time (user and system) of the replay alone: the trace is read before. All runs of a table
-are made in this process in turns, each with fresh requests and, but for the growing trace, several times.
+Seconds are CPU time (user and system) of the replay alone: the trace is read before. All runs of a table take
+turns in this process. Each has fresh requests and is made several times, except those of the growing trace.
 
     oracle   the first 1,000 requests of --trace under five sets of limits, with every step's record and
              without; vLLM's Scheduler and KVCacheManager replay the same (vllm_lab.oracle). The decisions
              must be equal, step by step, or the benchmark fails.
     growth   the first 100, 1,000, … requests of --long-trace, without records
-    blocks   Mooncake's trace, block size 512, without records; with --dynamo-python, the interpreter of an
-             environment that has ai-dynamo 1.6.1, its dynamo.replay on the same requests (--mooncake, the
-             file as published) in turns with ours: its own wall time, and its process's CPU time
+    blocks   Mooncake's trace, block size 512, without records. With --dynamo-python, the interpreter of an
+             environment that has ai-dynamo 1.6.1, dynamo.replay takes turns on the same requests (--mooncake,
+             the file as published): its own wall time, and the CPU time of its process
 
     python benchmarks/mini_vllm.py --trace results/traces/multi_turn_trace.parquet \\
         --long-trace full/multi_turn_trace.parquet \\
@@ -45,7 +45,7 @@ from vllm_lab.oracle import engine as oracle
 from vllm_lab.replay import mini
 from vllm_lab.replay.comparison import compare
 
-# Limits, and by how much arrivals are moved together.
+# Limits, and the factor by which requests arrive faster.
 SETTINGS = {
     "ample": (Limits(16384), 1),
     "ample, 10 times the rate": (Limits(16384), 10),
@@ -91,7 +91,7 @@ def main() -> None:
 
 
 def against_oracle(path: str, limits: Limits, closer: int, repeats: int) -> dict[str, Any]:
-    """Median CPU seconds of both; LabError if the decisions are not the same."""
+    """Median CPU seconds of both; LabError if the decisions differ."""
 
     def requests() -> list[Request]:
         rows = read_trace(path, 1000)
@@ -149,26 +149,26 @@ def growth(path: str, count: int) -> dict[str, Any]:
 
 def blocks(path: str, repeats: int, dynamo_python: str | None, mooncake: str) -> dict[str, Any]:
     """Requests per second on a trace of block ids."""
-    seconds: dict[str, list[float]] = {"ours": [], "dynamo_cpu": [], "dynamo_wall": []}
+    seconds: dict[str, list[float]] = {"mini_vllm": [], "dynamo_cpu": [], "dynamo_wall": []}
     with tempfile.TemporaryDirectory() as folder:
         published = Path(folder) / "trace.jsonl"
         published.write_bytes(lzma.decompress(Path(mooncake).read_bytes()))
         for _ in range(repeats):
             engine = Engine(read_trace(path), Limits(16384, 512))
             count = len(engine.coming)
-            seconds["ours"].append(cpu_seconds(lambda: list(replay(engine, record=False))))  # noqa: B023
+            seconds["mini_vllm"].append(cpu_seconds(lambda: list(replay(engine, record=False))))  # noqa: B023
             if dynamo_python:
                 command = [dynamo_python, "-c", DYNAMO, published]
                 output = subprocess.run(command, check=True, capture_output=True, text=True).stdout
-                theirs = json.loads(output.splitlines()[-1])
-                seconds["dynamo_cpu"].append(theirs["cpu"])
-                seconds["dynamo_wall"].append(theirs["wall"])
+                dynamo = json.loads(output.splitlines()[-1])
+                seconds["dynamo_cpu"].append(dynamo["cpu"])
+                seconds["dynamo_wall"].append(dynamo["wall"])
     rates = {name: count / median(values) for name, values in seconds.items() if values}
     return {"requests": count, "steps": engine.steps, "seconds": seconds, "requests_per_second": rates}
 
 
 def cpu_seconds(run: Callable[[], Any]) -> float:
-    """CPU seconds of this process that `run` takes; what was there before it is no garbage collector's."""
+    """CPU seconds of this process that `run` takes. The garbage collector leaves older objects alone."""
     gc.collect()
     gc.freeze()
     start = time.process_time()

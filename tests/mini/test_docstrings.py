@@ -2,9 +2,11 @@
 
 import importlib
 import re
+from pathlib import Path
 
 import pytest
 
+from mini_vllm.__main__ import main
 from mini_vllm.errors import OutOfBlocks
 from mini_vllm.limits import Limits
 from mini_vllm.tools.versions import VERSIONS
@@ -44,3 +46,13 @@ def test_the_docstring_shows_what_the_version_and_the_one_before_it_do(version):
     for name, expected in shown.items():
         assert list(lines(name, rows, limits))[: len(expected)] == expected
     assert place == 0 or len({tuple(expected) for expected in shown.values()}) == 2, "nothing changes"
+
+
+def test_the_tour_in_docs_prints_what_the_page_shows(tmp_path, monkeypatch, capsys):
+    page = (Path(__file__).parents[2] / "docs/mini_vllm.md").read_text()
+    trace, run, summary, explain, story, *_ = re.findall(r"```\n(.*?)```", page, re.DOTALL)
+    (tmp_path / "tour.jsonl").write_text(trace)
+    monkeypatch.chdir(tmp_path)
+    for command, printed in ((run, summary), (explain, story)):
+        main(command.split()[1:])
+        assert capsys.readouterr().out == printed

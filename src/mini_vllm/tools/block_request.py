@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from mini_vllm.errors import MiniError
-from mini_vllm.request import TOKEN_BYTES, Request
+from mini_vllm.request import Request
 
 
 class BlockRequest(Request):
@@ -45,6 +45,6 @@ class BlockRequest(Request):
                 f"blocks of {self.block_tokens} tokens"
             )
 
-    def block(self, block_size: int, index: int) -> bytes:
-        """The id of block `index` as bytes (int32, little-endian)."""
-        return self.token_bytes[index * TOKEN_BYTES : (index + 1) * TOKEN_BYTES]
+    def blocks(self, block_size: int, first: int, end: int) -> list[bytes]:
+        """The ids of the blocks `first` to `end` - 1, each as bytes (int32, little-endian)."""
+        return super().blocks(1, first, end)

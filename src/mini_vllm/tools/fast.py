@@ -41,10 +41,10 @@ class _Decoding:
     """The running requests that compute one token in every step, in running order, and their calendar.
 
     `step` counts steps, and the computed tokens of a request are `step + base`, so that no request's counter
-    has to be increased in each step. `base % size` is the request's phase: it tells in which steps it opens a
-    block. With blocks of 4 tokens and base 6, a request has 6 computed tokens before step 0. It fills its
-    second block in step 1 (7 computed before, this one is the 8th), opens its third in step 2 (8 computed),
-    and opens the next one in step 6.
+    has to be increased in each step. `base % size` is the request's phase: it gives the steps in which it
+    opens a block. With blocks of 4 tokens and base 6, a request has 6 computed tokens before step 0. It fills
+    its second block in step 1 (7 computed before, this one is the 8th), opens its third in step 2 (8
+    computed), and opens the next one in step 6.
     """
 
     def __init__(self, size: int) -> None:
@@ -71,20 +71,6 @@ class _Decoding:
         self.shown = None
 
     @property
-    def opening(self) -> list[Request]:
-        """The requests whose next token is the first of a new block: (step + base) % size is 0."""
-        return self.by_phase[-self.step % self.size]
-
-    @property
-    def filling(self) -> list[Request]:
-        """The requests whose next token is the last of its block: (step + base) % size is size - 1."""
-        return self.by_phase[(-self.step - 1) % self.size]
-
-    def computed(self, request: Request) -> int:
-        """Computed tokens of `request` before the coming step."""
-        return self.step + self.base[request]
-
-    @property
     def context_tokens(self) -> int:
         """Computed tokens of all of them."""
         return self.base_sum + self.step * len(self.base)
@@ -104,7 +90,7 @@ class _Decoding:
 
     def settle(self, request: Request) -> None:
         """Write into `request` how far it has come."""
-        request.num_computed_tokens = self.computed(request)
+        request.num_computed_tokens = self.step + self.base[request]
         request.num_tokens = request.num_computed_tokens + 1
 
     def scheduled(self) -> dict[str, int]:
@@ -158,24 +144,26 @@ class _FastRun:
         """Blocks for the decoding requests' tokens. False if the step needs Engine.step: some request finds
         no block, or no request decodes."""
         decoding = self.decoding
+        step, size, base = decoding.step, decoding.size, decoding.base
+        opening_phase = -step % size  # (base + step) % size == 0: the token is the first of a block
+        filling_phase = (opening_phase - 1) % size  # (base + step) % size == size - 1: it is the last
         try:
-            for request in decoding.opening:
-                self.blocks.allocate(request, decoding.computed(request) + 1)
+            for request in decoding.by_phase[opening_phase]:
+                self.blocks.allocate(request, step + base[request] + 1)
         except OutOfBlocks:
             # The requests before it in running order have their blocks, as they should. The requests that
             # fill a block have not been served yet, because one of them may be the victim and lose its block
             # unfilled.
             return False
-        # In the readable loop, opening and filling take turns in running order. The order does not matter: a
-        # block that `opening` took was free, so it is none of the blocks that `filling` enters into the
-        # cache.
+        # In the readable loop, requests open and fill blocks in running order. The order does not matter: an
+        # opened block was free, so it is not one of the blocks that are now filled and enter the cache.
         if self.caches:
-            for request in decoding.filling:
-                num_tokens = decoding.computed(request) + 1
+            for request in decoding.by_phase[filling_phase]:
+                num_tokens = step + base[request] + 1
                 self.blocks.cache_blocks(request, num_tokens)
                 if self.head is not None and self.continues(self.head, request, num_tokens):
                     self.blocked = False
-        return bool(decoding.base)
+        return bool(base)
 
     def continues(self, head: Request, request: Request, num_tokens: int) -> bool:
         """Whether the block that `request` fills with its first `num_tokens` tokens has the content of the

@@ -32,28 +32,29 @@ class Scheduler(v2.Scheduler):
     def schedule_running(self, output: SchedulerOutput, budget: int, start: int = 0) -> int:
         """Give each running request from index `start` on the tokens that it lacks, as far as `budget`
         (tokens) goes; return what is left of it."""
+        scheduled, preempted, block_size = output.scheduled, output.preempted, self.blocks.block_size
         for request in self.running[start:]:
             if budget == 0:
                 break
-            if request in output.preempted:
+            if request in preempted:
                 continue
             num_new = min(request.num_tokens - request.num_computed_tokens, budget)
             num_tokens = request.num_computed_tokens + num_new
             # Most decodes stay inside their last block and need nothing. With 2 blocks of 4 tokens, 5 to 7
             # tokens do. The 8th token is the exception that needs no block but fills one, which v4 then
             # caches.
-            if num_tokens >= len(request.block_table) * self.blocks.block_size:
+            if num_tokens >= len(request.block_table) * block_size:
                 while not self.blocks.can_allocate(request, num_tokens):
                     victim = self.victim()
                     # A victim that was scheduled earlier in this step gives its tokens back. With a budget of
                     # 10, a took 4 and b takes 1 and needs a block: if a is the victim, 10 - 1 remain for the
                     # requests behind b. This only happens under priority: under fcfs the victim is the last.
-                    budget += output.scheduled.get(victim, 0)
+                    budget += scheduled.get(victim, 0)
                     self.preempt(victim, request, output)
                     if victim is request:
                         return budget  # as in vLLM, the requests behind it get nothing in this step
                 self.blocks.allocate(request, num_tokens)
-            output.scheduled[request] = num_new
+            scheduled[request] = num_new
             budget -= num_new
         return budget
 

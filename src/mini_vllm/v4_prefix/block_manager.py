@@ -34,8 +34,8 @@ class BlockManager(v3.BlockManager):
         """
         found = []
         node = self.cache.root
-        for index in range((request.num_tokens - 1) // self.block_size):
-            node = node.children.get(request.block(self.block_size, index))
+        for tokens in request.blocks(self.block_size, 0, (request.num_tokens - 1) // self.block_size):
+            node = node.children.get(tokens)
             if node is None or not node.blocks:
                 break
             found.append(node.blocks[0])
@@ -71,10 +71,15 @@ class BlockManager(v3.BlockManager):
 
     def cache_blocks(self, request: Request, num_tokens: int) -> None:
         """Enter the blocks that the request's first `num_tokens` tokens fill into the cache."""
-        path, size = self.paths[request], self.block_size
-        for index in range(len(path), num_tokens // size):
-            parent = path[-1] if path else self.cache.root
-            path.append(self.cache.insert(parent, request.block(size, index), request.block_table[index]))
+        path = self.paths[request]
+        first, end = len(path), num_tokens // self.block_size
+        if first == end:
+            return
+        node = path[-1] if path else self.cache.root
+        contents = request.blocks(self.block_size, first, end)
+        for tokens, block in zip(contents, request.block_table[first:end], strict=True):
+            node = self.cache.insert(node, tokens, block)
+            path.append(node)
 
     def take(self, count: int) -> list[int]:
         """The blocks at the front of the free ones. What they held is forgotten only now."""
