@@ -13,8 +13,8 @@ from vllm_lab.common import console, flags
 from vllm_lab.common.files import read_json, write_csv, write_json
 from vllm_lab.load import result
 from vllm_lab.load.measurements import sweep_of
-from vllm_lab.measure.prediction import scheduled
 from vllm_lab.measure.workload import at_rate, limits_of
+from vllm_lab.oracle import engine
 
 SETTINGS = {"limit_ttft": float, "limit_tpot": float, "limit_e2e": float, "turn_factor": float}
 
@@ -38,7 +38,8 @@ def main(argv: Sequence[str] | None = None) -> None:
         found = sweep_of(raw)
         limits = replace(limits_of(raw["parameters"]), clock=read_cost_model(args.cost_model))
         predicted = {
-            rate: scheduled(at_rate(found.workload, rate), limits) for rate in raw["parameters"]["rates"]
+            rate: engine.run(at_rate(found.workload, rate), limits).requests
+            for rate in raw["parameters"]["rates"]
         }
         document = result.measured(raw, parameters, found, predicted)
         rows = result.request_table(found, predicted)

@@ -16,12 +16,12 @@ from vllm_lab.common.files import write_json
 from vllm_lab.load import result, server
 from vllm_lab.load.client import sweep
 from vllm_lab.load.measurements import Sweep, content_of
-from vllm_lab.measure import prediction
+from vllm_lab.measure import workload
 from vllm_lab.measure.document import raw_document
-from vllm_lab.measure.workload import choose
 from vllm_lab.provenance.schemas import check
 from vllm_lab.provenance.sources import code_of
 from vllm_lab.replay.requests import TracedRequest, requests_of
+from vllm_lab.sharing.analysis import SharedTokens
 
 ROOT = Path(__file__).parents[2]
 ENGINE = {"num_blocks": 200, "block_size": 16, "max_num_seqs": 256, "max_num_batched_tokens": 8192}
@@ -130,20 +130,20 @@ def test_latency_turns_up_where_it_passes_the_factor_or_requests_fail(rates, bef
 
 def test_a_prompt_that_fills_its_blocks_never_finds_its_last_one():
     requests = [TracedRequest(name, 0.0, 0, list(range(64)), [1, 2]) for name in "ab"]
-    assert prediction.shared_tokens(requests, 32).prompts == 32
+    assert SharedTokens.of(workload.trace_of(requests), 32).prompts == 32
 
 
 def test_an_earlier_answer_counts_as_shared_with_outputs_only():
     first = TracedRequest("a", 0.0, 0, list(range(32)), list(range(32, 65)))
     later = TracedRequest("b", 1.0, 0, list(range(65)), [1])
-    found = prediction.shared_tokens([first, later], 32)
+    found = SharedTokens.of(workload.trace_of([first, later]), 32)
     assert (found.prompts, found.with_outputs) == (32, 64)
 
 
 def test_the_workload_is_whole_conversations_cut_and_the_same_for_a_seed():
     trace = trace_of(10, 2)
-    chosen = choose(trace, 6, 200, 4, seed=1)
-    assert chosen == choose(trace, 6, 200, 4, seed=1)
+    chosen = workload.choose(trace, 6, 200, 4, seed=1)
+    assert chosen == workload.choose(trace, 6, 200, 4, seed=1)
     assert len({row.request_id.partition("-")[0] for row in chosen}) == 3
     assert {len(row.output) for row in chosen} == {4}
     full = {row.request_id: row for row in requests_of(trace)}
@@ -169,7 +169,7 @@ def test_without_vllm_the_rules_files_give_the_reason(tmp_path, monkeypatch):
 def test_a_changed_prediction_or_metric_reruns_no_load():
     measured = code_of("scripts/load_sweep.py", ROOT)
     predicted = code_of("scripts/load_predict.py", ROOT)
-    for module in ("measure/prediction", "oracle/engine", "load/metrics", "load/result", "sharing/analysis"):
+    for module in ("oracle/engine", "load/metrics", "load/result", "sharing/analysis"):
         assert f"src/vllm_lab/{module}.py" not in measured
         assert f"src/vllm_lab/{module}.py" in predicted
     assert [file for file in measured if "mini_vllm/v" in file] == []

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from mini_vllm.limits import Limits
 from vllm_lab.common.errors import LabError
-from vllm_lab.measure.prediction import SharedTokens, shared_tokens
-from vllm_lab.measure.workload import ample_limits, choose, poisson, uniform, with_shared_prefix
+from vllm_lab.measure.workload import ample_limits, choose, poisson, trace_of, uniform, with_shared_prefix
+from vllm_lab.sharing.analysis import SharedTokens
 from vllm_lab.traces.trace import Trace
 
 
@@ -18,7 +18,9 @@ def test_70_of_100_requests_share_80_per_cent_of_their_prompt_and_nobody_anythin
     openings = Counter(tuple(row.prompt[:128]) for row in requests)
     assert sorted(openings.values()) == [*[1] * 30, 70]
     assert len({tuple(row.prompt[128:]) for row in requests}) == 100
-    assert shared_tokens(requests, 32) == SharedTokens(69 * 128, 69 * 128)  # the first finds nothing
+    assert SharedTokens.of(trace_of(requests), 32) == SharedTokens(
+        69 * 128, 69 * 128
+    )  # the first finds nothing
 
 
 @given(
@@ -36,7 +38,7 @@ def test_what_is_shared_is_what_a_plain_loop_over_prefixes_finds(count, prompt, 
         ends = range(block, len(row.prompt), block)  # the block with the last token is always computed
         total += max((end for end in ends if tuple(row.prompt[:end]) in seen), default=0)
         seen.update(tuple(row.prompt[:end]) for end in range(block, len(row.prompt) + 1, block))
-    assert shared_tokens(requests, block).prompts == total
+    assert SharedTokens.of(trace_of(requests), block).prompts == total
 
 
 def test_the_seed_decides_everything():

@@ -43,7 +43,7 @@ class FakeEngine:
         return self.replay(requests)
 
     def call(self, function, requests, limits):
-        return self.replay(requests).requests
+        return self.replay(requests)
 
     def replay(self, requests) -> Replayed:
         self.replays += 1

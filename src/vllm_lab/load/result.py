@@ -12,8 +12,9 @@ from vllm_lab.common.statistics import Distribution, verification
 from vllm_lab.load.measurements import Cell, Sweep
 from vllm_lab.load.metrics import METRICS, LatencyLimits, metrics
 from vllm_lab.measure.document import Test, document_of, results_of
-from vllm_lab.measure.prediction import SharedTokens, shared_tokens
+from vllm_lab.measure.workload import trace_of
 from vllm_lab.replay.replay import Outcome
+from vllm_lab.sharing.analysis import SharedTokens
 
 TURNS_BY = "ttft_p50"  # the metric that shows whether latency has turned up
 LATENCIES = ("ttft_p50", "ttft_p95", "tpot_p50", "itl_p99", "e2e_p50", "e2e_p95")
@@ -82,7 +83,7 @@ def measured(
     and turn_factor.
     """
     limits = LatencyLimits(*(parameters[f"limit_{name}"] for name in ("ttft", "tpot", "e2e")))
-    shared = shared_tokens(found.workload, raw["parameters"]["block_size"])
+    shared = SharedTokens.of(trace_of(found.workload), raw["parameters"]["block_size"])
     rates = [_rate(rate, cells, limits, shared, predicted[rate]) for rate, cells in found.by_rate()]
     return document_of(
         TEST,

@@ -59,6 +59,15 @@ def shuffled(
     return sorted(short, key=lambda row: (rank[of_request[row.request_id]], row.arrival_time))
 
 
+def trace_of(requests: Sequence[TracedRequest]) -> Trace:
+    """The trace of these requests, for an analysis."""
+    return Trace.from_requests(
+        [row.prompt for row in requests],
+        [row.output for row in requests],
+        [row.arrival_time for row in requests],
+    )
+
+
 def at_once(requests: Sequence[TracedRequest]) -> list[TracedRequest]:
     """The same requests, all at 0 s."""
     return [replace(row, arrival_time=0.0) for row in requests]

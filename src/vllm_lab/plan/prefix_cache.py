@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from statistics import fmean
 from typing import Any
 
 from vllm_lab.common.metric import Metric
 from vllm_lab.measure.document import Check, Test
-from vllm_lab.measure.prediction import SharedTokens, scheduled, shared_tokens
 from vllm_lab.measure.repeats import Reading, Run
 from vllm_lab.measure.replayed import (
     CLOCK,
@@ -21,8 +20,11 @@ from vllm_lab.measure.replayed import (
     values_of_sides,
 )
 from vllm_lab.measure.worker import IN_TURNS, in_turns, side_by_side
+from vllm_lab.measure.workload import trace_of
+from vllm_lab.oracle import engine as scheduler
 from vllm_lab.plan.job import Job
 from vllm_lab.replay.requests import TracedRequest
+from vllm_lab.sharing.analysis import SharedTokens
 
 UNPREDICTED = "unpredicted_requests"  # in a run's values: requests with other hits than predicted
 WAIT = "first_token_latency_ms"
@@ -53,27 +55,18 @@ TEST = Test(
 
 def document(job: Job, requests: Sequence[TracedRequest]) -> dict[str, Any]:
     """Measure; the test's document. Both engines start as often as the flag `starts` says."""
-    starts = [_start(job, requests) for _ in range(job.args.starts)]
-    runs = [run for start in starts for run in start.runs]
-    shared = shared_tokens(requests, job.args.block_size)
-    checks = [*_by_analysis(shared, runs), _by_scheduler(runs), *_between(starts, job.args.tolerance_pct)]
-    return job.document(TEST, starts[-1].environments, runs, checks)
+    starts, environments = [], {}
+    for _ in range(job.args.starts):
+        runs, environments = _start(job, requests)
+        starts.append(runs)
+    every = [run for runs in starts for run in runs]
+    shared = SharedTokens.of(trace_of(requests), job.args.block_size)
+    checks = [*_by_analysis(shared, every), _by_scheduler(every), *_between(starts, job.args.tolerance_pct)]
+    return job.document(TEST, environments, every, checks)
 
 
-@dataclass(frozen=True)
-class _Start:
-    """What one start of both engines gave."""
-
-    runs: list[Run]
-    environments: dict[str, Any]
-
-    @property
-    def speedup(self) -> float:
-        """Mean over the runs that count."""
-        return fmean(run.values[TEST.headline] for run in self.runs if run.used)
-
-
-def _start(job: Job, requests: Sequence[TracedRequest]) -> _Start:
+def _start(job: Job, requests: Sequence[TracedRequest]) -> tuple[list[Run], dict[str, Any]]:
+    """Start both engines once: the runs and the engines' environments."""
     settings = replace(job.settings(requests), log_stats=True)
     both = {
         side: replace(settings, limits=replace(settings.limits, prefix_caching=caching))
@@ -82,14 +75,12 @@ def _start(job: Job, requests: Sequence[TracedRequest]) -> _Start:
     with side_by_side(both) as engines:
         for engine in engines.values():
             engine.warm_up(requests)
-        predicted = engines["on"].call(scheduled, requests, both["on"].limits)
+        predicted = engines["on"].call(scheduler.run, requests, both["on"].limits).requests
         hits = {row.request_id: row.cached_tokens for row in predicted}
-
-        def reading(number: int) -> Reading:
-            return Reading(_values(in_turns(engines, requests, number), hits))
-
-        runs = job.runs(reading, TEST, parts=job.args.starts)
-        return _Start(runs, {side: engine.environment for side, engine in engines.items()})
+        runs = job.runs(
+            lambda run: Reading(_values(in_turns(engines, requests, run), hits)), TEST, job.args.starts
+        )
+        return runs, {side: engine.environment for side, engine in engines.items()}
 
 
 def _values(replays: Mapping[str, Replayed], predicted: Mapping[str, int | None]) -> dict[str, float]:
@@ -123,9 +114,10 @@ def _by_analysis(shared: SharedTokens, runs: Sequence[Run]) -> list[Check]:
     hits = [run.values["hit_tokens"] for run in runs]
     fewest, most = min(hits), max(hits)
     if shared.prompts == shared.with_outputs:
+        words = "hit tokens by the sharing analysis"
         rows = [
-            (f"hit tokens by the sharing analysis, {word} in a run", shared.prompts, found)
-            for word, found in (("fewest", fewest), ("most", most))
+            (f"{words}, fewest in a run", shared.prompts, fewest),
+            (f"{words}, most in a run", shared.prompts, most),
         ]
     else:
         below = f"hit tokens short of the {shared.prompts} that prompts share, by the sharing analysis"
@@ -143,15 +135,11 @@ def _by_scheduler(runs: Sequence[Run]) -> Check:
     return Check("hits_by_scheduler", statement, 0, sum(run.values[UNPREDICTED] for run in runs))
 
 
-def _between(starts: Sequence[_Start], tolerance_pct: float) -> list[Check]:
-    """Compare each later start of the engines with the first one."""
+def _between(starts: Sequence[Sequence[Run]], tolerance_pct: float) -> list[Check]:
+    """Compare the mean speedup of each later start of the engines with that of the first one."""
+    first, *later = [fmean(run.values[TEST.headline] for run in runs if run.used) for runs in starts]
+    statement = f"{TEST.headline}: start {{}} of the engines against start 1"
     return [
-        Check(
-            "starts_agree",
-            f"actual_speedup_ratio: start {number} of the engines against start 1",
-            starts[0].speedup,
-            start.speedup,
-            tolerance_pct,
-        )
-        for number, start in enumerate(starts[1:], 2)
+        Check("starts_agree", statement.format(number), first, speedup, tolerance_pct)
+        for number, speedup in enumerate(later, 2)
     ]

@@ -49,6 +49,26 @@ class Sharing:
         return cls(trace, block_size, tree, accesses, blocks, shared, generated)
 
 
+@dataclass(frozen=True)
+class SharedTokens:
+    """The hits of an unbounded cache that stores every block at once: what the analysis predicts."""
+
+    prompts: int  # tokens in leading blocks that an earlier prompt has
+    with_outputs: int  # … or its output: no engine finds more
+
+    @classmethod
+    def of(cls, trace: Trace, block_size: int) -> SharedTokens:
+        """For the prompts of a trace of tokens, in order of arrival, in blocks of `block_size` tokens.
+
+        As in vLLM, a prompt's last token is always computed. A prompt that fills its blocks therefore
+        computes its last block.
+        """
+        sharing = Sharing.of(trace, StreamOrder.of(trace), block_size)
+        most = (trace.prompt_tokens.astype(np.int64) - 1) // block_size
+        both = (sharing.shared_blocks, sharing.shared_with_generated)
+        return cls(*(int(np.minimum(blocks, most).sum()) * block_size for blocks in both))
+
+
 def shared_prefix_tokens(trace: Trace, order: StreamOrder) -> np.ndarray | None:
     """int64 [R]: longest common token prefix of each prompt with any earlier one; None in a trace of blocks.
 
