@@ -5,7 +5,6 @@ Out: cost_model_steps and cost_model_requests, as PNG and SVG. If nothing was me
 """
 
 import csv
-from collections.abc import Sequence
 from pathlib import Path
 
 from vllm_lab.common import console, figures, flags
@@ -13,10 +12,10 @@ from vllm_lab.common.files import read_json
 from vllm_lab.cost_model.figures import requests_figure, steps_figure
 
 
-def main(argv: Sequence[str] | None = None) -> None:
-    parser = flags.parser_of(__doc__)
-    flags.add_paths(parser, fit="fit.json", steps="steps.csv", heldout="heldout.csv", outdir="folder")
-    args = parser.parse_args(argv)
+def main(argv: list[str] | None = None) -> None:
+    args = flags.parser_of(
+        __doc__, fit="fit.json", steps="steps.csv", heldout="heldout.csv", outdir="folder"
+    ).parse_args(argv)
     drawn = (
         (steps_figure, args.steps, args.outdir / "cost_model_steps"),
         (requests_figure, args.heldout, args.outdir / "cost_model_requests"),

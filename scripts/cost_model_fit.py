@@ -6,7 +6,7 @@ held-out request, measured and predicted. If nothing was measured, the JSON file
 the reason, and the tables are empty.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 
 from mini_vllm.clock import CostModel
@@ -21,17 +21,15 @@ from vllm_lab.replay import mini
 PREDICTOR = "v4_prefix"  # takes the decisions of vLLM's scheduler
 
 
-def main(argv: Sequence[str] | None = None) -> None:
-    parser = flags.parser_of(__doc__)
-    flags.add_paths(
-        parser,
+def main(argv: list[str] | None = None) -> None:
+    args = flags.parser_of(
+        __doc__,
         measurements="measurements.json",
         cost_model="JSON to write",
         output="JSON to write",
         steps="CSV to write",
         heldout="CSV to write",
-    )
-    args = parser.parse_args(argv)
+    ).parse_args(argv)
     raw = read_json(args.measurements)
     if raw["status"] == "not_run":
         document, steps, requests = result.not_run(raw), (), ()

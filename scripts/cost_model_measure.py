@@ -5,8 +5,6 @@ Out: the raw measurements (JSON): every step and every held-out request of every
 or the device is missing, the file has the status not_run and the reason.
 """
 
-from collections.abc import Sequence
-
 from vllm_lab.common import console, flags, host
 from vllm_lab.common.errors import Unavailable
 from vllm_lab.common.files import write_json
@@ -28,9 +26,8 @@ WORKLOAD = {
 REPEATS = {"repeats": int, "retries": int}
 
 
-def main(argv: Sequence[str] | None = None) -> None:
-    parser = flags.parser_of(__doc__)
-    flags.add_paths(parser, trace="the trace", output="JSON to write")
+def main(argv: list[str] | None = None) -> None:
+    parser = flags.parser_of(__doc__, trace="the trace", output="JSON to write")
     flags.add_model(parser)
     flags.add_settings(parser, WORKLOAD | LIMITS | REPEATS, "cost_model")
     args = parser.parse_args(argv)

@@ -4,17 +4,16 @@ In: a JSON array, JSON Lines or one object; it may be cut off in the middle. Out
 for each conversation) and rejects.json (every rule, how often it applied, and the first example).
 """
 
-from collections.abc import Sequence
-
 from vllm_lab.common import console, files, flags
 from vllm_lab.common.errors import LabError
 from vllm_lab.data import conversations
 from vllm_lab.data.ledger import DROPPED_MESSAGE, Ledger
 
 
-def main(argv: Sequence[str] | None = None) -> None:
-    parser = flags.parser_of(__doc__)
-    flags.add_paths(parser, input="the raw file", output="conversations.parquet", rejects="rejects.json")
+def main(argv: list[str] | None = None) -> None:
+    parser = flags.parser_of(
+        __doc__, input="the raw file", output="conversations.parquet", rejects="rejects.json"
+    )
     parser.add_argument(
         "--merge-parts", action="store_true", help="join records that are parts of one conversation"
     )

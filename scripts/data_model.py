@@ -8,7 +8,6 @@ Out: the files of the checkpoint in --outdir, and a summary of it.
 import argparse
 import shutil
 import tempfile
-from collections.abc import Sequence
 from pathlib import Path
 
 from vllm_lab.common import console, flags
@@ -22,10 +21,9 @@ NEEDED = {
 }
 
 
-def main(argv: Sequence[str] | None = None) -> None:
-    parser = flags.parser_of(__doc__)
+def main(argv: list[str] | None = None) -> None:
+    parser = flags.parser_of(__doc__, outdir="folder of the checkpoint", summary="summary, .json")
     sources.add_source(parser, NEEDED, "endpoint")
-    flags.add_paths(parser, outdir="folder of the checkpoint", summary="summary, .json")
     parser.add_argument("--name", required=True, help="the model's name, for the report")
     parser.add_argument("--licence", required=True, help="the model's licence, for the report")
     parser.add_argument("--weights", nargs="+", default=["model.safetensors"], help="the weight files' names")

@@ -5,8 +5,6 @@ revision (--source hub), or a local file (--source path).
 Out: the raw file as it is, with its sha256 checked.
 """
 
-from collections.abc import Sequence
-
 from vllm_lab.common import console, flags
 from vllm_lab.data import download, sources
 
@@ -17,10 +15,9 @@ NEEDED = {
 }
 
 
-def main(argv: Sequence[str] | None = None) -> None:
-    parser = flags.parser_of(__doc__)
+def main(argv: list[str] | None = None) -> None:
+    parser = flags.parser_of(__doc__, output="the raw file")
     sources.add_source(parser, NEEDED, "member_sha256", "endpoint")
-    flags.add_paths(parser, output="the raw file")
     args = parser.parse_args(argv)
     sources.check_source(args, NEEDED)
 

@@ -4,15 +4,13 @@ In: the verdicts (JSON).
 Out: Markdown.
 """
 
-from collections.abc import Sequence
-
 from vllm_lab.common import console
 from vllm_lab.common.files import read_json, write_text
 from vllm_lab.common.flags import parser_of
 from vllm_lab.experiments.progress import progress
 
 
-def main(argv: Sequence[str] | None = None) -> None:
+def main(argv: list[str] | None = None) -> None:
     parser = parser_of(__doc__)
     parser.add_argument("--verdicts", nargs="*", default=[], metavar="JSON")
     parser.add_argument("--output", required=True, metavar="MD")

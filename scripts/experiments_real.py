@@ -5,11 +5,9 @@ Out: steps (JSON Lines), requests (CSV), a record (JSON) and decisions as lines 
 installed, the record has the status not_run and the reason.
 """
 
-from collections.abc import Sequence
-
 from vllm_lab.common import console, host
 from vllm_lab.common.errors import Unavailable
-from vllm_lab.common.flags import add_device, add_paths, parser_of
+from vllm_lab.common.flags import add_device, parser_of
 from vllm_lab.engines.engine import Engine
 from vllm_lab.engines.records import measured_record
 from vllm_lab.engines.replay import RealRun, replay
@@ -18,9 +16,8 @@ from vllm_lab.replay.flags import add_run, files_of, limits_from, run_requests_f
 from vllm_lab.replay.records import REAL
 
 
-def main(argv: Sequence[str] | None = None) -> None:
-    parser = parser_of(__doc__)
-    add_paths(parser, model_dir="the checkpoint's folder")
+def main(argv: list[str] | None = None) -> None:
+    parser = parser_of(__doc__, model_dir="the checkpoint's folder")
     add_device(parser)
     parser.add_argument("--repeats", type=int, default=3, help="each from an empty cache; the median is kept")
     add_run(parser)

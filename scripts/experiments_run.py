@@ -5,8 +5,6 @@ Out: steps (JSON Lines), requests (CSV), a record (JSON) and decisions as lines 
 scheduler is asked for and not installed, the record has the status not_run and the reason.
 """
 
-from collections.abc import Sequence
-
 from mini_vllm.tools.versions import VERSIONS
 from vllm_lab.common import console
 from vllm_lab.common.errors import Unavailable
@@ -18,7 +16,7 @@ from vllm_lab.replay.flags import add_run, files_of, limits_from, run_requests_f
 from vllm_lab.replay.records import SCHEDULER, simulated_record
 
 
-def main(argv: Sequence[str] | None = None) -> None:
+def main(argv: list[str] | None = None) -> None:
     parser = parser_of(__doc__)
     parser.add_argument("--engine", required=True, choices=(*VERSIONS, SCHEDULER))
     add_run(parser)

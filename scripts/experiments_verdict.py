@@ -5,27 +5,23 @@ Out: one JSON: every prediction with what was observed and its verdict, the comp
 predictions are as they were pinned, and the aha.
 """
 
-from collections.abc import Sequence
-
 from vllm_lab.common import console
 from vllm_lab.common.files import write_json
-from vllm_lab.common.flags import add_paths, parser_of
+from vllm_lab.common.flags import parser_of
 from vllm_lab.experiments import pins
 from vllm_lab.experiments.result import verdict_document
 from vllm_lab.experiments.spec import Experiment
 
 
-def main(argv: Sequence[str] | None = None) -> None:
-    parser = parser_of(__doc__)
-    add_paths(
-        parser,
+def main(argv: list[str] | None = None) -> None:
+    args = parser_of(
+        __doc__,
         experiment="experiments/NAME.yaml",
         pins="experiments/pins.txt",
         runs="folder of NAME.RUN.{json,steps.jsonl,…}",
         captures="folder of the captures' NAME.RUN.json",
         output="JSON to write",
-    )
-    args = parser.parse_args(argv)
+    ).parse_args(argv)
 
     experiment = Experiment.read(args.experiment)
     document = verdict_document(experiment, pins.read(args.pins), args.runs, args.captures)

@@ -5,7 +5,7 @@ Out: the result document, and a table (CSV) of every request, measured and predi
 the document has the status not_run and the reason, and the table is empty.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 
 from mini_vllm.clock import read_cost_model
@@ -19,10 +19,9 @@ from vllm_lab.oracle import engine
 SETTINGS = {"limit_ttft": float, "limit_tpot": float, "limit_e2e": float, "turn_factor": float}
 
 
-def main(argv: Sequence[str] | None = None) -> None:
-    parser = flags.parser_of(__doc__)
-    flags.add_paths(
-        parser,
+def main(argv: list[str] | None = None) -> None:
+    parser = flags.parser_of(
+        __doc__,
         sweep="sweep.json",
         cost_model="cost_model.json",
         output="JSON to write",

@@ -6,8 +6,6 @@ is not installed, the device is missing or the server does not start, the JSON f
 the reason.
 """
 
-from collections.abc import Sequence
-
 from vllm_lab.common import console, flags
 from vllm_lab.common.errors import Unavailable
 from vllm_lab.common.files import write_json
@@ -23,9 +21,8 @@ WORKLOAD = {"requests": int, "max_prompt_tokens": int, "max_output_tokens": int,
 SWEEP = {"repeats": int, "timeout": float, "startup": float}
 
 
-def main(argv: Sequence[str] | None = None) -> None:
-    parser = flags.parser_of(__doc__)
-    flags.add_paths(parser, trace="the trace", output="JSON to write", server_log="text to write")
+def main(argv: list[str] | None = None) -> None:
+    parser = flags.parser_of(__doc__, trace="the trace", output="JSON to write", server_log="text to write")
     flags.add_model(parser)
     flags.add_settings(parser, WORKLOAD | LIMITS | SWEEP, "load")
     parser.add_argument("--rates", type=float, nargs="+", required=True, help="config: load.rates")

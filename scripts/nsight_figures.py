@@ -4,19 +4,17 @@ In: the captures' documents.
 Out: step_timeline, kernel_shares, cpu_and_gpu_time, as PNG and SVG. Where nothing was captured they say so.
 """
 
-from collections.abc import Sequence
 from pathlib import Path
 
 from vllm_lab.common import console
 from vllm_lab.common.files import read_json
-from vllm_lab.common.flags import add_paths, parser_of
+from vllm_lab.common.flags import parser_of
 from vllm_lab.nsight.figures import cpu_and_gpu_time, kernel_shares, step_timeline
 
 
-def main(argv: Sequence[str] | None = None) -> None:
-    parser = parser_of(__doc__)
+def main(argv: list[str] | None = None) -> None:
+    parser = parser_of(__doc__, outdir="folder to write to")
     parser.add_argument("--metrics", type=Path, nargs="+", required=True, help="JSON of nsight_metrics")
-    add_paths(parser, outdir="folder to write to")
     args = parser.parse_args(argv)
     documents = {file.stem: read_json(file) for file in args.metrics}
     for draw in (step_timeline, kernel_shares, cpu_and_gpu_time):

@@ -6,20 +6,16 @@ Where the capture lacks something, the document gives the reason. A capture that
 with status not_run.
 """
 
-from collections.abc import Sequence
-
 from vllm_lab.common import console
 from vllm_lab.common.files import read_json, write_json
-from vllm_lab.common.flags import add_paths, parser_of
+from vllm_lab.common.flags import parser_of
 from vllm_lab.nsight.document import capture_document
 
 
-def main(argv: Sequence[str] | None = None) -> None:
-    parser = parser_of(__doc__)
-    add_paths(
-        parser, capture="JSON of the capture's rule", sqlite="the capture's export", output="JSON to write"
-    )
-    args = parser.parse_args(argv)
+def main(argv: list[str] | None = None) -> None:
+    args = parser_of(
+        __doc__, capture="JSON of the capture's rule", sqlite="the capture's export", output="JSON to write"
+    ).parse_args(argv)
     document = capture_document(read_json(args.capture), args.sqlite)
     write_json(args.output, document)
     if document["status"] == "not_run":

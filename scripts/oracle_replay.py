@@ -5,19 +5,17 @@ Out: under --outdir, for each memory, without and with prefix caching: vllm_{unc
 .steps.jsonl, .requests.csv, .json (limits and metrics). Where vLLM is not installed they say only that.
 """
 
-from collections.abc import Sequence
-
 from vllm_lab.common import console
 from vllm_lab.common.errors import Unavailable
-from vllm_lab.common.flags import add_paths, parser_of
+from vllm_lab.common.flags import parser_of
 from vllm_lab.oracle import engine
 from vllm_lab.oracle.scheduler import vllm_version
 from vllm_lab.replay import flags
 from vllm_lab.replay.records import ORACLES, SCHEDULER, RunFiles, simulated_record
 
 
-def main(argv: Sequence[str] | None = None) -> None:
-    parser = parser_of(__doc__)
+def main(argv: list[str] | None = None) -> None:
+    parser = parser_of(__doc__, outdir="folder for the files")
     flags.add_trace(parser)
     flags.add_batch_limits(parser)
     flags.add_clock(parser)
@@ -25,7 +23,6 @@ def main(argv: Sequence[str] | None = None) -> None:
         "--memory", nargs=2, action="append", required=True, metavar=("NAME", "NUM_BLOCKS"),
         help="KV blocks, the null block among them",
     )  # fmt: skip
-    add_paths(parser, outdir="folder for the files")
     args = parser.parse_args(argv)
 
     trace = args.trace.stem.removesuffix("_trace")

@@ -5,8 +5,6 @@ Out: a document for each of the three tests (JSON). Where vLLM is not installed 
 same files, status not_run.
 """
 
-from collections.abc import Sequence
-
 from vllm_lab.common import console
 from vllm_lab.measure.workload import poisson
 from vllm_lab.plan.basics import TESTS, documents
@@ -22,7 +20,7 @@ WORKLOAD = {
 }
 
 
-def main(argv: Sequence[str] | None = None) -> None:
+def main(argv: list[str] | None = None) -> None:
     args = parser_of(__doc__, WORKLOAD, *(test.id for test in TESTS)).parse_args(argv)
     job = Job(args, *WORKLOAD)
     batch = job.requests(args.sequences, args.seed)

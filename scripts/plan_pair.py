@@ -5,8 +5,6 @@ Out: the test's document (JSON). Where vLLM is not installed, or the device has 
 file, status not_run.
 """
 
-from collections.abc import Sequence
-
 from vllm_lab.common import console
 from vllm_lab.measure.workload import poisson
 from vllm_lab.plan.job import Job, parser_of
@@ -15,7 +13,7 @@ from vllm_lab.plan.pairs import PAIRS, document
 WORKLOAD = {"sequences": int, "prompt_tokens": int, "output_tokens": int, "rate": float}
 
 
-def main(argv: Sequence[str] | None = None) -> None:
+def main(argv: list[str] | None = None) -> None:
     parser = parser_of(__doc__, WORKLOAD, "output")
     parser.add_argument("--test", choices=sorted(PAIRS), required=True)
     args = parser.parse_args(argv)

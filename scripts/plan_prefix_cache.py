@@ -5,8 +5,6 @@ Out: the test's document (JSON). Where vLLM is not installed or the device is mi
 not_run.
 """
 
-from collections.abc import Sequence
-
 from vllm_lab.common import console
 from vllm_lab.measure import GENERATED
 from vllm_lab.measure.workload import with_shared_prefix
@@ -23,7 +21,7 @@ WORKLOAD = {
 }
 
 
-def main(argv: Sequence[str] | None = None) -> None:
+def main(argv: list[str] | None = None) -> None:
     args = parser_of(__doc__, WORKLOAD, "output").parse_args(argv)
     job = Job(args, *WORKLOAD)
     requests = job.requests(args.requests, args.seed)

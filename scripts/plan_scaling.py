@@ -5,8 +5,6 @@ Out: a document for each of the three tests (JSON). They list the numbers of dev
 not run. Where vLLM is not installed or the device is missing, all of them have the status not_run.
 """
 
-from collections.abc import Sequence
-
 from vllm_lab.common import console
 from vllm_lab.plan.job import Job, parser_of
 from vllm_lab.plan.scaling import SINGLE, STRONG, WEAK, documents, tests
@@ -14,7 +12,7 @@ from vllm_lab.plan.scaling import SINGLE, STRONG, WEAK, documents, tests
 WORKLOAD = {"sequences": int, "sequences_per_device": int, "prompt_tokens": int, "output_tokens": int}
 
 
-def main(argv: Sequence[str] | None = None) -> None:
+def main(argv: list[str] | None = None) -> None:
     parser = parser_of(__doc__, WORKLOAD, SINGLE, STRONG, WEAK)
     parser.add_argument("--devices", type=int, nargs="+", required=True, help="how many; 1 is always added")
     args = parser.parse_args(argv)

@@ -4,18 +4,15 @@ In: results/ro-crate-metadata.json and, by their provenance documents, all that 
 Out: one zip file that `python -m vllm_lab.provenance verify` checks anywhere.
 """
 
-from collections.abc import Sequence
 from pathlib import Path
 
 from vllm_lab.common import console
-from vllm_lab.common.flags import add_paths, parser_of
+from vllm_lab.common.flags import parser_of
 from vllm_lab.provenance.archive import pack
 
 
-def main(argv: Sequence[str] | None = None) -> None:
-    parser = parser_of(__doc__)
-    add_paths(parser, output="zip file to write")
-    args = parser.parse_args(argv)
+def main(argv: list[str] | None = None) -> None:
+    args = parser_of(__doc__, output="zip file to write").parse_args(argv)
     packed = pack(Path(), args.output)
     console.log(f"{args.output}: {len(packed)} files, {args.output.stat().st_size / 2**20:.1f} MiB")
 

@@ -5,17 +5,15 @@ Out: the same as a file, so that runs elsewhere can be compared with this one.
 """
 
 import json
-from collections.abc import Sequence
 
 from vllm_lab.common import console
 from vllm_lab.common.files import write_json
-from vllm_lab.common.flags import add_paths, parser_of
+from vllm_lab.common.flags import parser_of
 
 
-def main(argv: Sequence[str] | None = None) -> None:
-    parser = parser_of(__doc__)
+def main(argv: list[str] | None = None) -> None:
+    parser = parser_of(__doc__, output="JSON to write")
     parser.add_argument("--settings", type=json.loads, required=True, metavar="JSON")
-    add_paths(parser, output="JSON to write")
     args = parser.parse_args(argv)
     write_json(args.output, args.settings)
 

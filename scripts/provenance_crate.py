@@ -6,26 +6,22 @@ Out: the description (JSON-LD), the workflow that it describes, and the project'
 """
 
 import shutil
-from collections.abc import Sequence
 from pathlib import Path
 
 import yaml
 
 from vllm_lab.common import console
 from vllm_lab.common.files import atomic_path, read_json, sha256_file, write_json, write_zip
-from vllm_lab.common.flags import add_paths, parser_of
+from vllm_lab.common.flags import parser_of
 from vllm_lab.provenance.crate import describe
 from vllm_lab.provenance.documents import collect
 from vllm_lab.provenance.upstream import Jobs
 from vllm_lab.provenance.verify import require
 
 
-def main(argv: Sequence[str] | None = None) -> None:
-    parser = parser_of(__doc__)
-    parser.add_argument("--report", nargs="+", required=True, metavar="FILE")
-    parser.add_argument("--project", nargs="+", required=True, metavar="FILE", help="the project's own files")
-    add_paths(
-        parser,
+def main(argv: list[str] | None = None) -> None:
+    parser = parser_of(
+        __doc__,
         settings="the resolved configuration (JSON)",
         citation="CITATION.cff",
         snakefile="the Snakefile",
@@ -33,6 +29,8 @@ def main(argv: Sequence[str] | None = None) -> None:
         source="where the project's files are packed",
         crate="JSON-LD to write",
     )
+    parser.add_argument("--report", nargs="+", required=True, metavar="FILE")
+    parser.add_argument("--project", nargs="+", required=True, metavar="FILE", help="the project's own files")
     args = parser.parse_args(argv)
 
     require(Path(), args.report, "the run is not described")

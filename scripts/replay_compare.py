@@ -5,20 +5,18 @@ Out: for each version, trace and memory how many steps are equal, both sides of 
 which requests differ in what, how far the metrics are apart, and v1's crash (JSON).
 """
 
-from collections.abc import Sequence
 from pathlib import Path
 
 from vllm_lab.common import console
 from vllm_lab.common.files import write_json
-from vllm_lab.common.flags import add_paths, parser_of
+from vllm_lab.common.flags import parser_of
 from vllm_lab.replay.comparison import compare_all
 from vllm_lab.replay.records import stored_runs
 
 
-def main(argv: Sequence[str] | None = None) -> None:
-    parser = parser_of(__doc__)
+def main(argv: list[str] | None = None) -> None:
+    parser = parser_of(__doc__, output="JSON to write")
     parser.add_argument("--records", type=Path, nargs="+", required=True, metavar="JSON")
-    add_paths(parser, output="JSON to write")
     args = parser.parse_args(argv)
     runs = compare_all(stored_runs(args.records))
     write_json(args.output, {"runs": runs})

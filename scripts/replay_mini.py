@@ -6,25 +6,23 @@ list every running request, 70 MB for Mooncake's 12,031. A run that v1_naive end
 a result like any other.
 """
 
-from collections.abc import Sequence
 from pathlib import Path
 
 from mini_vllm.tools.trace import read_trace
 from mini_vllm.tools.versions import VERSIONS
 from vllm_lab.common import console
-from vllm_lab.common.flags import add_paths, parser_of
+from vllm_lab.common.flags import parser_of
 from vllm_lab.replay import flags, mini
 from vllm_lab.replay.records import RunFiles, simulated_record
 
 
-def main(argv: Sequence[str] | None = None) -> None:
-    parser = parser_of(__doc__)
+def main(argv: list[str] | None = None) -> None:
+    parser = parser_of(__doc__, requests="requests as CSV to write", record="record as JSON to write")
     parser.add_argument("--version", choices=VERSIONS, required=True)
     flags.add_trace(parser)
     flags.add_batch_limits(parser)
     flags.add_memory(parser)
     flags.add_clock(parser)
-    add_paths(parser, requests="requests as CSV to write", record="record as JSON to write")
     parser.add_argument("--steps", type=Path, help="steps as JSON Lines to write")
     args = parser.parse_args(argv)
 

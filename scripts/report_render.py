@@ -5,13 +5,12 @@ Out: one self-contained HTML page, the same report as Markdown, its part on real
 of its numbers (JSON).
 """
 
-from collections.abc import Sequence
 from pathlib import Path
 
 from vllm_lab.common import console
 from vllm_lab.common.errors import LabError
 from vllm_lab.common.files import write_json, write_text
-from vllm_lab.common.flags import add_paths, parser_of
+from vllm_lab.common.flags import parser_of
 from vllm_lab.report import html, markdown
 from vllm_lab.report.report import compose, evaluation, summary
 from vllm_lab.report.results import Results
@@ -19,17 +18,16 @@ from vllm_lab.report.results import Results
 TITLE = "What real conversations share"
 
 
-def main(argv: Sequence[str] | None = None) -> None:
-    parser = parser_of(__doc__)
-    parser.add_argument(
-        "--inputs", nargs="+", required=True, metavar="FILE", help="results to show, named from the root"
-    )
-    add_paths(
-        parser,
+def main(argv: list[str] | None = None) -> None:
+    parser = parser_of(
+        __doc__,
         html="HTML page to write",
         markdown="Markdown to write",
         evaluation="Markdown to write: the benchmark plan and the load on the server",
         summary="JSON to write",
+    )
+    parser.add_argument(
+        "--inputs", nargs="+", required=True, metavar="FILE", help="results to show, named from the root"
     )
     args = parser.parse_args(argv)
 

@@ -4,7 +4,6 @@ In: a trace (Parquet or JSON Lines) and, for figures in bytes, the summary of th
 Out: statistics (JSON), and tables (CSV) of requests, distinct blocks, reuse gaps and the working set.
 """
 
-from collections.abc import Sequence
 from pathlib import Path
 
 from vllm_lab.common import console, flags
@@ -13,9 +12,16 @@ from vllm_lab.sharing import stats, tables
 from vllm_lab.traces.trace import Trace
 
 
-def main(argv: Sequence[str] | None = None) -> None:
-    parser = flags.parser_of(__doc__)
-    flags.add_paths(parser, trace="NAME_trace.parquet or .jsonl; NAME goes into the statistics")
+def main(argv: list[str] | None = None) -> None:
+    parser = flags.parser_of(
+        __doc__,
+        trace="NAME_trace.parquet or .jsonl; NAME goes into the statistics",
+        stats="statistics, .json",
+        requests="table of the requests, .csv",
+        blocks="table of the distinct blocks, .csv",
+        reuse_gaps="table of the reuse gaps, .csv",
+        working_set="table of the working set, .csv",
+    )
     parser.add_argument(
         "--block-size", type=int, required=True, help="tokens, of the tables; a trace of blocks has its own"
     )
@@ -24,14 +30,6 @@ def main(argv: Sequence[str] | None = None) -> None:
     )
     parser.add_argument("--windows", type=float, nargs="+", required=True, help="seconds, of the working set")
     parser.add_argument("--model-summary", type=Path, help="summary.json with kv_bytes_per_token")
-    flags.add_paths(
-        parser,
-        stats="statistics, .json",
-        requests="table of the requests, .csv",
-        blocks="table of the distinct blocks, .csv",
-        reuse_gaps="table of the reuse gaps, .csv",
-        working_set="table of the working set, .csv",
-    )
     args = parser.parse_args(argv)
 
     kv_bytes = stats.kv_bytes_of(args.model_summary)

@@ -4,20 +4,17 @@ In: for each trace its statistics and the tables of requests, blocks, reuse gaps
 Out: sharing_fraction_cdf, block_hit_distribution, reuse_gap_cdf, comparison, working_set, as PNG and SVG.
 """
 
-from collections.abc import Sequence
-
 from vllm_lab.common import console, flags
 from vllm_lab.sharing.figures import TraceTables, draw_all
 
 FILES = ("NAME", "STATS", "REQUESTS", "BLOCKS", "REUSE_GAPS", "WORKING_SET")
 
 
-def main(argv: Sequence[str] | None = None) -> None:
-    parser = flags.parser_of(__doc__)
+def main(argv: list[str] | None = None) -> None:
+    parser = flags.parser_of(__doc__, outdir="folder of the figures")
     parser.add_argument(
         "--trace", nargs=len(FILES), metavar=FILES, action="append", required=True, help="once for each trace"
     )
-    flags.add_paths(parser, outdir="folder of the figures")
     args = parser.parse_args(argv)
     draw_all([TraceTables.read(*trace) for trace in args.trace], args.outdir)
 

@@ -3,20 +3,16 @@
 In: the sweep and the sharing statistics of the trace. Out: JSON.
 """
 
-from collections.abc import Sequence
-
 from vllm_lab.common import console, flags
 from vllm_lab.common.files import read_json, write_json
 from vllm_lab.sharing.published import mooncake_comparison
 from vllm_lab.sharing.tables import read_sweep
 
 
-def main(argv: Sequence[str] | None = None) -> None:
-    parser = flags.parser_of(__doc__)
-    flags.add_paths(
-        parser, sweep="sweep, .csv", stats="sharing statistics, .json", output="comparison, .json"
-    )
-    args = parser.parse_args(argv)
+def main(argv: list[str] | None = None) -> None:
+    args = flags.parser_of(
+        __doc__, sweep="sweep, .csv", stats="sharing statistics, .json", output="comparison, .json"
+    ).parse_args(argv)
     write_json(args.output, mooncake_comparison(read_sweep(args.sweep), read_json(args.stats)))
 
 

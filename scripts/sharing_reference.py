@@ -4,8 +4,6 @@ In: the token streams and their summary, which has the default system prompt of 
 Out: JSON (settings, notes, rows) and the rows as CSV.
 """
 
-from collections.abc import Sequence
-
 from vllm_lab.common import console, flags
 from vllm_lab.common.errors import LabError
 from vllm_lab.common.files import read_json, write_csv, write_json
@@ -13,12 +11,16 @@ from vllm_lab.sharing.reference import COLUMNS, Reference, closest_definition, c
 from vllm_lab.traces.stream_file import StreamTable
 
 
-def main(argv: Sequence[str] | None = None) -> None:
-    parser = flags.parser_of(__doc__)
-    flags.add_paths(parser, streams="streams.parquet", tokens_summary="summary of the streams, .json")
+def main(argv: list[str] | None = None) -> None:
+    parser = flags.parser_of(
+        __doc__,
+        streams="streams.parquet",
+        tokens_summary="summary of the streams, .json",
+        output="comparison, .json",
+        csv="its rows, .csv",
+    )
     parser.add_argument("--samples", type=int, default=20, help="random samples for the bands")
     parser.add_argument("--seed", type=int, default=0)
-    flags.add_paths(parser, output="comparison, .json", csv="its rows, .csv")
     args = parser.parse_args(argv)
 
     if args.samples < 1 or args.seed < 0:

@@ -4,7 +4,6 @@ In: a trace (Parquet or JSON Lines) and, for capacities in GiB, the summary of t
 Out: one tidy CSV of hit rates by block size, policy and capacity; the last capacity is unbounded ("inf").
 """
 
-from collections.abc import Sequence
 from pathlib import Path
 
 from vllm_lab.common import console, flags
@@ -16,9 +15,10 @@ from vllm_lab.sharing.tables import SWEEP
 from vllm_lab.traces.trace import Trace
 
 
-def main(argv: Sequence[str] | None = None) -> None:
-    parser = flags.parser_of(__doc__)
-    flags.add_paths(parser, trace="NAME_trace.parquet or .jsonl; NAME goes into the table")
+def main(argv: list[str] | None = None) -> None:
+    parser = flags.parser_of(
+        __doc__, trace="NAME_trace.parquet or .jsonl; NAME goes into the table", output="sweep, .csv"
+    )
     parser.add_argument(
         "--block-sizes", type=int, nargs="+", default=[16], help="tokens; a trace of blocks has its own"
     )
@@ -29,7 +29,6 @@ def main(argv: Sequence[str] | None = None) -> None:
     )
     parser.add_argument("--policies", nargs="+", choices=POLICIES, default=list(POLICIES))
     parser.add_argument("--model-summary", type=Path, help="summary.json with kv_bytes_per_token")
-    flags.add_paths(parser, output="sweep, .csv")
     args = parser.parse_args(argv)
 
     trace = Trace.read(args.trace)

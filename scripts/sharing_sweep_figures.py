@@ -3,16 +3,13 @@
 In: hit_rates.csv. Out: hit_rate_curves and hit_rate_heatmap, each as PNG and SVG.
 """
 
-from collections.abc import Sequence
-
 from vllm_lab.common import console, flags
 from vllm_lab.sharing.sweep_figures import hit_rate_curves, hit_rate_heatmap
 from vllm_lab.sharing.tables import read_sweep
 
 
-def main(argv: Sequence[str] | None = None) -> None:
-    parser = flags.parser_of(__doc__)
-    flags.add_paths(parser, table="hit_rates.csv", outdir="folder of the figures")
+def main(argv: list[str] | None = None) -> None:
+    parser = flags.parser_of(__doc__, table="hit_rates.csv", outdir="folder of the figures")
     parser.add_argument("--block-size", type=int, required=True, help="tokens, of the heat map")
     args = parser.parse_args(argv)
     rows = read_sweep(args.table)

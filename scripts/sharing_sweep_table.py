@@ -3,7 +3,6 @@
 In: the CSV of each sweep. Out: hit_rates.csv, with their rows in the order given.
 """
 
-from collections.abc import Sequence
 from pathlib import Path
 
 from vllm_lab.common import console, flags
@@ -11,10 +10,9 @@ from vllm_lab.common.files import write_csv
 from vllm_lab.sharing.tables import SWEEP, read_sweep
 
 
-def main(argv: Sequence[str] | None = None) -> None:
-    parser = flags.parser_of(__doc__)
+def main(argv: list[str] | None = None) -> None:
+    parser = flags.parser_of(__doc__, output="hit_rates.csv")
     parser.add_argument("--sweep", type=Path, required=True, nargs="+", metavar="CSV")
-    flags.add_paths(parser, output="hit_rates.csv")
     args = parser.parse_args(argv)
     write_csv(args.output, SWEEP, (row.values() for path in args.sweep for row in read_sweep(path)))
 

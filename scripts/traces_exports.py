@@ -4,7 +4,6 @@ In: traces in Parquet, and the conversations and the checkpoint that the traces 
 Out: a file for each trace and format that fits it, and an index (JSON) with the commands that read them.
 """
 
-from collections.abc import Sequence
 from pathlib import Path
 
 from vllm_lab.common import console, files, flags
@@ -15,8 +14,8 @@ from vllm_lab.traces.streams import StreamMaker
 from vllm_lab.traces.trace import Trace
 
 
-def main(argv: Sequence[str] | None = None) -> None:
-    parser = flags.parser_of(__doc__)
+def main(argv: list[str] | None = None) -> None:
+    parser = flags.parser_of(__doc__, outdir="folder of the exports", index="index, .json")
     parser.add_argument(
         "--traces",
         type=Path,
@@ -33,7 +32,6 @@ def main(argv: Sequence[str] | None = None) -> None:
         help="tokens of a hash; a trace of blocks has its own",
     )
     flags.add_rendering(parser)
-    flags.add_paths(parser, outdir="folder of the exports", index="index, .json")
     args = parser.parse_args(argv)
 
     maker = StreamMaker(args.model_dir, args.chat_template, args.default_system_prompt)

@@ -4,17 +4,14 @@ In: a trace in Parquet, and the conversations and the checkpoint that it was mad
 Out: a line for each request; its keys are listed in workflow/schemas/trace_jsonl.schema.yaml.
 """
 
-from collections.abc import Sequence
-
 from vllm_lab.common import console, flags
 from vllm_lab.traces.prompts import Prompts, write_requests
 from vllm_lab.traces.streams import StreamMaker
 from vllm_lab.traces.trace import Trace
 
 
-def main(argv: Sequence[str] | None = None) -> None:
-    parser = flags.parser_of(__doc__)
-    flags.add_paths(parser, trace="trace, .parquet", output="trace, .jsonl")
+def main(argv: list[str] | None = None) -> None:
+    parser = flags.parser_of(__doc__, trace="trace, .parquet", output="trace, .jsonl")
     flags.add_rendering(parser)
     args = parser.parse_args(argv)
 

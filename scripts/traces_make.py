@@ -13,9 +13,14 @@ from vllm_lab.traces.stream_file import StreamTable
 from vllm_lab.traces.workload import Arrivals, Selection, Workload, context_length
 
 
-def main(argv: Sequence[str] | None = None) -> None:
-    parser = flags.parser_of(__doc__)
-    flags.add_paths(parser, streams="streams.parquet", model_config="the config.json of the model")
+def main(argv: list[str] | None = None) -> None:
+    parser = flags.parser_of(
+        __doc__,
+        streams="streams.parquet",
+        model_config="the config.json of the model",
+        output="trace, .parquet",
+        summary="this trace's part of the summary, .json",
+    )
     parser.add_argument("--mode", choices=("single_turn", "multi_turn"), required=True)
     parser.add_argument("--count", type=int, default=0, help="conversations; 0 for all (default)")
     parser.add_argument("--order", choices=("first", "random"), default="first")
@@ -30,7 +35,6 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument(
         "--priorities", nargs="+", default=["0:1"], metavar="PRIORITY:SHARE", help="drawn per conversation"
     )
-    flags.add_paths(parser, output="trace, .parquet", summary="this trace's part of the summary, .json")
     args = parser.parse_args(argv)
 
     if args.count < 0 or args.seed < 0 or not 0 < args.rate < inf or not 0 <= args.think_time < inf:

@@ -3,18 +3,15 @@
 In: the parts that traces_make and traces_import wrote. Out: {"traces": {name: part}}.
 """
 
-from collections.abc import Sequence
-
 from vllm_lab.common import console, files, flags
 from vllm_lab.common.errors import LabError
 
 
-def main(argv: Sequence[str] | None = None) -> None:
-    parser = flags.parser_of(__doc__)
+def main(argv: list[str] | None = None) -> None:
+    parser = flags.parser_of(__doc__, output="summary.json")
     parser.add_argument(
         "--part", action="append", required=True, metavar="NAME=FILE", help="once for each trace"
     )
-    flags.add_paths(parser, output="summary.json")
     args = parser.parse_args(argv)
 
     parts = {}

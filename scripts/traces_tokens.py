@@ -4,16 +4,13 @@ In: conversations.parquet and a checkpoint (tokenizer.json, tokenizer_config.jso
 streams.parquet, a row for each token stream with the turns whose prompts are its prefixes, and a summary.
 """
 
-from collections.abc import Sequence
-
 from vllm_lab.common import console, files, flags, host
 from vllm_lab.traces.stream_file import write_streams
 
 
-def main(argv: Sequence[str] | None = None) -> None:
-    parser = flags.parser_of(__doc__)
+def main(argv: list[str] | None = None) -> None:
+    parser = flags.parser_of(__doc__, output="streams.parquet", summary="summary, .json")
     flags.add_rendering(parser)
-    flags.add_paths(parser, output="streams.parquet", summary="summary, .json")
     args = parser.parse_args(argv)
 
     settings = (args.model_dir, args.chat_template, args.default_system_prompt)

@@ -5,12 +5,10 @@ Out: what the tools `simple` and `detailed` saw, each as JSON and as text. Where
 installed or the device is not there: the same files, status not_run.
 """
 
-from collections.abc import Sequence
-
 from vllm_lab.common import console
 from vllm_lab.common.errors import Unavailable
 from vllm_lab.common.files import write_json, write_text
-from vllm_lab.common.flags import add_paths, parser_of
+from vllm_lab.common.flags import parser_of
 from vllm_lab.engines.engine import Engine
 from vllm_lab.tracing import documents, text
 from vllm_lab.tracing.generation import add_question, question_from, settings_from
@@ -18,10 +16,9 @@ from vllm_lab.tracing.generation import add_question, question_from, settings_fr
 TOOLS = {"simple": documents.simple, "detailed": documents.detailed}
 
 
-def main(argv: Sequence[str] | None = None) -> None:
-    parser = parser_of(__doc__)
+def main(argv: list[str] | None = None) -> None:
+    parser = parser_of(__doc__, **dict.fromkeys(TOOLS, "JSON to write; the text goes beside it"))
     add_question(parser)
-    add_paths(parser, **dict.fromkeys(TOOLS, "JSON to write; the text goes beside it"))
     args = parser.parse_args(argv)
     question = question_from(args)
     try:

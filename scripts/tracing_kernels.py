@@ -5,27 +5,24 @@ Out: kernels by time and by class (JSON and text), PyTorch's whole table, and a 
 not installed or the device is not there: the same files, status not_run.
 """
 
-from collections.abc import Sequence
-
 from vllm_lab.common import console
 from vllm_lab.common.errors import Unavailable
 from vllm_lab.common.files import write_json, write_text
-from vllm_lab.common.flags import add_paths, parser_of
+from vllm_lab.common.flags import parser_of
 from vllm_lab.engines.engine import Engine
 from vllm_lab.tracing import documents, text
 from vllm_lab.tracing.generation import add_question, question_from, settings_from
 from vllm_lab.tracing.profiler import write_gzip
 
 
-def main(argv: Sequence[str] | None = None) -> None:
-    parser = parser_of(__doc__)
-    add_question(parser)
-    add_paths(
-        parser,
+def main(argv: list[str] | None = None) -> None:
+    parser = parser_of(
+        __doc__,
         output="JSON to write; the text goes beside it",
         report="PyTorch's table to write",
         chrome_trace=".json.gz to write",
     )
+    add_question(parser)
     args = parser.parse_args(argv)
     question = question_from(args)
     try:

@@ -3,8 +3,9 @@
 import re
 
 import pytest
+import yaml
 
-from tests.workflow.conftest import Project, copy_sources
+from tests.workflow.conftest import ROOT, Project, copy_sources
 
 SCALING = """
 
@@ -69,3 +70,8 @@ def test_scaling_asks_for_its_largest_number_of_gpus_but_for_no_more_than_a_node
 
 def test_a_workstation_has_gpus_to_give(sources):
     assert asked_for(sources, "workstation")["gpu"] == "4"
+
+
+def test_a_run_ends_at_most_three_seconds_after_its_last_job():
+    profile = yaml.safe_load((ROOT / "profiles/default/profile.yaml").read_text())
+    assert int(profile["max-jobs-per-timespan"].partition("/")[2].removesuffix("s")) <= 3

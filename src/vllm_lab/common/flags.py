@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 DEVICES = ("cpu", "cuda")
 
 
-def parser_of(description: str | None, **given: object) -> argparse.ArgumentParser:
-    """A parser that prints `description` (a module's docstring) as it is written."""
+def parser_of(
+    description: str | None, parents: Sequence[argparse.ArgumentParser] = (), **paths: str
+) -> argparse.ArgumentParser:
+    """A parser that prints `description` (a module's docstring) as it is written, with the required `paths`."""
     formatter = argparse.RawDescriptionHelpFormatter
-    return argparse.ArgumentParser(description=description, formatter_class=formatter, **given)
+    parser = argparse.ArgumentParser(description=description, formatter_class=formatter, parents=parents)
+    add_paths(parser, **paths)
+    return parser
 
 
 def add_paths(parser: argparse.ArgumentParser, **paths: str) -> None:

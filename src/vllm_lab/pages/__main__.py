@@ -1,9 +1,10 @@
 """`python -m vllm_lab.pages`: write the pages of docs/ that follow from code and configuration."""
 
+import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from vllm_lab.common import console, flags
+from vllm_lab.common import console
 from vllm_lab.common.files import write_text
 from vllm_lab.pages import architecture, configuration, metrics
 
@@ -24,7 +25,7 @@ def pages() -> dict[Path, str]:
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Write every page."""
-    flags.parser_of(__doc__, prog="python -m vllm_lab.pages").parse_args(argv)
+    argparse.ArgumentParser(prog="python -m vllm_lab.pages", description=__doc__).parse_args(argv)
     for path, text in pages().items():
         write_text(path, text)
 
