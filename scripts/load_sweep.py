@@ -10,9 +10,8 @@ from vllm_lab.common import console, flags
 from vllm_lab.common.errors import Unavailable
 from vllm_lab.common.files import write_json
 from vllm_lab.engines.settings import EngineSettings
-from vllm_lab.load.client import sweep
 from vllm_lab.load.measurements import content_of
-from vllm_lab.load.server import ServerFailedError, VllmServer
+from vllm_lab.load.sweep import ServerFailedError, sweep, vllm_server
 from vllm_lab.measure.document import raw_document
 from vllm_lab.measure.workload import LIMITS, choose, limits_of
 from vllm_lab.traces.trace import Trace
@@ -35,7 +34,7 @@ def main(argv: list[str] | None = None) -> None:
     settings = EngineSettings(args.model_dir, limits_of(parameters), args.device)
     found = reason = None
     try:
-        with VllmServer(settings, args.server_log, args.startup) as server:
+        with vllm_server(settings, args.server_log, args.startup) as server:
             found = content_of(sweep(server, requests, args.rates, args.repeats, args.timeout))
     except (Unavailable, ServerFailedError) as missing:
         reason = str(missing)

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from vllm_lab.load.client import replay
+from vllm_lab.load.sweep import replay
 from vllm_lab.replay.requests import TracedRequest
 
 ASKED = [TracedRequest("r", 0.0, 0, [1, 2], [3, 4])]

@@ -3,7 +3,7 @@
 import pytest
 
 from vllm_lab.load.measurements import SentRequest
-from vllm_lab.load.metrics import METRICS, LatencyLimits, metrics
+from vllm_lab.load.result import METRICS, LatencyLimits, metrics
 
 LIMITS = LatencyLimits(ttft=0.5, tpot=0.2, e2e=2.0)
 

@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import httpx
@@ -14,8 +15,8 @@ from mini_vllm.limits import Limits
 from vllm_lab.common.errors import Unavailable
 from vllm_lab.engines import engine
 from vllm_lab.engines.settings import EngineSettings
-from vllm_lab.load import server
-from vllm_lab.load.server import ServerFailedError, VllmServer
+from vllm_lab.load import sweep
+from vllm_lab.load.sweep import ServerFailedError, VllmServer, vllm_server
 
 ROOT = Path(__file__).parents[2]
 MINI = ["-m", "vllm_lab.server", "--num-blocks", "50"]
@@ -34,12 +35,12 @@ with started(Path(sys.argv[1])) as found:
 
 def pretend(command: list[str], patch: pytest.MonkeyPatch | None = None) -> None:
     patch = patch or pytest.MonkeyPatch()
-    patch.setattr(server, "command", lambda settings: command)
+    patch.setattr(sweep, "command", lambda settings: command)
     patch.setattr(engine, "check_device", lambda device: "0.0")
 
 
-def started(folder: Path, startup: float = 60.0) -> VllmServer:
-    return VllmServer(SETTINGS, folder / "server.log", startup)
+def started(folder: Path, startup: float = 60.0) -> AbstractContextManager[VllmServer]:
+    return vllm_server(SETTINGS, folder / "server.log", startup)
 
 
 def gone(url: str, within: float = 0.0) -> bool:
@@ -144,8 +145,8 @@ def test_without_vllm_it_is_unavailable(tmp_path, monkeypatch):
 
 
 def test_the_flags_are_the_settings_and_the_plugin_that_forces_outputs():
-    words = server.command(SETTINGS)
+    words = sweep.command(SETTINGS)
     assert words[:2] == ["-m", "vllm.entrypoints.openai.api_server"]
-    assert {"--enable-prefix-caching", "--no-async-scheduling", server.FORCED} <= set(words)
+    assert {"--enable-prefix-caching", "--no-async-scheduling", sweep.FORCED} <= set(words)
     assert words[words.index("--num-gpu-blocks-override") + 1] == "50"
     assert "None" not in words

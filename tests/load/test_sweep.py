@@ -13,9 +13,9 @@ from mini_vllm.clock import CostModel
 from tests.cost_model.traces import trace_of
 from tests.server.conftest import mini_server
 from vllm_lab.common.files import write_json
-from vllm_lab.load import result, server
-from vllm_lab.load.client import sweep
+from vllm_lab.load import result
 from vllm_lab.load.measurements import Sweep, content_of
+from vllm_lab.load.sweep import MODEL, sweep
 from vllm_lab.measure import workload
 from vllm_lab.measure.document import raw_document
 from vllm_lab.provenance.schemas import check
@@ -78,7 +78,7 @@ def run(name: str, folder: Path, words: str) -> None:
 @pytest.fixture(scope="module")
 def url():
     limits = ("--num-blocks", "200", "--block-size", "16", "--clock", "0.001,0,0")
-    with mini_server("--model", server.MODEL, *limits) as found:
+    with mini_server("--model", MODEL, *limits) as found:
         yield found
 
 
@@ -169,7 +169,7 @@ def test_without_vllm_the_rules_files_give_the_reason(tmp_path, monkeypatch):
 def test_a_changed_prediction_or_metric_reruns_no_load():
     measured = code_of("scripts/load_sweep.py", ROOT)
     predicted = code_of("scripts/load_predict.py", ROOT)
-    for module in ("oracle/engine", "load/metrics", "load/result", "sharing/analysis"):
+    for module in ("oracle/engine", "load/result", "sharing/analysis"):
         assert f"src/vllm_lab/{module}.py" not in measured
         assert f"src/vllm_lab/{module}.py" in predicted
     assert [file for file in measured if "mini_vllm/v" in file] == []

@@ -9,7 +9,7 @@ import pytest
 
 from mini_vllm.limits import Limits
 from tests.server.conftest import LIMITS, mini_server
-from vllm_lab.load.client import growth, read_counters, replay
+from vllm_lab.load.sweep import growth, read_counters, replay
 from vllm_lab.replay import mini
 
 

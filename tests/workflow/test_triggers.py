@@ -105,7 +105,7 @@ def append(path: Path) -> None:
         ),
         ("src/vllm_lab/plan/tests.py", {"plan_figures"}, MEASURED),
         ("src/vllm_lab/cost_model/fit.py", {"cost_model_fit"}, MEASURED),
-        ("src/vllm_lab/load/metrics.py", {"load_predict"}, MEASURED),
+        ("src/vllm_lab/load/result.py", {"load_predict"}, MEASURED),
         ("src/vllm_lab/tracing/kernels.yaml", {"tracing_kernels"}, {"plan_basics", "cost_model_measure"}),
         (
             VLLM_LOCK,

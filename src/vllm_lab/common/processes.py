@@ -1,11 +1,13 @@
-"""Processes that end when the process that started them ends, in whatever way."""
+"""Processes that end with the process that started them, in whatever way that ends."""
 
 from __future__ import annotations
 
 import ctypes
 import os
 import signal
+import subprocess
 import sys
+from contextlib import suppress
 
 PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
@@ -22,3 +24,15 @@ def die_with_parent(number: int = signal.SIGKILL) -> None:
     ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, number)
     if os.getppid() != parent:  # it died in between
         os.kill(os.getpid(), number)
+
+
+def end_session(leader: subprocess.Popen, patience: float) -> None:
+    """End a session: SIGTERM for its leader, up to `patience` seconds to end, then SIGKILL for all."""
+    try:
+        with suppress(subprocess.TimeoutExpired):
+            leader.terminate()
+            leader.wait(patience)
+    finally:
+        with suppress(ProcessLookupError):  # every process has ended
+            os.killpg(leader.pid, signal.SIGKILL)
+        leader.wait()

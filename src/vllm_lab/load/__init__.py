@@ -1,9 +1,7 @@
 """OpenAI-compatible servers under load: the requests of a trace are sent over HTTP at their arrival times.
 
-server        starts vLLM's api_server and always stops it again
-client        sends requests, times their streamed tokens, reads a server's counters; a sweep over rates
+sweep         starts vLLM's api_server, sends requests at several rates, times the streamed tokens
 measurements  the raw measurements: every request of every replay
-metrics       percentiles, goodput and throughput of one replay
-result        the result document, with the predictions, and the table of requests
+result        percentiles, goodput and throughput; the result document, with the predictions; the table
 figures       latency over the arrival rate
 """

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from vllm_lab.replay.requests import TracedRequest
+
+ERROR_LENGTH = 500  # characters kept of a server's error
 
 
 @dataclass
@@ -28,6 +31,17 @@ class SentRequest:
     cached_tokens: int | None = None  # prompt tokens found in the cache, as the server reports them
     text: str = ""
     error: str | None = None
+
+    def note(self, event: Mapping[str, Any], now: float) -> None:
+        """Take over an event of the stream that arrived at `now`: an error, a chunk or the token counts."""
+        if "error" in event:
+            self.error = json.dumps(event["error"])[:ERROR_LENGTH]
+        if event.get("choices"):
+            self.chunks.append(now)
+            self.text += event["choices"][0].get("text") or ""
+        if event.get("usage"):
+            self.output_tokens = event["usage"]["completion_tokens"]
+            self.cached_tokens = (event["usage"].get("prompt_tokens_details") or {}).get("cached_tokens")
 
     @property
     def ttft(self) -> float | None:

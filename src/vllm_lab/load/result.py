@@ -1,21 +1,63 @@
-"""The result of a sweep, with what was predicted for it: the document and the table of requests."""
+"""The result of a sweep: each replay's metrics, the document with the predictions, the table of requests."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from vllm_lab.common.metric import Metric, Value, title_of
 from vllm_lab.common.statistics import Distribution, verification
-from vllm_lab.load.measurements import Cell, Sweep
-from vllm_lab.load.metrics import METRICS, LatencyLimits, metrics
+from vllm_lab.load.measurements import Cell, SentRequest, Sweep
 from vllm_lab.measure.document import Test, document_of, results_of
 from vllm_lab.measure.workload import trace_of
 from vllm_lab.replay.replay import Outcome
 from vllm_lab.sharing.analysis import SharedTokens
 
+SOURCE = "vLLM, vllm/benchmarks/serve.py"
+TIMES = {
+    "ttft": ("TTFT", "request sent to first chunk of the stream"),
+    "tpot": ("TPOT", "(last chunk - first chunk) / (output tokens - 1), of requests with two tokens or more"),
+    "itl": ("ITL", "each gap between two chunks, of all requests together"),
+    "e2e": ("E2E", "request sent to last chunk"),
+}
+LIMITED = ("ttft", "tpot", "e2e")  # the latencies that have a limit
+PERCENTS = (50, 90, 95, 99)
+STATISTICS = {"mean": "mean", **{f"p{percent}": f"{percent}th percentile" for percent in PERCENTS}}
+METRICS = {
+    "requests": Metric("requests", "requests sent", "Sent"),
+    "completed": Metric("requests", "requests answered in full and without an error", "Completed", SOURCE),
+    "failed": Metric("requests", "requests - completed", "Failed", SOURCE),
+    "duration": Metric(
+        "s", "first request sent to last chunk of all requests, the drain included", "Duration", SOURCE),
+    "lateness_max": Metric(
+        "s", "largest delay between a request's arrival time and its sending, caused by the client"),
+    "request_throughput": Metric("requests/s", "completed / duration", "Request throughput", SOURCE),
+    "output_throughput": Metric(
+        "tokens/s", "output tokens of completed requests / duration", "Output token throughput", SOURCE),
+    "total_throughput": Metric(
+        "tokens/s", "prompt and output tokens of completed requests / duration", "Total token throughput",
+        SOURCE),
+    "goodput": Metric(
+        "requests/s", "completed requests that meet every latency limit / duration", "Goodput", SOURCE),
+    "within_limits": Metric("fraction", "requests that meet every latency limit / requests sent"),
+    "steady_output_throughput": Metric(
+        "tokens/s",
+        "chunks that arrived in the steady state / its seconds; the steady state lasts from the request that "
+        "ends the first quarter to the request that begins the last quarter",
+        "Output token throughput, steady state"),
+    "steady_ttft_p50": Metric(
+        "s", "median TTFT of the requests sent in the steady state", "TTFT, steady state, median"),
+    "steady_e2e_p50": Metric(
+        "s", "median E2E of the requests sent in the steady state", "E2E, steady state, median"),
+    **{
+        f"{time}_{name}": Metric("s", f"{words}: {statistic}", f"{title}, {statistic}", SOURCE)
+        for time, (title, words) in TIMES.items()
+        for name, statistic in STATISTICS.items()
+    },
+}  # fmt: skip
 TURNS_BY = "ttft_p50"  # the metric that shows whether latency has turned up
 LATENCIES = ("ttft_p50", "ttft_p95", "tpot_p50", "itl_p99", "e2e_p50", "e2e_p95")
 HEADLINE = (*LATENCIES, "output_throughput", "goodput")  # the metrics of each rate among the results
@@ -36,25 +78,86 @@ TEST = Test(
     headline="output_throughput",
 )
 COLUMNS = {
-    "rate": "float",
-    "repeat": "int",
-    "request_id": "string",
-    "arrival": "float",
-    "sent": "float",
-    "prompt_tokens": "int",
-    "asked_tokens": "int",
-    "output_tokens": "int",
-    "cached_tokens": "int?",
-    "predicted_cached_tokens": "int?",
-    "ttft": "float?",
-    "tpot": "float?",
-    "e2e": "float?",
-    "predicted_ttft": "float?",
-    "predicted_e2e": "float?",
-    "itls": "string",
-    "error": "string?",
-}
+    "rate": "float", "repeat": "int", "request_id": "string", "arrival": "float", "sent": "float",
+    "prompt_tokens": "int", "asked_tokens": "int", "output_tokens": "int",
+    "cached_tokens": "int?", "predicted_cached_tokens": "int?",
+    "ttft": "float?", "tpot": "float?", "e2e": "float?",
+    "predicted_ttft": "float?", "predicted_e2e": "float?",
+    "itls": "string", "error": "string?",
+}  # fmt: skip
 Predicted = Mapping[float, Sequence[Outcome]]  # rate -> each request in virtual time
+
+
+@dataclass(frozen=True)
+class LatencyLimits:
+    """The latencies (s) that a request must not exceed to count for goodput."""
+
+    ttft: float
+    tpot: float
+    e2e: float
+
+    def met_by(self, request: SentRequest) -> bool:
+        """Whether a request is complete and within all limits. One token has no TPOT to exceed."""
+        return (
+            request.e2e is not None
+            and request.ttft <= self.ttft
+            and (request.tpot or 0.0) <= self.tpot
+            and request.e2e <= self.e2e
+        )
+
+
+def metrics(requests: Sequence[SentRequest], limits: LatencyLimits) -> dict[str, Value]:
+    """A value for every name in METRICS; None if no request has the value."""
+    complete = [request for request in requests if request.e2e is not None]
+    last = max((request.sent + request.e2e for request in complete), default=None)
+    duration = None if last is None else last - min(request.sent for request in requests)
+    good = sum(limits.met_by(request) for request in requests)
+    output = sum(request.output_tokens for request in complete)
+    prompt = sum(request.prompt_tokens for request in complete)
+
+    def per_second(count: int) -> float | None:
+        return count / duration if duration else None
+
+    return {
+        "requests": len(requests),
+        "completed": len(complete),
+        "failed": len(requests) - len(complete),
+        "duration": duration,
+        "lateness_max": max(request.sent - request.arrival for request in requests),
+        "request_throughput": per_second(len(complete)),
+        "output_throughput": per_second(output),
+        "total_throughput": per_second(prompt + output),
+        "goodput": per_second(good),
+        "within_limits": good / len(requests),
+        **_steady(requests),
+        **_latencies(complete),
+    }
+
+
+def _steady(requests: Sequence[SentRequest]) -> dict[str, float | None]:
+    """The steady state: the replay without its first quarter, when the server fills, and its last quarter."""
+    ordered = sorted(requests, key=lambda request: request.sent)
+    quarter = len(ordered) // 4
+    middle = ordered[quarter : len(ordered) - quarter]
+    start, end = middle[0].sent, middle[-1].sent
+    chunks = sum(start <= chunk < end for request in requests for chunk in request.chunks)
+    complete = [request for request in middle if request.e2e is not None]
+    return {
+        "steady_output_throughput": chunks / (end - start) if end > start else None,
+        "steady_ttft_p50": Distribution.of([request.ttft for request in complete]).percentile(50),
+        "steady_e2e_p50": Distribution.of([request.e2e for request in complete]).percentile(50),
+    }
+
+
+def _latencies(complete: Sequence[SentRequest]) -> dict[str, float | None]:
+    samples = {time: _known(complete, time) for time in LIMITED}
+    samples["itl"] = [gap for request in complete for gap in request.itls]
+    summaries = {time: Distribution.of(samples[time]).summary(PERCENTS) for time in TIMES}
+    return {f"{time}_{name}": summaries[time][name] for time in TIMES for name in STATISTICS}
+
+
+def _known(rows: Iterable[SentRequest | Outcome], time: str) -> list[float]:
+    return [value for row in rows if (value := getattr(row, time)) is not None]
 
 
 def request_table(found: Sweep, predicted: Predicted) -> Iterator[list[Any]]:
@@ -82,9 +185,10 @@ def measured(
     `raw`: the content of sweep.json, which holds `found`. `parameters`: limit_ttft, limit_tpot, limit_e2e (s)
     and turn_factor.
     """
-    limits = LatencyLimits(*(parameters[f"limit_{name}"] for name in ("ttft", "tpot", "e2e")))
+    limits = LatencyLimits(*(parameters[f"limit_{name}"] for name in LIMITED))
     shared = SharedTokens.of(trace_of(found.workload), raw["parameters"]["block_size"])
     rates = [_rate(rate, cells, limits, shared, predicted[rate]) for rate, cells in found.by_rate()]
+    highest = rates[-1]["runs_output_throughput"] if rates else []  # its repeats show how well runs agree
     return document_of(
         TEST,
         raw,
@@ -96,7 +200,7 @@ def measured(
         rates=rates,
         turn=turn(rates, parameters["turn_factor"]),
         results=_results(found, rates),
-        verification=_verification(rates),
+        verification=verification("output_throughput", highest) if highest else None,
     )
 
 
@@ -112,18 +216,15 @@ def _results(found: Sweep, rates: Sequence[Mapping[str, Any]]) -> dict[str, Any]
 
 
 def turn(rates: Sequence[Mapping[str, Any]], factor: float) -> dict[str, Any]:
-    """Where latency turns up: the first rate at which that is so, and the last rate before it, or None.
+    """The first rate at which latency has turned up, and the last rate before it; None where there is none.
 
     Latency has turned up if a request failed, or if TURNS_BY is more than `factor` times its value at the
     lowest rate.
     """
-    base = rates[0]["metrics"][TURNS_BY] if rates else None
-    bad = (
-        index
-        for index, row in enumerate(rates)
-        if row["metrics"]["failed"] or base is None or row["metrics"][TURNS_BY] > factor * base
-    )
-    first = next(bad, None)
+    values = [row["metrics"] for row in rates]
+    base = values[0][TURNS_BY] if rates else None
+    turned = [row["failed"] or base is None or row[TURNS_BY] > factor * base for row in values]
+    first = next((index for index, bad in enumerate(turned) if bad), None)
     return {
         "metric": TURNS_BY,
         "factor": factor,
@@ -158,10 +259,7 @@ def _rate(
         "metrics": {name: _median([row[name] for row in found]) for name in METRICS},
         "runs_output_throughput": [value for row in found if (value := row["output_throughput"]) is not None],
         "predicted": {  # without the requests that the limits refuse
-            f"{time}_p50": Distribution.of(
-                [value for row in predicted if (value := getattr(row, time)) is not None]
-            ).percentile(50)
-            for time in ("ttft", "tpot", "e2e")
+            f"{time}_p50": Distribution.of(_known(predicted, time)).percentile(50) for time in LIMITED
         },
         "hit_tokens": {
             "measured": [cell.counters["prefix_cache_hits"] for cell in cells if cell.counters],
@@ -176,9 +274,3 @@ def _rate(
 def _median(values: Sequence[Value]) -> float | None:
     known = [value for value in values if value is not None]
     return float(np.median(known)) if known else None
-
-
-def _verification(rates: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:
-    """How well the repeats at the highest rate agree, if any request was answered there."""
-    throughputs = rates[-1]["runs_output_throughput"] if rates else []
-    return verification("output_throughput", throughputs) if throughputs else None
