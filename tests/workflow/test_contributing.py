@@ -314,7 +314,8 @@ def test_a_new_part_is_on_the_page(copy):
     copy.run(
         "-c",
         "import sys; sys.path[:0] = ['scripts', '.']; from pathlib import Path;"
-        "from tests.report import example; root = Path('made'); example.write_report(root, example.example(root))",
+        "from tests.report import example; root = Path('made');"
+        "example.write_report(root, example.example(root))",
     )
     pages = list((copy.root / "made").rglob("index.html"))
     assert "The sun shines." in pages[0].read_text()
