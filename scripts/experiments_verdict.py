@@ -8,9 +8,8 @@ predictions are as they were pinned, and the aha.
 from vllm_lab.common import console
 from vllm_lab.common.files import write_json
 from vllm_lab.common.flags import parser_of
-from vllm_lab.experiments import pins
-from vllm_lab.experiments.result import verdict_document
-from vllm_lab.experiments.spec import Experiment
+from vllm_lab.experiments.spec import Experiment, read_pins
+from vllm_lab.experiments.verdicts import verdict_document
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -24,7 +23,7 @@ def main(argv: list[str] | None = None) -> None:
     ).parse_args(argv)
 
     experiment = Experiment.read(args.experiment)
-    document = verdict_document(experiment, pins.read(args.pins), args.runs, args.captures)
+    document = verdict_document(experiment, read_pins(args.pins), args.runs, args.captures)
     write_json(args.output, document)
     for entry in document["predictions"]:
         console.log(f"{entry['verdict']:9} {entry['statement']}")

@@ -8,8 +8,7 @@ import yaml
 from vllm_lab.common.errors import LabError
 from vllm_lab.common.schema import load
 from vllm_lab.experiments import __main__ as command
-from vllm_lab.experiments import pins
-from vllm_lab.experiments.spec import SCHEMA, Experiment, Reference, Term
+from vllm_lab.experiments.spec import PINS_FILE, SCHEMA, Experiment, Reference, Term, pin_state, read_pins
 from vllm_lab.replay.comparison import ENGINES
 
 ROOT = Path(__file__).parents[2]
@@ -40,9 +39,9 @@ def predicted(**changes) -> list[dict]:
 
 
 def test_the_projects_own_experiments_are_pinned_and_unchanged():
-    known = pins.read(ROOT / "experiments" / pins.FILE)
+    known = read_pins(ROOT / "experiments" / PINS_FILE)
     for path in sorted((ROOT / "experiments").glob("*.yaml")):
-        assert pins.state(known, Experiment.read(path)) == "pinned", path
+        assert pin_state(known, Experiment.read(path)) == "pinned", path
 
 
 def test_the_schema_names_the_engines_that_there_are():
@@ -127,12 +126,12 @@ def test_references_are_read_as_they_are_written():
 def test_a_pin_holds_everything_but_the_aha(tmp_path):
     path = written(tmp_path)
     command.main(["pin", str(path)])
-    known = pins.read(tmp_path / pins.FILE)
-    assert pins.state(known, Experiment.read(path)) == "pinned"
-    assert pins.state(known, Experiment.read(written(tmp_path, aha="Now I see."))) == "pinned"
+    known = read_pins(tmp_path / PINS_FILE)
+    assert pin_state(known, Experiment.read(path)) == "pinned"
+    assert pin_state(known, Experiment.read(written(tmp_path, aha="Now I see."))) == "pinned"
     changed = Experiment.read(written(tmp_path, settings={"requests": 8, "num_blocks": 20}))
-    assert pins.state(known, changed) == "changed"
-    assert pins.state([], changed) == "unpinned"
+    assert pin_state(known, changed) == "changed"
+    assert pin_state([], changed) == "unpinned"
 
 
 def test_pins_are_added_and_never_replaced_and_not_after_a_run(tmp_path):
@@ -142,7 +141,7 @@ def test_pins_are_added_and_never_replaced_and_not_after_a_run(tmp_path):
     with pytest.raises(LabError, match="it was run"):
         command.main(["pin", str(written(tmp_path, title="Another", aha="I knew it."))])
     command.main(["pin", str(written(tmp_path, title="Another"))])
-    assert len(pins.read(tmp_path / pins.FILE)) == 2
+    assert len(read_pins(tmp_path / PINS_FILE)) == 2
 
 
 def test_check_says_what_a_file_asks_for(tmp_path, capsys):

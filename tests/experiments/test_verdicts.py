@@ -8,9 +8,8 @@ import pytest
 from mini_vllm.limits import Limits
 from tests.experiments.test_spec import predicted, written
 from vllm_lab.experiments.progress import progress
-from vllm_lab.experiments.result import verdict_document
 from vllm_lab.experiments.spec import Experiment, Prediction, Reference
-from vllm_lab.experiments.verdicts import Observations, judge, judge_all
+from vllm_lab.experiments.verdicts import Observations, judge, judge_all, verdict_document
 from vllm_lab.replay import mini
 from vllm_lab.replay.records import RunFiles, simulated_record
 from vllm_lab.replay.requests import TracedRequest

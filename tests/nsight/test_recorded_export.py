@@ -68,4 +68,4 @@ def test_calls_of_other_threads_count_for_the_capture_and_not_for_the_steps(docu
 def test_every_gpu_metric_says_why_it_is_absent(document):
     for name in GPU_METRICS:
         assert metrics_of(document)[name] is None
-        assert "nothing of CUDA" in document["absent"][name]
+        assert "CUDA was not traced" in document["absent"][name]

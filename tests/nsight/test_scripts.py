@@ -87,7 +87,7 @@ def test_the_minis_capture_holds_the_steps_of_one_replay_and_no_gpu(tmp_path):
     assert metrics_of(found)["captured_steps"] == len(steps) > 0  # though it was replayed twice
     assert calls(found)["mini_vllm", "scheduler.schedule"] == len(steps)
     assert metrics_of(found)["schedule_mean"] < metrics_of(found)["step_mean"]
-    assert "nothing of CUDA" in found["absent"]["gpu_busy_share"]
+    assert "CUDA was not traced" in found["absent"]["gpu_busy_share"]
     assert found["absent"]["decode_forward_share"] == "no model runs in this engine"
     capture = json.loads((tmp_path / "capture.json").read_text())
     assert 0 < capture["report_bytes"] < 2**20

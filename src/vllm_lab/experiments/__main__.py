@@ -8,8 +8,7 @@ from datetime import date
 from pathlib import Path
 
 from vllm_lab.common import console
-from vllm_lab.experiments import pins
-from vllm_lab.experiments.spec import Experiment
+from vllm_lab.experiments.spec import PINS_FILE, Experiment, add_pin, pin_state, read_pins
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -30,7 +29,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 def _check(file: Path) -> None:
     experiment = Experiment.read(file)
-    state = pins.state(pins.read(file.parent / pins.FILE), experiment)
+    state = pin_state(read_pins(file.parent / PINS_FILE), experiment)
     print(
         f"{experiment.name}: {len(experiment.runs)} runs, {len(experiment.comparisons)} comparisons, "
         f"{len(experiment.predictions)} predictions, {state}"
@@ -39,7 +38,7 @@ def _check(file: Path) -> None:
 
 def _pin(file: Path) -> None:
     experiment = Experiment.read(file)
-    pin = pins.add(file.parent / pins.FILE, experiment, date.today().isoformat())
+    pin = add_pin(file.parent / PINS_FILE, experiment, date.today().isoformat())
     print(f"{pin.experiment}: pinned {pin.digest}")
 
 

@@ -1,20 +1,23 @@
-"""An experiment as its YAML file describes it: the runs, and the predictions about their numbers."""
+"""An experiment: what its YAML file says of runs and predictions, and the pins of its predictions.
+
+A pin is the hash of an experiment's predictions, written to pins.txt (and committed) before the run.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import yaml
 
 from vllm_lab.common.config import check
 from vllm_lab.common.errors import LabError
-from vllm_lab.common.files import canonical_json
+from vllm_lab.common.files import canonical_json, write_text
 from vllm_lab.common.metric import Metric
 from vllm_lab.nsight.metrics import METRICS as CAPTURE_METRICS
 from vllm_lab.replay.metrics import COMPARISON_METRICS, METRICS, REQUEST_METRICS
@@ -22,6 +25,10 @@ from vllm_lab.replay.records import REAL
 
 SCHEMA = Path(__file__).parents[3] / "workflow/schemas/experiment.schema.yaml"
 PARTS = ("mini", "vllm", "extension")  # the fourth part of every experiment is the comparison
+PINS_FILE = "pins.txt"  # beside the experiments
+PINS_HEAD = (
+    "# experiment, sha256 of all but its aha, day. Lines are added, never changed; the last one counts.\n"
+)
 _TERM = re.compile(r"(?P<source>\w+)\.(?P<metric>\w+)(\[priority (?P<priority>-?\d+)\])?")
 
 
@@ -156,6 +163,47 @@ def digest(given: Mapping[str, Any]) -> str:
     """sha256 of everything but `aha`. Every change of a prediction or of a run's settings changes it."""
     pinned = {key: value for key, value in given.items() if key != "aha"}
     return hashlib.sha256(canonical_json(pinned).encode()).hexdigest()
+
+
+class Pin(NamedTuple):
+    """One line of the file of pins."""
+
+    experiment: str
+    digest: str
+    day: str  # ISO date
+
+
+def read_pins(path: Path) -> list[Pin]:
+    """All pins in order; an empty list where there is no file. LabError for a line that is no pin."""
+    pins = []
+    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines() if path.is_file() else (), 1):
+        words = line.split()
+        if not words or line.startswith("#"):
+            continue
+        if len(words) != len(Pin._fields):
+            raise LabError(f"{path}: line {number}: expected an experiment, a sha256 and a day")
+        pins.append(Pin(*words))
+    return pins
+
+
+def add_pin(path: Path, experiment: Experiment, day: str) -> Pin:
+    """Append a pin for the experiment as it is now. LabError if it has an aha or is pinned already."""
+    pins = read_pins(path)
+    if experiment.aha:
+        raise LabError(f"{experiment.name}: has an aha already, so it was run; pin predictions before a run")
+    if pin_state(pins, experiment) == "pinned":
+        raise LabError(f"{experiment.name}: pinned already, and unchanged since")
+    pin = Pin(experiment.name, experiment.digest, day)
+    write_text(path, PINS_HEAD + "".join(f"{' '.join(line)}\n" for line in [*pins, pin]))
+    return pin
+
+
+def pin_state(pins: Sequence[Pin], experiment: Experiment) -> str:
+    """pinned, changed (since its last pin) or unpinned."""
+    last = next((pin for pin in reversed(pins) if pin.experiment == experiment.name), None)
+    if last is None:
+        return "unpinned"
+    return "pinned" if last.digest == experiment.digest else "changed"
 
 
 def _runs(given: Mapping[str, Any]) -> dict[str, Run]:

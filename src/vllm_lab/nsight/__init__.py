@@ -3,8 +3,7 @@
 metrics   the numbers that a capture gives: units, titles, definitions
 capture   one run under nsys: found, run, its report imported and exported to SQLite
 export    the export's tables in one form for every version of nsys, and the steps in them
-measures  the metrics computed
-document  a capture as one result document
+document  a capture as one result document: the metrics and tables computed from the export
 figures   the documents drawn
 
 The programs that nsys watches are scripts/nsight_mini.py and scripts/nsight_vllm.py.

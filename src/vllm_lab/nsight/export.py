@@ -7,7 +7,7 @@ nsys makes a table only where it has a row for it, and adds columns from version
 from __future__ import annotations
 
 import sqlite3
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -52,13 +52,10 @@ class Export:
         events = self._table(NVTX, "eventType", "textId", "globalTid", "domainId")
         events["name"] = self._named(events, "textId", "text")
         process = events["globalTid"] // 2**THREAD_BITS
-        domains = events[events["eventType"] == DOMAIN]
-        names = dict(
-            zip(zip(process[domains.index], domains["domainId"], strict=True), domains["name"], strict=True)
-        )
-        events["domain"] = [
-            names.get(key, "") for key in zip(process, events["domainId"].fillna(0), strict=True)
-        ]
+        domains = list(zip(process, events["domainId"].fillna(0), strict=True))  # a domain is a process' own
+        rows = zip(events["eventType"], domains, events["name"], strict=True)
+        names = {domain: name for event, domain, name in rows if event == DOMAIN}
+        events["domain"] = [names.get(domain, "") for domain in domains]
         found = events[events["eventType"].isin((PUSH_POP, START_END)) & events["end"].notna()]
         if found.empty:
             raise Missing(f"{NVTX} holds no closed range: {ABSENT[NVTX]}")
@@ -95,6 +92,15 @@ class Export:
         return self._spans(self._table(FILLS))
 
     @cached_property
+    def gpu_work(self) -> pd.DataFrame:
+        """When the GPU was at work, without overlap: start, end. Missing where no kernel was traced."""
+        spans = [self.kernels]
+        for name in ("copies", "fills"):
+            with suppress(Missing):  # a run may copy or fill nothing
+                spans.append(getattr(self, name))
+        return union(*spans)
+
+    @cached_property
     def cuda_calls(self) -> pd.DataFrame:
         """Calls to the CUDA runtime and driver: name, start, end, thread."""
         calls = self._table(CALLS, "nameId", "globalTid")
@@ -105,9 +111,7 @@ class Export:
         """The whole table. Missing where it, or one of the `columns` or of its times, is not there."""
         if name not in self._tables:
             if name.startswith(CUDA) and not any(table.startswith(CUDA) for table in self._tables):
-                raise Missing(
-                    f"nothing of CUDA was traced; no GPU, or nsys too old for it (no table {CUDA}*)"
-                )
+                raise Missing(f"CUDA was not traced: no GPU, or nsys is too old for it (no table {CUDA}*)")
             raise Missing(f"{ABSENT[name]} (no table {name})")
         table = self._read(name)
         lacking = {"start", "end", *columns}.difference(table.columns)
@@ -184,21 +188,19 @@ class Steps:
     @cached_property
     def seconds(self) -> pd.Series:
         """The seconds of each step."""
-        return (self.table["end"] - self.table["start"]) / 1e9
+        return seconds_of(self.table)
 
     @cached_property
     def parts(self) -> pd.DataFrame:
         """This project's ranges within steps: step (its row), name, start, end, seconds."""
         ranges = self.export.ranges
-        own = ranges[
-            ranges["domain"].isin(DOMAINS) & (ranges["thread"] == self.thread) & (ranges["name"] != STEP)
-        ]
-        return self.inside(own)
+        own = ranges["domain"].isin(DOMAINS) & (ranges["thread"] == self.thread)
+        return self.inside(ranges[own & (ranges["name"] != STEP)])
 
     def inside(self, spans: pd.DataFrame) -> pd.DataFrame:
         """The spans that begin within a step, with the step's row and their seconds."""
         row = _inside(spans["start"], self.table)
-        placed = spans.assign(step=row, seconds=(spans["end"] - spans["start"]) / 1e9)
+        placed = spans.assign(step=row, seconds=seconds_of(spans))
         return placed[placed["step"] >= 0]
 
     def seconds_in(self, name: str) -> pd.Series:
@@ -206,7 +208,7 @@ class Steps:
         found = self.parts[self.parts["name"] == name]
         if found.empty:
             raise self.lacking(f"no range {name} in the capture's steps")
-        return self._sums(found)
+        return found.groupby("step")["seconds"].sum().reindex(self.table.index, fill_value=0.0)
 
     def lacking(self, what: str) -> Missing:
         """The error for a missing number: `what`, or where no model ran, that."""
@@ -225,14 +227,16 @@ class Steps:
         spans_of_steps = zip(self.table["start"], self.table["end"], strict=True)
         return pd.Series([(until(end) - until(start)) / 1e9 for start, end in spans_of_steps])
 
-    def _sums(self, placed: pd.DataFrame) -> pd.Series:
-        return placed.groupby("step")["seconds"].sum().reindex(self.table.index, fill_value=0.0)
-
     def _of_kind(self, *kinds: str) -> pd.Series:
         chosen = self.table["kind"].isin(kinds)
         if not chosen.any():
             raise self.lacking(f"no {' or '.join(kinds)} step in the capture")
         return chosen
+
+
+def seconds_of(spans: pd.DataFrame) -> pd.Series:
+    """How long each span takes (s)."""
+    return (spans["end"] - spans["start"]) / 1e9
 
 
 def union(*tables: pd.DataFrame) -> pd.DataFrame:

@@ -23,92 +23,64 @@ class Part(NamedTuple):
 
 
 PARTS = {
-    "schedule": Part("scheduler.schedule", "the scheduler's schedule()", "scheduling"),
-    "forward": Part("model.forward", "the model's forward pass", "forward pass"),
-    "logits": Part("model.logits", "the product with the vocabulary", "logits"),
-    "sample": Part("sampler.sample", "sampling", "sampling"),
-    "update": Part("scheduler.update", "the scheduler's update_from_output()", "update"),
-}
+    "schedule": Part("scheduler.schedule", "the scheduler's schedule()",           "scheduling"),
+    "forward":  Part("model.forward",      "the model's forward pass",             "forward pass"),
+    "logits":   Part("model.logits",       "the product with the vocabulary",      "logits"),
+    "sample":   Part("sampler.sample",     "sampling",                             "sampling"),
+    "update":   Part("scheduler.update",   "the scheduler's update_from_output()", "update"),
+}  # fmt: skip
 RANGE_METRICS = {
     "captured_steps": Metric(
-        "steps", "engine.step ranges in the capture that ran or scheduled something", "Steps", RANGES
-    ),
+        "steps", "engine.step ranges in the capture that ran or scheduled something", "Steps", RANGES),
     "step_mean": Metric("s", "mean of these ranges", "Step, mean", RANGES),
     "step_p50": Metric("s", "median of these ranges", "Step, median", RANGES),
     "schedule_mean": Metric("s", "mean of the scheduler.schedule ranges", "Scheduling, mean", RANGES),
     "decode_step_p50": Metric("s", "median of the decode steps' ranges", "Decode step, median", RANGES),
     "prefill_step_p50": Metric("s", "median of the prefill steps' ranges", "Prefill step, median", RANGES),
-    **{
-        f"decode_{name}_share": Metric(
-            "fraction", f"of the time of decode steps, in {part.words}", f"Decode: {part.title}", RANGES
-        )
-        for name, part in PARTS.items()
-    },
+    **{f"decode_{name}_share": Metric(
+        "fraction", f"of the time of decode steps, in {part.words}", f"Decode: {part.title}", RANGES)
+        for name, part in PARTS.items()},
     "decode_other_share": Metric(
-        "fraction", "of the time of decode steps, outside these five parts", "Decode: the rest", RANGES
-    ),
-}
+        "fraction", "of the time of decode steps, outside these five parts", "Decode: the rest", RANGES),
+}  # fmt: skip
 LAYER_METRICS = {
     "decode_attention_range_share": Metric(
-        "fraction",
-        "of the forward passes of decode steps, in attention layers, cache writes included",
-        "Decode: attention layers",
-        RANGES,
-    ),
+        "fraction", "of the forward passes of decode steps, in attention layers, cache writes included",
+        "Decode: attention layers", RANGES),
     "decode_linear_range_share": Metric(
-        "fraction", "of the forward passes of decode steps, in linear layers", "Decode: linear layers", RANGES
-    ),
-}
+        "fraction", "of the forward passes of decode steps, in linear layers",
+        "Decode: linear layers", RANGES),
+}  # fmt: skip
 OS_METRICS = {
     "os_calls_per_step": Metric(
-        "",
-        "traced calls of the engine's thread to OS libraries within steps / steps",
-        "OS calls per step",
-        OS_CALLS,
-    ),
+        "", "traced calls of the engine's thread to OS libraries within steps / steps",
+        "OS calls per step", OS_CALLS),
     "os_time_share": Metric("fraction", "of the time of steps, in these calls", "Time in OS calls", OS_CALLS),
-}
+}  # fmt: skip
 GPU_METRICS = {
     "gpu_busy_share": Metric(
-        "fraction",
-        "of the time from the first step's start to the last step's end, with a kernel, copy or fill running",
-        "GPU busy",
-        KERNELS,
-    ),
+        "fraction", "of the time from the first step's start to the last step's end, "
+        "with a kernel, copy or fill running", "GPU busy", KERNELS),
     "decode_gpu_busy_share": Metric(
-        "fraction",
-        "of the time of decode steps, with a kernel, copy or fill running",
-        "Decode: GPU busy",
-        KERNELS,
-    ),
+        "fraction", "of the time of decode steps, with a kernel, copy or fill running",
+        "Decode: GPU busy", KERNELS),
     "decode_kernels_per_step": Metric(
-        "", "kernels that begin within decode steps / decode steps", "Kernels per decode step", KERNELS
-    ),
+        "", "kernels that begin within decode steps / decode steps", "Kernels per decode step", KERNELS),
     "decode_attention_kernel_share": Metric(
-        "fraction",
-        "of the time of kernels that begin within decode steps, attention",
-        "Decode: attention kernels",
-        KERNELS,
-    ),
+        "fraction", "of the time of kernels that begin within decode steps, attention",
+        "Decode: attention kernels", KERNELS),
     "decode_gemm_kernel_share": Metric(
-        "fraction",
-        "of the time of kernels that begin within decode steps, matrix products",
-        "Decode: matrix product kernels",
-        KERNELS,
-    ),
+        "fraction", "of the time of kernels that begin within decode steps, matrix products",
+        "Decode: matrix product kernels", KERNELS),
     "decode_launch_gap_mean": Metric(
-        "s",
-        "mean time from a kernel's end to the next one's start in the same decode step; 0 if they overlap",
-        "Gap between kernels, mean",
-        KERNELS,
-    ),
+        "s", "mean time from a kernel's end to the next one's start in the same decode step; "
+        "0 if they overlap", "Gap between kernels, mean", KERNELS),
     "launch_call_mean": Metric(
-        "s", "mean of the calls that launch a kernel or a graph, on the CPU", "Launch call, mean", CUDA_CALLS
-    ),
+        "s", "mean of the calls that launch a kernel or a graph, on the CPU",
+        "Launch call, mean", CUDA_CALLS),
     "copy_share": Metric(
-        "fraction", "of the time in which the GPU is busy, in memory copies", "GPU time in copies", COPIES
-    ),
+        "fraction", "of the time in which the GPU is busy, in memory copies", "GPU time in copies", COPIES),
     "copied_bytes": Metric("bytes", "moved by all memory copies", "Copied", COPIES),
     "copy_bandwidth": Metric("GB/s", "copied_bytes / the copies' time", "Copy bandwidth", COPIES),
-}
+}  # fmt: skip
 METRICS = RANGE_METRICS | LAYER_METRICS | OS_METRICS | GPU_METRICS
