@@ -8,7 +8,7 @@ from pathlib import Path
 
 from vllm_lab.common import console, flags
 from vllm_lab.common.files import write_csv, write_json
-from vllm_lab.sharing import stats, tables
+from vllm_lab.sharing import metrics, stats
 from vllm_lab.traces.trace import Trace
 
 
@@ -39,10 +39,11 @@ def main(argv: list[str] | None = None) -> None:
         trace, name, args.block_size, args.block_sizes, args.windows, kv_bytes
     )
     write_json(args.stats, found)
-    write_csv(args.requests, tables.REQUESTS, stats.request_rows(sharing, tokens))
-    write_csv(args.blocks, tables.BLOCKS, stats.block_rows(sharing))
-    write_csv(args.reuse_gaps, tables.REUSE_GAPS, stats.gap_rows(sharing))
-    write_csv(args.working_set, tables.WORKING_SET, stats.working_set_rows(sharing, args.windows, kv_bytes))
+    write_csv(args.requests, metrics.REQUEST_COLUMNS, stats.request_rows(sharing, tokens))
+    write_csv(args.blocks, metrics.BLOCK_COLUMNS, stats.block_rows(sharing))
+    write_csv(args.reuse_gaps, metrics.GAP_COLUMNS, stats.gap_rows(sharing))
+    working_set = stats.working_set_rows(sharing, args.windows, kv_bytes)
+    write_csv(args.working_set, metrics.WORKING_SET_COLUMNS, working_set)
     console.log(
         f"{name}: {found['requests']} requests, {found['prompt_tokens']} prompt tokens, "
         f"{found['metrics']['saved_prefill_fraction']:.2%} of them in blocks that an earlier prompt also has"

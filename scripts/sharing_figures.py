@@ -5,7 +5,8 @@ Out: sharing_fraction_cdf, block_hit_distribution, reuse_gap_cdf, comparison, wo
 """
 
 from vllm_lab.common import console, flags
-from vllm_lab.sharing.figures import TraceTables, draw_all
+from vllm_lab.common.figure_names import FIGURES
+from vllm_lab.sharing import figures
 
 FILES = ("NAME", "STATS", "REQUESTS", "BLOCKS", "REUSE_GAPS", "WORKING_SET")
 
@@ -16,7 +17,9 @@ def main(argv: list[str] | None = None) -> None:
         "--trace", nargs=len(FILES), metavar=FILES, action="append", required=True, help="once for each trace"
     )
     args = parser.parse_args(argv)
-    draw_all([TraceTables.read(*trace) for trace in args.trace], args.outdir)
+    traces = [figures.TraceTables.read(*trace) for trace in args.trace]
+    for name in FIGURES["sharing"]:
+        getattr(figures, name)(traces, args.outdir / name)
 
 
 if __name__ == "__main__":

@@ -5,8 +5,8 @@ In: the sweep and the sharing statistics of the trace. Out: JSON.
 
 from vllm_lab.common import console, flags
 from vllm_lab.common.files import read_json, write_json
+from vllm_lab.sharing.metrics import read_sweep
 from vllm_lab.sharing.published import mooncake_comparison
-from vllm_lab.sharing.tables import read_sweep
 
 
 def main(argv: list[str] | None = None) -> None:

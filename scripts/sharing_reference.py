@@ -7,7 +7,13 @@ Out: JSON (settings, notes, rows) and the rows as CSV.
 from vllm_lab.common import console, flags
 from vllm_lab.common.errors import LabError
 from vllm_lab.common.files import read_json, write_csv, write_json
-from vllm_lab.sharing.reference import COLUMNS, Reference, closest_definition, conversations_used, notes
+from vllm_lab.sharing.reference import (
+    REFERENCE_COLUMNS,
+    Reference,
+    closest_definition,
+    conversations_used,
+    notes,
+)
 from vllm_lab.traces.stream_file import StreamTable
 
 
@@ -41,7 +47,7 @@ def main(argv: list[str] | None = None) -> None:
         "rows": rows,
     }
     write_json(args.output, document)
-    write_csv(args.csv, COLUMNS, (row.values() for row in rows))
+    write_csv(args.csv, REFERENCE_COLUMNS, (row.values() for row in rows))
 
 
 if __name__ == "__main__":

@@ -8,10 +8,10 @@ from pathlib import Path
 
 from vllm_lab.common import console, flags
 from vllm_lab.common.files import write_csv
+from vllm_lab.sharing.metrics import SWEEP_COLUMNS
 from vllm_lab.sharing.policies import POLICIES
 from vllm_lab.sharing.stats import kv_bytes_of
 from vllm_lab.sharing.sweep import sweep_rows
-from vllm_lab.sharing.tables import SWEEP
 from vllm_lab.traces.trace import Trace
 
 
@@ -37,7 +37,7 @@ def main(argv: list[str] | None = None) -> None:
     ]
     name, kv_bytes = args.trace.stem.removesuffix("_trace"), kv_bytes_of(args.model_summary)
     rows = sweep_rows(trace, name, args.block_sizes, capacities_tokens, args.policies, kv_bytes)
-    write_csv(args.output, SWEEP, rows)
+    write_csv(args.output, SWEEP_COLUMNS, rows)
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ import pytest
 from tests.sharing.small_traces import make_trace
 from vllm_lab.common.errors import LabError
 from vllm_lab.sharing.reference import (
-    COLUMNS,
+    REFERENCE_COLUMNS,
     Reference,
     closest_definition,
     conversations_used,
@@ -83,7 +83,7 @@ def stream_table(count):
 def test_one_definition_of_each_metric_fits_and_it_is_the_nearest():
     reference = Reference(stream_table(12), {"policy": "drop", "token_ids": SYSTEM}, 8, 2.0, 4)
     rows = reference.compare(samples=3, seed=0)
-    assert all(list(row) == list(COLUMNS) for row in rows)
+    assert all(list(row) == list(REFERENCE_COLUMNS) for row in rows)
     groups = {(row["mode"], row["metric"]) for row in rows}
     assert len(groups) == 12
     for group in groups:

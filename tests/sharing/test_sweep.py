@@ -5,6 +5,7 @@ import math
 
 import libcachesim
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -12,11 +13,10 @@ from hypothesis import strategies as st
 from tests.sharing.small_traces import block_traces, leading_run, make_trace, paths_of, token_traces
 from vllm_lab.common.errors import LabError
 from vllm_lab.sharing.analysis import Sharing
-from vllm_lab.sharing.caches import hits_of, library_hits, simulate
+from vllm_lab.sharing.figures import hit_rate_curves, hit_rate_heatmap, policy_styles
+from vllm_lab.sharing.metrics import SWEEP_COLUMNS
 from vllm_lab.sharing.policies import POLICIES, Policy
-from vllm_lab.sharing.sweep import Workload, sweep_rows
-from vllm_lab.sharing.sweep_figures import _styles, hit_rate_curves, hit_rate_heatmap
-from vllm_lab.sharing.tables import SWEEP
+from vllm_lab.sharing.sweep import Workload, hits_of, library_hits, simulate, sweep_rows
 from vllm_lab.traces.block_paths import BlockPaths
 from vllm_lab.traces.prefix_tree import StreamOrder
 
@@ -160,7 +160,7 @@ def test_a_library_policy_is_refused_a_cache_that_it_would_abort_on():
 def test_rows_are_tidy_and_capacities_alike_for_every_block_size():
     trace = make_trace([[1, 2, 3, 4, 5, 0]], [(0, 5, 1, 0.0), (0, 5, 1, 1.0)])
     rows = [
-        dict(zip(SWEEP, row, strict=True))
+        dict(zip(SWEEP_COLUMNS, row, strict=True))
         for row in sweep_rows(trace, "t", [2, 1], [2, 4], ["lru", "belady"], kv_bytes=2**29)
     ]
     assert [row["capacity_blocks"] for row in rows] == [2, 4, math.inf] * 2 + [1, 2, math.inf] * 2
@@ -178,16 +178,14 @@ def test_a_capacity_below_a_block_is_refused():
 def test_a_row_in_the_table_is_all_that_a_policy_of_the_library_needs(monkeypatch, tmp_path):
     monkeypatch.setitem(POLICIES, "clock", Policy("as Clock in libCacheSim", "Clock"))
     trace = make_trace([[1, 2, 3, 4, 5, 0]], [(0, 5, 1, 0.0), (0, 5, 1, 1.0)])
-    rows = [
-        dict(zip(SWEEP, map(str, row), strict=True))
-        for row in sweep_rows(trace, "t", [1], [2], ["lru", "fifo", "clock"], kv_bytes=None)
-    ]
-    assert [row["block_hits"] for row in rows if row["policy"] == "clock"] == ["2", "5"]
-    hit_rate_curves(rows, tmp_path / "curves")
-    hit_rate_heatmap(rows, 1, tmp_path / "heatmap")
+    rows = sweep_rows(trace, "t", [1], [2], ["lru", "fifo", "clock"], kv_bytes=None)
+    rates = pd.DataFrame(rows, columns=list(SWEEP_COLUMNS))
+    assert rates["block_hits"][rates["policy"] == "clock"].tolist() == [2, 5]
+    hit_rate_curves(rates, tmp_path / "curves")
+    hit_rate_heatmap(rates, 1, tmp_path / "heatmap")
 
 
 def test_a_policy_that_the_table_lacks_gets_a_style_of_its_own():
-    styles = _styles([{"policy": name} for name in ("random", "lru", "clock")])
+    styles = policy_styles(["random", "lru", "clock"])
     assert styles["lru"] == ("#0072B2", "-") and styles["arc"] == ("#7A3E8E", ":")
     assert len(set(styles.values())) == len(styles) == len(POLICIES) + 2

@@ -76,7 +76,7 @@ def append(path: Path) -> None:
             {"traces_tokens"},
             {"data_conversations", "data_sharegpt", "data_model", "traces_import"},
         ),
-        ("src/vllm_lab/sharing/tables.py", {"sharing_analysis"}, {*DATA, *MEASURED}),
+        ("src/vllm_lab/sharing/metrics.py", {"sharing_analysis"}, {*DATA, *MEASURED}),
         ("src/vllm_lab/data/reader.py", {"data_conversations"}, {"data_model", "traces_import"}),
         (
             "src/vllm_lab/report/html.py",

@@ -21,7 +21,7 @@ class Sharing:
     accesses: Accesses  # by the prompts
     prompt_blocks: np.ndarray  # int64 [R], blocks of each prompt that can be cached
     shared_blocks: np.ndarray  # int64 [R], leading blocks that an earlier prompt also has
-    shared_with_generated: np.ndarray | None  # int64 [R], the same for earlier prompts and their outputs
+    shared_with_generated: np.ndarray | None = None  # int64 [R], the same for earlier prompts and outputs
 
     @property
     def shared_tokens(self) -> np.ndarray:
@@ -42,11 +42,9 @@ class Sharing:
             extents.append(computed // block_size)
         tree, leaves = PrefixTree.grow(order, block_size // trace.block_tokens, trace.stream, extents)
         accesses = Accesses.of(tree, leaves[0])
-        shared = _found(tree, accesses, accesses, len(trace))
-        generated = (
-            _found(tree, accesses, Accesses.of(tree, leaves[1]), len(trace)) if len(leaves) > 1 else None
-        )
-        return cls(trace, block_size, tree, accesses, blocks, shared, generated)
+        stored = [accesses, *(Accesses.of(tree, leaf) for leaf in leaves[1:])]
+        shared = [_found(tree, accesses, kept, len(trace)) for kept in stored]
+        return cls(trace, block_size, tree, accesses, blocks, *shared)
 
 
 @dataclass(frozen=True)
@@ -89,45 +87,42 @@ class WorkingSet:
     an access and leaves it when `window` seconds have passed without another access.
     """
 
-    window: float  # seconds; inf: every block seen so far
-    begins: np.ndarray  # float64 [n] ascending: blocks enter …
-    entered: np.ndarray  # int64 [n]: … this many so far
-    ends: np.ndarray  # float64 [m] ascending: blocks leave …
-    gone: np.ndarray  # int64 [m]: … this many so far
+    times: np.ndarray  # float64 [E] ascending: blocks enter or leave …
+    changes: np.ndarray  # int64 [E]: … this many; below 0 if they leave
     span: tuple[float, float]  # first and last arrival, seconds
 
     @classmethod
     def of(cls, sharing: Sharing, window: float) -> WorkingSet:
-        """Working set of the prompts' blocks for one window (s)."""
+        """Working set of the prompts' blocks for one window (s); inf: every block seen so far."""
         accesses, arrival = sharing.accesses, sharing.trace.arrival_time
-        time, weight = arrival[accesses.request], sharing.tree.blocks[accesses.segment]
+        time, blocks = arrival[accesses.request], sharing.tree.blocks[accesses.segment]
         pause = np.append(np.diff(time), 0.0)[: len(time)]  # until the next access; last() overrules
-        run_ends = accesses.last() | (pause > window)
-        run_begins = accesses.first.copy()
-        run_begins[1:] |= run_ends[:-1]
-        begins, entered = _running_total(time[run_begins], weight[run_begins])
-        leaving = run_ends if math.isfinite(window) else np.zeros_like(run_ends)
-        ends, gone = _running_total(time[leaving] + window, weight[leaving])
-        return cls(window, begins, entered, ends, gone, (float(arrival[0]), float(arrival[-1])))
+        leaves = accesses.last() | (pause > window)
+        enters = accesses.first.copy()
+        enters[1:] |= leaves[:-1]
+        leaves &= math.isfinite(window)
+        times = np.concatenate([time[enters], time[leaves] + window])
+        changes = np.concatenate([blocks[enters], -blocks[leaves]])
+        order = np.argsort(times, kind="stable")
+        return cls(times[order], changes[order], (float(arrival[0]), float(arrival[-1])))
 
     def at(self, time: np.ndarray) -> np.ndarray:
         """int64: blocks in the working set at each time (s)."""
-        return _reached(self.begins, self.entered, time) - _reached(self.ends, self.gone, time)
+        totals = np.append(0, np.cumsum(self.changes))
+        return totals[np.searchsorted(self.times, time, side="right")]
 
     def peak(self) -> int:
-        """The most blocks at any time of the trace; reached when blocks enter."""
-        return int(self.at(self.begins).max(initial=0))
+        """The most blocks at any time of the trace."""
+        return int(self.at(self.times).max(initial=0))
 
     def mean(self) -> float:
-        """Mean number of blocks over the time of the trace; of a trace without duration, the number at its
-        moment."""
+        """Mean number of blocks over the time of the trace, or their number if the trace has no duration."""
         first, last = self.span
         if last == first:
             return float(self.at(np.array([last]))[0])
-        entered = np.diff(self.entered, prepend=0) * (last - self.begins)
-        inside = self.ends < last
-        gone = np.diff(self.gone, prepend=0)[inside] * (last - self.ends[inside])
-        return (math.fsum(entered.tolist()) - math.fsum(gone.tolist())) / (last - first)
+        held = (self.changes * (last - self.times))[self.times < last]
+        # Two exact sums, so that the result does not depend on the order of the changes.
+        return (math.fsum(held[held > 0]) + math.fsum(held[held < 0])) / (last - first)
 
 
 def _found(tree: PrefixTree, wanted: Accesses, stored: Accesses, requests: int) -> np.ndarray:
@@ -136,14 +131,3 @@ def _found(tree: PrefixTree, wanted: Accesses, stored: Accesses, requests: int) 
     earlier = stored.first_request(len(tree))[wanted.segment] < wanted.request
     blocks = np.where(earlier, tree.blocks[wanted.segment], 0)
     return np.bincount(wanted.request, weights=blocks, minlength=requests).astype(np.int64)
-
-
-def _running_total(time: np.ndarray, weight: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    order = np.argsort(time, kind="stable")
-    return time[order], np.cumsum(weight[order])
-
-
-def _reached(times: np.ndarray, totals: np.ndarray, time: np.ndarray) -> np.ndarray:
-    """The running total after everything up to and at `time`."""
-    passed = np.searchsorted(times, time, side="right")
-    return np.append(0, totals)[passed]

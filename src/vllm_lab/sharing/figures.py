@@ -1,22 +1,26 @@
-"""The figures of prefix sharing, drawn from the tables that scripts/sharing_analysis.py writes."""
+"""The figures of prefix sharing and of the cache sweeps, drawn from the tables that the rules write."""
 
 from __future__ import annotations
 
 import math
 import os
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
 
 from vllm_lab.common import figures
 from vllm_lab.common.errors import LabError
 from vllm_lab.common.files import read_json
+from vllm_lab.common.metric import title_of
 from vllm_lab.sharing.metrics import METRICS
+from vllm_lab.sharing.policies import BOUND, POLICIES, policy_title
 
 SHARES = {
     "sharing_fraction": "mean",
@@ -29,11 +33,16 @@ SHARES = {
 """The bars of the comparison: each metric, and the statistic that is shown of a distribution."""
 
 
+COLOURS = ("#0072B2", "#56B4E9", "#D55E00", "#E69F00", "#000000", "#009E73", "#CC79A7", "#7A3E8E")
+LINES = ("-", "--", "-.", "--", "-", "-", "-.", ":")
+"""Of the policies: seven of Okabe and Ito's colours that are visible on white, and a dark purple."""
+
+
 @dataclass(frozen=True, eq=False)
 class TraceTables:
     """The statistics and tables of one trace, as read from its files."""
 
-    name: str
+    label: str  # its name in a legend
     stats: dict[str, Any]
     requests: pd.DataFrame
     blocks: pd.DataFrame
@@ -45,28 +54,24 @@ class TraceTables:
         cls, name: str, stats: str, requests: str, blocks: str, gaps: str, working_set: str
     ) -> TraceTables:
         """Read the five files. LabError names a file or column that is missing."""
+        rule = "sharing_analysis"
         return cls(
-            name,
+            name.replace("_", " "),
             read_json(stats),
-            _read(requests, ["sharing_fraction", "token_sharing_fraction"]),
-            _read(blocks, ["hits"]),
-            _read(gaps, ["gap_s", "count"]),
-            _read(working_set, ["time_s", "window_s", "blocks", "kv_bytes"]),
+            _read(requests, ["sharing_fraction", "token_sharing_fraction"], rule),
+            _read(blocks, ["hits"], rule),
+            _read(gaps, ["gap_s", "count"], rule),
+            _read(working_set, ["time_s", "window_s", "blocks", "kv_bytes"], rule),
         )
 
-    @property
-    def label(self) -> str:
-        """The name of the trace in a legend."""
-        return self.name.replace("_", " ")
 
+def read_hit_rates(path: str | os.PathLike) -> pd.DataFrame:
+    """The table of all sweeps, with a hit rate of 0 where a trace has no full block.
 
-def draw_all(traces: Sequence[TraceTables], outdir: Path) -> None:
-    """Write every figure as PNG and SVG."""
-    sharing_fraction_cdf(traces, outdir / "sharing_fraction_cdf")
-    block_hit_distribution(traces, outdir / "block_hit_distribution")
-    reuse_gap_cdf(traces, outdir / "reuse_gap_cdf")
-    comparison(traces, outdir / "comparison")
-    working_set(traces, outdir / "working_set")
+    LabError names a file or column that is missing.
+    """
+    columns = ["trace", "block_size", "policy", "capacity_tokens", "hit_rate"]
+    return _read(path, columns, "sharing_sweep_table").fillna({"hit_rate": 0.0})
 
 
 def sharing_fraction_cdf(traces: Sequence[TraceTables], stem: Path) -> None:
@@ -99,12 +104,8 @@ def block_hit_distribution(traces: Sequence[TraceTables], stem: Path) -> None:
                 at_least = np.cumsum(blocks[::-1])[::-1] / blocks.sum()
                 axes.step(hits, at_least, where="pre", color=colour, linestyle=line, label=trace.label)
                 axes.plot(hits[-1:], at_least[-1:], "o", color=colour, markersize=4)
-        axes.set(
-            xscale="log",
-            yscale="log",
-            xlabel="accesses of a block",
-            ylabel="distinct blocks with at least as many",
-        )
+        axes.set(xscale="log", yscale="log")
+        axes.set(xlabel="accesses of a block", ylabel="distinct blocks with at least as many")
         axes.xaxis.set_major_formatter(lambda value, _: figures.short_count(value))
         figures.percent(axes.yaxis)
         axes.legend()
@@ -143,7 +144,7 @@ def comparison(traces: Sequence[TraceTables], stem: Path) -> None:
             at = np.arange(len(SHARES)) - 0.4 + height * (number + 0.5)
             bars = axes.barh(at, shares, height, color=colour, label=trace.label)
             axes.bar_label(bars, [f"{share:.1%}" for share in shares], padding=3, fontsize=8)
-        titles = [", ".join(filter(None, (METRICS[name].title, point))) for name, point in SHARES.items()]
+        titles = [title_of(name, METRICS[name]) + (point and f", {point}") for name, point in SHARES.items()]
         axes.set_yticks(range(len(SHARES)), [textwrap.fill(title, 24) for title in titles])
         axes.invert_yaxis()
         axes.set(xlim=(0, 1.08), xticks=np.linspace(0, 1, 6))
@@ -155,10 +156,8 @@ def comparison(traces: Sequence[TraceTables], stem: Path) -> None:
 
 def working_set(traces: Sequence[TraceTables], stem: Path) -> None:
     """Memory for the blocks accessed within a window of time, over time, with a panel for each trace."""
-    columns = min(3, len(traces))
-    rows = -(-len(traces) // columns)
-    with figures.figure(stem, 0.6 + 2.4 * rows, rows, columns) as panels:
-        for trace, axes in zip(traces, panels, strict=False):
+    with _grid(stem, len(traces), 0.6, 2.4) as panels:
+        for trace, axes in zip(traces, panels, strict=True):
             table, known = trace.working_set, trace.working_set["kv_bytes"].notna().all()
             for (window, lines), colour, line in zip(
                 table.groupby("window_s"), figures.PALETTE, figures.LINES, strict=False
@@ -168,9 +167,82 @@ def working_set(traces: Sequence[TraceTables], stem: Path) -> None:
                 axes.plot(lines["time_s"] / 60, size, color=colour, linestyle=line, label=label)
             axes.set(title=trace.label, xlabel="time (min)", xlim=(0, None), ylim=(0, None))
             axes.set_ylabel("KV cache (GiB)" if known else "thousand blocks")
-        for axes in panels[len(traces) :]:
-            axes.remove()
         figures.legend_below(panels[0], 4)
+
+
+def hit_rate_curves(rates: pd.DataFrame, stem: Path) -> None:
+    """Hit rate against capacity, a line for each policy, a panel for each trace and block size."""
+    styles = policy_styles(rates["policy"])
+    parts = rates.groupby(["trace", "block_size"], sort=False)
+    with _grid(stem, len(parts), 0.7, 2.1) as panels:
+        for ((trace, size), part), axes in zip(parts, panels, strict=True):
+            for policy, curve in part.groupby("policy", sort=False):
+                colour, line = styles[policy]
+                bounded, label = curve[np.isfinite(curve["capacity_tokens"])], policy_title(policy)
+                axes.plot("capacity_tokens", "hit_rate", line, data=bounded, color=colour, label=label)
+                if policy == BOUND:
+                    most, dots = curve["hit_rate"].iloc[-1], (0, (1, 2))
+                    axes.axhline(most, color="#888888", linestyle=dots, linewidth=1.2, label="unbounded")
+            axes.set_title(f"{trace.replace('_', ' ')}, blocks of {size}", loc="left")
+            axes.set(xscale="log", ylim=(0, None))
+            axes.set(xlabel="capacity (tokens)", ylabel="block hit rate")
+            axes.xaxis.set_major_formatter(lambda value, _: figures.short_count(value))
+            figures.percent(axes.yaxis)
+        figures.legend_below(panels[0], 5)
+
+
+def hit_rate_heatmap(rates: pd.DataFrame, block_size: int, stem: Path) -> None:
+    """Hit rate of each policy at each capacity in per cent, with a panel for each trace.
+
+    The block size is `block_size`, or the only one that a trace of blocks has. LabError if it was not swept.
+    """
+    only = rates.groupby("trace")["block_size"].transform("nunique") == 1
+    shown = rates[only | (rates["block_size"] == block_size)]
+    if shown.empty:
+        raise LabError(f"no sweep has block size {block_size}; add it to the sweep's block sizes")
+    parts = shown.groupby("trace", sort=False)
+    height = (0.75 + 0.21 * int(parts["policy"].nunique().max())) * len(parts)
+    with figures.figure(stem, height, len(parts)) as panels:
+        for (trace, part), axes in zip(parts, panels, strict=True):
+            _draw_heatmap(axes, part)
+            size = part["block_size"].iloc[0]
+            axes.set_title(f"{trace.replace('_', ' ')}, blocks of {size}: block hit rate (%)", loc="left")
+        panels[-1].set_xlabel("capacity (tokens)")
+
+
+def _draw_heatmap(axes: Axes, part: pd.DataFrame) -> None:
+    """One trace at one block size: a row for each policy, a column for each capacity."""
+    curves = dict(iter(part.groupby("policy", sort=False)))
+    rates = np.array([curve["hit_rate"] for curve in curves.values()])
+    highest = rates.max() or 1.0
+    axes.imshow(rates, cmap="cividis", vmin=0, vmax=highest, aspect="auto")
+    for (y, x), rate in np.ndenumerate(rates):
+        colour = "white" if rate < 0.55 * highest else "black"
+        axes.text(x, y, f"{100 * rate:.1f}", ha="center", va="center", fontsize=7, color=colour)
+    capacities = next(iter(curves.values()))["capacity_tokens"]
+    counts = ["∞" if math.isinf(value) else figures.short_count(value) for value in capacities]
+    axes.set_xticks(range(len(counts)), counts)
+    axes.set_yticks(range(len(curves)), [policy_title(policy) for policy in curves])
+    axes.tick_params(length=0)
+    axes.grid(visible=False)
+    axes.spines[:].set_visible(False)
+
+
+def policy_styles(policies: Iterable[str]) -> dict[str, tuple[str, str]]:
+    """Policy -> colour and line, by its position in POLICIES; policies that are not there come after them."""
+    names, size = dict.fromkeys((*POLICIES, *policies)), len(COLOURS)
+    return {name: (COLOURS[at % size], LINES[(at + at // size) % size]) for at, name in enumerate(names)}
+
+
+@contextmanager
+def _grid(stem: Path, count: int, base: float, height: float) -> Iterator[list[Axes]]:
+    """Yield `count` panels in rows of up to three; each row adds `height` inches to the `base`."""
+    columns = min(3, count)
+    rows = -(-count // columns)
+    with figures.figure(stem, base + height * rows, rows, columns) as panels:
+        for unused in panels[count:]:
+            unused.remove()
+        yield panels[:count]
 
 
 def _share(metrics: dict[str, Any], name: str, point: str) -> float:
@@ -179,10 +251,11 @@ def _share(metrics: dict[str, Any], name: str, point: str) -> float:
     return (value[point] if point and value else value) or 0.0
 
 
-def _read(path: str | os.PathLike, columns: Sequence[str]) -> pd.DataFrame:
+def _read(path: str | os.PathLike, columns: Sequence[str], rule: str) -> pd.DataFrame:
+    """Columns of a CSV file that `rule` makes. LabError if the file or one of them is missing."""
     try:
         return pd.read_csv(path, usecols=list(columns))
     except FileNotFoundError as error:
-        raise LabError(f"{path}: no such file; run the rule sharing_analysis") from error
+        raise LabError(f"{path}: no such file; run the rule {rule}") from error
     except ValueError as error:
-        raise LabError(f"{path}: {error}; run the rule sharing_analysis again") from error
+        raise LabError(f"{path}: {error}; run the rule {rule} again") from error

@@ -2,7 +2,7 @@
 
 The figures, the report, the configuration's schema and docs/sharing.md read this table; the position of a
 policy in it decides its colour and line in the figures. A new policy of libCacheSim needs a row here and a
-test; a new simulated one also needs its order of eviction in `caches`.
+test; a new simulated one also needs its order of eviction in `sweep`.
 """
 
 from typing import NamedTuple

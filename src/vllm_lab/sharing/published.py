@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from vllm_lab.sharing.tables import Row
+from vllm_lab.sharing.metrics import Row
 
 REFERENCE_SETTINGS = {"count": 1000, "rate": 2.0, "block_size": 16}
 """The reference run: ShareGPT conversations, arrivals per second, tokens of a block; the think time is 0."""

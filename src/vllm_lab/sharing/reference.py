@@ -20,10 +20,9 @@ from vllm_lab.common import console
 from vllm_lab.common.errors import LabError
 from vllm_lab.common.statistics import Distribution
 from vllm_lab.sharing.analysis import Sharing
-from vllm_lab.sharing.metrics import REFERENCE
+from vllm_lab.sharing.metrics import REFERENCE, REFERENCE_COLUMNS
 from vllm_lab.sharing.published import REFERENCE_RUN, REFERENCE_SETTINGS
 from vllm_lab.sharing.stats import block_hits, reuse_gaps
-from vllm_lab.sharing.tables import REFERENCE as COLUMNS
 from vllm_lab.traces.prefix_tree import StreamOrder
 from vllm_lab.traces.stream_file import StreamTable
 from vllm_lab.traces.trace import Trace
@@ -62,7 +61,7 @@ class Reference:
     block_size: int = REFERENCE_SETTINGS["block_size"]  # tokens
 
     def compare(self, samples: int, seed: int) -> list[dict[str, Any]]:
-        """A row for each mode, metric and definition, as COLUMNS; bands over `samples` random samples.
+        """A row of REFERENCE_COLUMNS for each mode, metric and definition; bands over `samples` samples.
 
         seed draws the arrivals of the first conversations; seed + 1, seed + 2, … draw the samples and their
         arrivals.
@@ -107,7 +106,7 @@ class Reference:
             *(low, band.percentile(10), band.percentile(50), band.percentile(90), high),
             *(low <= published <= high if sampled else None, False),
         )
-        return dict(zip(COLUMNS, values, strict=True))
+        return dict(zip(REFERENCE_COLUMNS, values, strict=True))
 
 
 def _measure(trace: Trace, block_size: int) -> Iterator[tuple[str, str, str, float]]:

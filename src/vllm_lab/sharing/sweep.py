@@ -1,22 +1,80 @@
-"""A sweep: hit rates of prefix caches by block size, capacity and eviction policy."""
+"""A sweep: hit rates of prefix caches by block size, capacity and eviction policy.
+
+Every cache serves one request at a time:
+1. Look up. The hits of a request are the leading run of its path that is cached. A cached block behind a
+   missing one cannot be reached, but it takes room until it is evicted or its prefix returns.
+2. Insert. All blocks of the path are in the cache afterwards; of a path longer than the cache only the
+   leading ones. The blocks of a request are not evicted while it is served.
+3. Evict other blocks until the rest fits, in the order of the policy (`policies`). Of blocks that are equal
+   in it the deeper one goes first, as in vLLM, which frees the blocks of a request in reverse.
+
+Belady's choice is the bound of every policy. A prefix is accessed whenever a block behind it is, so what
+belady keeps is always reachable.
+
+libCacheSim cannot pin blocks: a policy of its own may evict a block of the request that is served. A request
+looks up its leading blocks without an access (find). Then it accesses every block of its path, the deepest
+first, so that the roots are the younger ones in the queues. docs/sharing.md says which policies can join.
+"""
 
 from __future__ import annotations
 
+import heapq
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+import libcachesim
 import numpy as np
+from numba import njit
 
 from vllm_lab.common import console
 from vllm_lab.common.errors import LabError
 from vllm_lab.sharing.analysis import Sharing
-from vllm_lab.sharing.caches import LruCurve, hits_of
+from vllm_lab.sharing.policies import POLICIES
 from vllm_lab.traces.block_paths import BlockPaths, SegmentPaths
 from vllm_lab.traces.prefix_tree import StreamOrder
 from vllm_lab.traces.trace import Trace
+
+SIMULATED = tuple(name for name, policy in POLICIES.items() if not policy.library)
+LRU, FIFO, LFU, LENGTH_AWARE, BELADY = map(SIMULATED.index, ("lru", "fifo", "lfu", "length_aware", "belady"))
+
+
+def sweep_rows(
+    trace: Trace,
+    name: str,
+    block_sizes: Sequence[int],
+    capacities: Sequence[int],
+    policies: Sequence[str],
+    kv_bytes: int | None,
+) -> Iterator[tuple[Any, ...]]:
+    """Rows of SWEEP_COLUMNS: for each block size and policy the capacities, then an unbounded cache ("inf").
+
+    capacities are in tokens, so that block sizes can be compared; a cache uses the whole blocks in them. A
+    trace of blocks has its own block size and ignores block_sizes. kv_bytes are the bytes of one token's KV
+    cache; None leaves capacity_gib empty.
+    """
+    order = StreamOrder.of(trace)
+    sizes = [trace.block_tokens] if trace.unit == "block" else sorted(set(block_sizes))
+    tokens = sorted(set(capacities))
+    if tokens and tokens[0] < max(sizes):
+        raise LabError(
+            f"capacity of {tokens[0]} tokens: must hold a block, here of up to {max(sizes)} tokens"
+        )
+    workloads = {size: Workload(Sharing.of(trace, order, size)) for size in sizes}
+    prompts = int(trace.prompt_tokens.sum(dtype=np.int64))
+    curves = [(size, policy) for size in sizes for policy in policies]
+    for size, policy in console.progress(curves, desc=f"sweep {name}", unit="curve"):
+        workload = workloads[size]
+        accesses = int(workload.sharing.prompt_blocks.sum())
+        for capacity in (*tokens, math.inf):
+            blocks = capacity // size if math.isfinite(capacity) else math.inf
+            gib = None if kv_bytes is None else blocks * size * kv_bytes / 2**30
+            hits, hit_tokens = workload.hits(policy, min(blocks, max(1, workload.paths.distinct)))
+            hit_rate = hits / accesses if accesses else None
+            yield (name, size, policy, capacity, blocks, gib, len(trace), accesses, hits, hit_rate,
+                   hit_tokens / prompts)  # fmt: skip
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,71 +97,197 @@ class Workload:
 
     def hits(self, policy: str, capacity: int) -> tuple[int, int]:
         """Block hits and prompt tokens in them, with a cache of `capacity` >= 1 blocks."""
-        if capacity >= self.paths.distinct:  # nothing is ever evicted
-            return self._totals(self.sharing.shared_blocks)
-        if policy == "lru":
-            return self._lru_totals(capacity)
-        return self._totals(hits_of(self.blocks, policy, capacity))
-
-    def _totals(self, hits: np.ndarray) -> tuple[int, int]:
-        tokens = np.minimum(hits * self.sharing.block_tokens, self.sharing.trace.prompt_tokens)
-        return int(hits.sum()), int(tokens.sum())
-
-    def _lru_totals(self, capacity: int) -> tuple[int, int]:
-        sharing, curve = self.sharing, self.lru_curve
-        hits = int(curve.hits[capacity])
-        # A partial last block (trace of blocks) holds fewer tokens than the others.
-        lacking = np.maximum(sharing.prompt_blocks * sharing.block_tokens - sharing.trace.prompt_tokens, 0)
-        last_hits = (curve.last_needs > 0) & (curve.last_needs <= capacity)
-        return hits, hits * sharing.block_tokens - int(lacking[last_hits].sum())
+        sharing, prompts = self.sharing, self.sharing.trace.prompt_tokens
+        if policy == "lru" and capacity < self.paths.distinct:
+            curve, total = self.lru_curve, int(self.lru_curve.hits[capacity])
+            # A partial last block (trace of blocks) holds fewer tokens than the others.
+            lacking = np.maximum(sharing.prompt_blocks * sharing.block_tokens - prompts, 0)
+            last_hits = (curve.last_needs > 0) & (curve.last_needs <= capacity)
+            return total, total * sharing.block_tokens - int(lacking[last_hits].sum())
+        evicts = capacity < self.paths.distinct
+        hits = hits_of(self.blocks, policy, capacity) if evicts else sharing.shared_blocks
+        return int(hits.sum()), int(np.minimum(hits * sharing.block_tokens, prompts).sum())
 
 
-def sweep_rows(
-    trace: Trace,
-    name: str,
-    block_sizes: Sequence[int],
-    capacities: Sequence[int],
-    policies: Sequence[str],
-    kv_bytes: int | None,
-) -> Iterator[list[Any]]:
-    """Rows of SWEEP: for each block size and policy the capacities, then an unbounded cache ("inf").
+def hits_of(paths: BlockPaths, policy: str, capacity: int) -> np.ndarray:
+    """Hits int64 [R] (blocks) of each request in a cache of `capacity` >= 1 blocks, empty at first.
 
-    capacities are in tokens, so that block sizes can be compared; a cache uses the whole blocks in them. A
-    trace of blocks has its own block size and ignores block_sizes. kv_bytes are the bytes of one token's KV
-    cache; None leaves capacity_gib empty.
+    LabError if the policy cannot work in a cache that small.
     """
-    order = StreamOrder.of(trace)
-    sizes = [trace.block_tokens] if trace.unit == "block" else sorted(set(block_sizes))
-    tokens = sorted(set(capacities))
-    if tokens and tokens[0] < max(sizes):
+    about = POLICIES[policy]
+    if capacity < about.least_blocks:
         raise LabError(
-            f"capacity of {tokens[0]} tokens: must hold a block, here of up to {max(sizes)} tokens"
+            f"{policy} needs a cache of {about.least_blocks} blocks, got {capacity}; leave out either the "
+            "policy or the capacity"
         )
-    workloads = {size: Workload(Sharing.of(trace, order, size)) for size in sizes}
-    curves = [(size, policy) for size in sizes for policy in policies]
-    for size, policy in console.progress(curves, desc=f"sweep {name}", unit="curve"):
-        yield from _curve(name, workloads[size], policy, tokens, kv_bytes)
+    if not about.library:
+        return simulate(paths, policy, capacity)
+    make = getattr(libcachesim, about.library)
+    return library_hits(paths, make(cache_size=capacity, hashpower=capacity.bit_length() + 1), capacity)
 
 
-def _curve(
-    name: str, workload: Workload, policy: str, tokens: Sequence[int], kv_bytes: int | None
-) -> Iterator[list[Any]]:
-    sharing = workload.sharing
-    size, accesses = sharing.block_tokens, int(sharing.prompt_blocks.sum())
-    prompts = int(sharing.trace.prompt_tokens.sum(dtype=np.int64))
-    for capacity in (*tokens, math.inf):
-        blocks = capacity // size if math.isfinite(capacity) else math.inf
-        hits, hit_tokens = workload.hits(policy, min(blocks, max(1, workload.paths.distinct)))
-        yield [
-            name,
-            size,
-            policy,
-            capacity,
-            blocks,
-            None if kv_bytes is None else blocks * size * kv_bytes / 2**30,
-            len(sharing.trace),
-            accesses,
-            hits,
-            hits / accesses if accesses else None,
-            hit_tokens / prompts,
-        ]
+def simulate(paths: BlockPaths, policy: str, capacity: int) -> np.ndarray:
+    """Hits of each request, as of `hits_of`, with a policy that is simulated here."""
+    code = SIMULATED.index(policy)
+    later = _next_request(paths.block, paths.offsets, paths.distinct) if code == BELADY else paths.block
+    return _simulate(paths.block, paths.offsets, later, paths.distinct, code, capacity)
+
+
+def library_hits(paths: BlockPaths, cache: libcachesim.CacheBase, capacity: int) -> np.ndarray:
+    """Hits of each request, as of `hits_of`, with an empty cache of libCacheSim."""
+    find, get = cache.find, cache.get
+    request = libcachesim.Request()
+    request.obj_size = 1
+    hits = np.zeros(len(paths), dtype=np.int64)
+    for row, blocks in enumerate(paths.split()):
+        path = blocks[:capacity]
+        for block in path:
+            request.obj_id = block
+            if find(request, False) is None:
+                break
+            hits[row] += 1
+        for block in reversed(path):
+            request.obj_id = block
+            get(request)
+    return hits
+
+
+@dataclass(frozen=True, eq=False)
+class LruCurve:
+    """Hits of an LRU cache of every capacity, from one pass over a trace.
+
+    (R. L. Mattson et al., Evaluation techniques for storage hierarchies, IBM Systems Journal 9(2), 1970.) An
+    access hits an LRU cache of c blocks if fewer than c distinct blocks are more recent than its own. Blocks
+    that were last accessed by one request form a contiguous tail of its path, because an access to a block is
+    also an access to all blocks before it. Among them the shallower block counts as more recent. So the live
+    blocks of each request are one number in a Fenwick tree over requests, and a run of blocks with the same
+    last request has consecutive distances.
+    """
+
+    hits: np.ndarray  # int64 [distinct + 1]: by capacity in blocks, block hits
+    last_needs: np.ndarray  # int64 [R]: the least capacity at which a request's last block hits; 0 if at none
+
+    @classmethod
+    def of(cls, paths: SegmentPaths) -> LruCurve:
+        """The curve from one pass over the paths, in time O(path segments x log R)."""
+        accesses, last_needs = _needed_capacities(paths.segment, paths.offsets, paths.blocks, paths.distinct)
+        return cls(np.cumsum(np.cumsum(accesses))[: paths.distinct + 1], last_needs)
+
+
+@njit(cache=True)
+def _needed_capacities(segment, offsets, blocks, distinct):  # pragma: no cover (compiled)
+    """By capacity, how many more accesses hit than with one block less, as differences (int64 [distinct +
+    2]); and last_needs."""
+    requests = len(offsets) - 1
+    accesses = np.zeros(distinct + 2, np.int64)
+    last_needs = np.zeros(requests, np.int64)
+    last = np.full(len(blocks), -1)  # segment -> the request that accessed it last
+    live = np.zeros(requests + 1, np.int64)  # Fenwick tree: request -> blocks that it accessed last
+    total = 0
+    for r in range(requests):
+        run, need, length = -1, 0, 0
+        for at in range(offsets[r], offsets[r + 1]):
+            s = segment[at]
+            length += blocks[s]
+            if last[s] < 0:
+                need = 0
+                total += blocks[s]
+                continue
+            if last[s] != run:
+                run, need = last[s], total - _sum_to(live, last[s])
+            accesses[need + 1] += 1
+            accesses[need + blocks[s] + 1] -= 1
+            need += blocks[s]
+        last_needs[r] = need
+        for at in range(offsets[r], offsets[r + 1]):
+            s = segment[at]
+            if last[s] >= 0:
+                _add(live, last[s], -blocks[s])
+            last[s] = r
+        _add(live, r, length)
+    return accesses, last_needs
+
+
+@njit(cache=True)
+def _sum_to(tree, index):  # pragma: no cover (compiled)
+    """Sum of the values at 0 … index."""
+    total, at = 0, index + 1
+    while at > 0:
+        total += tree[at]
+        at -= at & -at
+    return total
+
+
+@njit(cache=True)
+def _add(tree, index, value):  # pragma: no cover (compiled)
+    at = index + 1
+    while at < len(tree):
+        tree[at] += value
+        at += at & -at
+
+
+@njit(cache=True)
+def _simulate(block, offsets, later, distinct, policy, capacity):  # pragma: no cover (compiled)
+    requests = len(offsets) - 1
+    longest = np.diff(offsets).max() + 1 if requests else 1
+    cached = np.zeros(distinct, np.bool_)
+    key = np.full(distinct, -1)  # eviction order, smallest first; a heap entry with another key is outdated
+    count = np.zeros(distinct, np.int64)
+    inserted = np.zeros(distinct, np.int64)
+    hits = np.zeros(requests, np.int64)
+    heap = [(np.int64(0), np.int64(0)) for _ in range(0)]
+    used = 0
+    for r in range(requests):
+        begin, length = offsets[r], offsets[r + 1] - offsets[r]
+        while hits[r] < length and cached[block[begin + hits[r]]]:
+            hits[r] += 1
+        kept = length if policy == BELADY else min(length, capacity)
+        for at in range(begin, begin + kept):
+            b = block[at]
+            key[b] = -1  # pinned: no heap entry of it is valid
+            if not cached[b]:
+                cached[b], count[b], inserted[b] = True, 0, r
+                used += 1
+        if policy != BELADY:
+            used -= _evict(heap, cached, key, used - capacity)
+        for at in range(begin, begin + kept):
+            b, shallow = block[at], longest - (at - begin)
+            count[b] += 1
+            if policy == LRU:
+                key[b] = r * longest + shallow
+            elif policy == FIFO:
+                key[b] = inserted[b] * longest + shallow
+            elif policy == LFU:
+                key[b] = (count[b] * requests + r) * longest + shallow
+            elif policy == LENGTH_AWARE:
+                key[b] = shallow * requests + r
+            else:
+                key[b] = (requests - later[at]) * longest + shallow
+            heapq.heappush(heap, (key[b], b))
+        if policy == BELADY:
+            used -= _evict(heap, cached, key, used - capacity)
+    return hits
+
+
+@njit(cache=True)
+def _evict(heap, cached, key, excess):  # pragma: no cover (compiled)
+    evicted = 0
+    while evicted < excess:
+        order, b = heapq.heappop(heap)
+        if cached[b] and key[b] == order:
+            cached[b] = False
+            evicted += 1
+    return evicted
+
+
+@njit(cache=True)
+def _next_request(block, offsets, distinct):  # pragma: no cover (compiled)
+    """int64 [A]: the next request that accesses the same block; R where none does."""
+    requests = len(offsets) - 1
+    soonest = np.full(distinct, requests)
+    later = np.empty(len(block), np.int64)
+    for r in range(requests - 1, -1, -1):
+        for at in range(offsets[r], offsets[r + 1]):
+            later[at] = soonest[block[at]]
+            soonest[block[at]] = r
+    return later

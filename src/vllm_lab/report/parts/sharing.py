@@ -6,6 +6,7 @@ The cache sweeps and the comparisons with published runs follow in the same sect
 
 from collections.abc import Mapping
 
+from vllm_lab.common.metric import title_of
 from vllm_lab.report.blocks import Answer, Block, Figure, Heading, Section, Table, Text, numbers, text, texts
 from vllm_lab.report.parts.published import published_blocks
 from vllm_lab.report.parts.sweeps import sweep_blocks
@@ -124,7 +125,7 @@ def _figures(results: Results, *names: str) -> list[Figure]:
 
 def _field(metric: str, *point: str, within: tuple[str, ...] = ("metrics",)) -> Field:
     """A metric of the statistics, or one point of a distribution."""
-    title = ", ".join((METRICS[metric].title, *(_POINTS[name] for name in point)))
+    title = ", ".join((title_of(metric, METRICS[metric]), *(_POINTS[name] for name in point)))
     return Field(title, METRICS[metric].unit, (*within, metric, *point))
 
 
@@ -180,7 +181,7 @@ def _working_set_table(id: str, stats: Stats) -> Table:
         for trace, found in stats.items()
         for window in sorted(found.value("metrics", "working_set"), key=float)
     )
-    fields = [Field(metric.title, metric.unit, (name,)) for name, metric in WORKING_SET.items()]
+    fields = [Field(title_of(name, metric), metric.unit, (name,)) for name, metric in WORKING_SET.items()]
     caption = "Working set: the distinct blocks that were accessed within a window that ends now."
     return grid(id, caption, ("Trace", "Window"), rows, fields)
 
