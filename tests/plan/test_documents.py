@@ -8,7 +8,8 @@ import pytest
 
 from vllm_lab.common.files import write_json
 from vllm_lab.engines.replay import RealStep
-from vllm_lab.measure.replayed import Memory, Replayed
+from vllm_lab.measure import worker
+from vllm_lab.measure.worker import Memory, Replayed
 from vllm_lab.measure.workload import with_shared_prefix
 from vllm_lab.plan import basics, pairs, prefix_cache, scaling
 from vllm_lab.plan.job import Job, parser_of
@@ -88,11 +89,13 @@ def no_processes(*_):
 
 
 def side_by_side(**engines):
-    """In the place of worker.side_by_side: fake engines, the sides of which the test must ask for."""
+    """In the place of sides.side_by_side: fake engines, the sides of which the test must ask for."""
 
     @contextmanager
-    def start(settings):
+    def start(settings, requests):
         assert list(settings) == list(engines)
+        for engine in engines.values():
+            engine.warm_up(requests)
         yield engines
 
     return start
@@ -136,7 +139,7 @@ def test_a_prefix_cache_s_hits_are_compared_with_two_predictions_and_its_starts_
 
 def test_one_engine_s_throughput_latency_and_memory(job, tmp_path, monkeypatch):
     monkeypatch.setattr(basics, "EngineProcess", lambda _: FakeEngine(0.1))
-    monkeypatch.setattr(basics, "running", no_processes)
+    monkeypatch.setattr(worker, "running", no_processes)
     batch = job.requests(4, seed=0)
     throughput, latency, memory = (
         checked(tmp_path, found) for found in basics.documents(job, batch, arriving=batch)

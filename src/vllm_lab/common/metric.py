@@ -25,3 +25,9 @@ def title_of(name: str, metric: Metric | None = None) -> str:
         return metric.title
     words = " ".join(word.upper() if word in _ACRONYMS else word for word in name.split("_"))
     return words[:1].upper() + words[1:]
+
+
+def qualified(name: str, metric: Metric, words: str) -> Metric:
+    """The metric `name` under a condition: its definition and its title end with `words`."""
+    title = f"{title_of(name, metric)}, {words}"
+    return metric._replace(definition=f"{metric.definition}, {words}", title=title)

@@ -1,4 +1,4 @@
-"""An engine in a process of its own: engines side by side, each with its own cache and peak memory."""
+"""An engine in a process of its own, and what a replay through it gives: steps, latencies, hits, memory."""
 
 from __future__ import annotations
 
@@ -7,28 +7,131 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager, suppress
-from dataclasses import replace
+from dataclasses import dataclass
 from functools import cached_property
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, TypeVar
 
-from vllm_lab.common import host
-from vllm_lab.common.errors import LabError, Unavailable
+from mini_vllm.clock import is_decode, kind_of_step
+from vllm_lab.common.errors import LabError
+from vllm_lab.common.metric import Metric
 from vllm_lab.common.processes import die_with_parent
 from vllm_lab.engines.engine import Engine, load
-from vllm_lab.engines.replay import replay
+from vllm_lab.engines.replay import RealStep, replay
 from vllm_lab.engines.settings import EngineSettings
-from vllm_lab.measure.replayed import Memory, Replayed
 from vllm_lab.measure.workload import at_once
 from vllm_lab.oracle.scheduler import require_vllm
+from vllm_lab.replay.replay import Outcome
 from vllm_lab.replay.requests import TracedRequest
 
 Result = TypeVar("Result")
-IN_TURNS = (
-    "Two engines, each in a process of its own, replay the same requests in turns, from an empty prefix "
-    "cache. Which one goes first changes from run to run. A ratio is taken within each run."
+CLOCK = "time.perf_counter around each LLMEngine.step, on CUDA after torch.cuda.synchronize"
+KINDS_IN_WORDS = (
+    "A step counts as prefill if every request in it computed its prompt, as decode if no request did, else "
+    "as mixed."
 )
+THROUGHPUT = {
+    "prefill_throughput": Metric("tokens/s", "prompt tokens computed in prefill steps / their seconds"),
+    "decode_throughput": Metric("tokens/s", "output tokens of decode steps / their seconds"),
+    "mixed_throughput": Metric("tokens/s", "prompt and output tokens of mixed steps / their seconds"),
+    "end_to_end_throughput": Metric("tokens/s", "output tokens / total_time"),
+    "total_token_throughput": Metric("tokens/s", "prompt and output tokens / total_time"),
+    "total_time": Metric("s", "start of the first step to the end of the last"),
+    "prefill_time": Metric("s", "seconds of prefill steps"),
+    "decode_time": Metric("s", "seconds of decode steps"),
+    "mixed_time": Metric("s", "seconds of mixed steps"),
+    "prefill_steps": Metric("steps", "steps in which each request computed its prompt"),
+    "decode_steps": Metric("steps", "steps in which no request computed its prompt"),
+    "mixed_steps": Metric("steps", "all other steps"),
+}
+LATENCIES = {
+    "first_token_latency_ms": Metric("ms", "arrival to first token", "TTFT"),
+    "time_per_output_token_ms": Metric("ms", "(last token - first token) / (output tokens - 1)", "TPOT"),
+    "total_latency_ms": Metric("ms", "arrival to last token", "E2E"),
+}
+_FIELDS = dict(zip(LATENCIES, ("ttft", "tpot", "e2e"), strict=True))  # of Outcome, in s
+
+
+@dataclass
+class Phase:
+    """All steps of one kind."""
+
+    steps: int = 0
+    seconds: float = 0.0
+    prompt_tokens: int = 0  # computed
+    output_tokens: int = 0  # that appeared
+
+
+@dataclass(frozen=True)
+class Memory:
+    """Bytes, on CUDA as its allocator counts them, on the CPU of tensors and of the resident set."""
+
+    weights: int | None  # None on the CPU, where vLLM packs the weights of layers
+    kv_cache: int
+    before: int  # in use when the replay began
+    peak: int  # in use at most during the replay
+
+
+@dataclass(frozen=True)
+class Replayed:
+    """A replay that started with an empty prefix cache and preempted no request."""
+
+    steps: list[RealStep]
+    requests: list[Outcome]  # in order of arrival
+    prompts: Mapping[str, int]  # request id -> prompt tokens
+    counters: Mapping[str, int]  # growth of vLLM's counters of hits; empty without log_stats
+    memory: Memory
+
+    @property
+    def total_time(self) -> float:
+        """Seconds from the start of the first step to the end of the last."""
+        return self.steps[-1].time + self.steps[-1].seconds - self.steps[0].time
+
+    def phases(self) -> dict[str, Phase]:
+        """The steps of each kind: prefill, decode, mixed.
+
+        A step that computes the end of a prompt also yields that request's first output token.
+        """
+        found = {kind: Phase() for kind in ("prefill", "decode", "mixed")}
+        for step in self.steps:
+            rows = [
+                (step.computed[name], tokens, self.prompts[name]) for name, tokens in step.scheduled.items()
+            ]
+            prefilled = [
+                min(end, prompt) - (end - tokens)
+                for end, tokens, prompt in rows
+                if not is_decode(tokens, end - tokens, prompt)
+            ]
+            phase = found[kind_of_step(len(prefilled), len(rows) - len(prefilled))]
+            phase.steps += 1
+            phase.seconds += step.seconds
+            phase.prompt_tokens += sum(prefilled)
+            phase.output_tokens += sum(end >= prompt for end, _, prompt in rows)
+        return found
+
+    def throughput(self) -> dict[str, float]:
+        """Values of THROUGHPUT's metrics, without those of a kind of step that did not occur."""
+        outputs = sum(row.output_tokens for row in self.requests)
+        values = {
+            "total_time": self.total_time,
+            "end_to_end_throughput": outputs / self.total_time,
+            "total_token_throughput": (outputs + sum(self.prompts.values())) / self.total_time,
+        }
+        for kind, phase in self.phases().items():
+            tokens = phase.prompt_tokens + (0 if kind == "prefill" else phase.output_tokens)
+            if phase.steps:
+                values |= {
+                    f"{kind}_throughput": tokens / phase.seconds,
+                    f"{kind}_time": phase.seconds,
+                    f"{kind}_steps": phase.steps,
+                }
+        return values
+
+    def latencies_ms(self, counted: slice = slice(None)) -> dict[str, list[float]]:
+        """LATENCIES (ms) of the requests in `counted`, in order of arrival."""
+        rows = self.requests[counted]
+        return {name: [1000 * getattr(row, field) for row in rows] for name, field in _FIELDS.items()}
 
 
 class EngineProcess:
@@ -38,7 +141,7 @@ class EngineProcess:
     """
 
     def __init__(self, settings: EngineSettings, place: str | None = None) -> None:
-        """`place`: the one of `devices` that the process is bound to; None leaves it unbound."""
+        """`place`: the core or the GPU that the process is bound to; None leaves it unbound."""
         require_vllm()
         self._settings = settings
         self._pool = ProcessPoolExecutor(1, get_context("spawn"), _begin, (settings.device, place))
@@ -88,52 +191,11 @@ def running(*processes: EngineProcess) -> Iterator[None]:
             list(pool.map(EngineProcess.stop, processes))
 
 
-@contextmanager
-def side_by_side(settings: Mapping[str, EngineSettings]) -> Iterator[dict[str, EngineProcess]]:
-    """Engines by name. On a GPU they share its memory equally, and start one after the other."""
-    engines = {}
-    for name, own in settings.items():
-        share = 0.9 / len(settings) if own.device == "cuda" else None
-        engines[name] = EngineProcess(replace(own, memory_share=share))
-    with running(*engines.values()):
-        for name, engine in engines.items():
-            engine.start()
-            if settings[name].device == "cuda":
-                _ = engine.environment  # waits until it has started: vLLM measures the memory that is left
-        yield engines
-
-
-def in_turns(
-    engines: Mapping[str, EngineProcess], requests: Sequence[TracedRequest], number: int
-) -> dict[str, Replayed]:
-    """Run `number`: each engine's replay, in the order of `engines`. In odd runs the last goes first."""
-    order = list(engines) if number % 2 == 0 else list(engines)[::-1]
-    found = {name: engines[name].replay(requests) for name in order}
-    return {name: found[name] for name in engines}
-
-
 def _result(future: Future[Result]) -> Result:
     try:
         return future.result()
     except BrokenProcessPool as error:
         raise LabError("the engine's process died; the log ends with its last messages") from error
-
-
-def devices(device: str) -> list[str]:
-    """What EngineProcess can be bound to: the job's cores, or the GPUs that this process sees.
-
-    Unavailable where there is no GPU, or no vLLM to run on it.
-    """
-    require_vllm()
-    if device == "cpu":
-        return [str(core) for core in sorted(os.sched_getaffinity(0))][: host.threads()]
-    import torch
-
-    count = torch.cuda.device_count()
-    if not count:
-        raise Unavailable("this process sees no GPU")
-    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
-    return visible.split(",")[:count] if visible else [str(number) for number in range(count)]
 
 
 # The rest runs in the engine's process, which holds one engine from _start to _stop.
@@ -166,28 +228,21 @@ def _stop() -> None:
 
 def _replay(requests: Sequence[TracedRequest]) -> Replayed:
     engine = _ENGINE[0]
-    counted = engine.settings.log_stats
-    before = engine.counters() if counted else {}
-    with _memory_watched(engine) as memory:
-        found = replay(engine, requests)
-    after = engine.counters() if counted else {}
+    counters = engine.counters if engine.settings.log_stats else dict
+    on_gpu = engine.settings.device == "cuda"
+    before = counters()
+    used_before, peak = _allocated() if on_gpu else _resident()
+    found = replay(engine, requests)
+    after = counters()
     if found.refused:
         refusal = found.refused[0]
         raise LabError(f"{refusal.request_id} {refusal.reason}; correct plan.* in the configuration")
     preempted = [name for step in found.steps for name in step.preempted]
     if preempted:
         raise LabError(f"{preempted[0]} was preempted: the KV cache has too few blocks")
-    counters = {name: after[name] - before[name] for name in after}
-    return Replayed(found.steps, found.requests, found.prompts, counters, memory())
-
-
-@contextmanager
-def _memory_watched(engine: Engine) -> Iterator[Callable[[], Memory]]:
-    """Yield a function that returns the memory used since then, for a call after the block."""
-    on_gpu = engine.settings.device == "cuda"
-    before, peak = _allocated() if on_gpu else _resident()
-    weights = engine.weight_bytes if on_gpu else None
-    yield lambda: Memory(weights, engine.kv_cache_bytes, before, peak())
+    memory = Memory(engine.weight_bytes if on_gpu else None, engine.kv_cache_bytes, used_before, peak())
+    growth = {name: after[name] - before[name] for name in after}
+    return Replayed(found.steps, found.requests, found.prompts, growth, memory)
 
 
 def _allocated() -> tuple[int, Callable[[], int]]:
@@ -200,10 +255,10 @@ def _allocated() -> tuple[int, Callable[[], int]]:
 
 def _resident() -> tuple[int, Callable[[], int]]:
     """Bytes of the resident set, and what returns their peak since now (Linux: man 5 proc, clear_refs)."""
+
+    def status(name: str) -> int:
+        lines = Path("/proc/self/status").read_text().splitlines()
+        return 1024 * int(next(line for line in lines if line.startswith(f"{name}:")).split()[1])
+
     Path("/proc/self/clear_refs").write_text("5")
-    return _status("VmRSS"), lambda: _status("VmHWM")
-
-
-def _status(name: str) -> int:
-    lines = Path("/proc/self/status").read_text().splitlines()
-    return 1024 * int(next(line for line in lines if line.startswith(f"{name}:")).split()[1])
+    return status("VmRSS"), lambda: status("VmHWM")

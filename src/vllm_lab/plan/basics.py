@@ -8,14 +8,14 @@ from statistics import fmean
 from typing import Any
 
 from vllm_lab.common.files import read_json
-from vllm_lab.common.metric import Metric
+from vllm_lab.common.metric import Metric, qualified
 from vllm_lab.common.statistics import Distribution
 from vllm_lab.data import checkpoint
 from vllm_lab.data.shape import DTYPE_BYTES, shape_of
+from vllm_lab.measure import worker
 from vllm_lab.measure.document import Check, Test
 from vllm_lab.measure.repeats import Reading
-from vllm_lab.measure.replayed import CLOCK, KINDS_IN_WORDS, LATENCIES, THROUGHPUT, Replayed, qualified
-from vllm_lab.measure.worker import EngineProcess, running
+from vllm_lab.measure.worker import LATENCIES, EngineProcess, Replayed
 from vllm_lab.plan.job import Job
 from vllm_lab.replay.requests import TracedRequest
 
@@ -33,9 +33,9 @@ THROUGHPUT_TEST = Test(
     id="throughput",
     name="Throughput of prefill, decode and both",
     question="How many tokens per second does one engine compute when it prefills, decodes, or does both?",
-    method=f"A batch of requests, all at once, from an empty prefix cache. {KINDS_IN_WORDS}",
-    how_obtained=CLOCK,
-    metrics=THROUGHPUT,
+    method=f"A batch of requests, all at once, from an empty prefix cache. {worker.KINDS_IN_WORDS}",
+    how_obtained=worker.CLOCK,
+    metrics=worker.THROUGHPUT,
     headline="total_time",
 )
 LATENCY_TEST = Test(
@@ -45,7 +45,7 @@ LATENCY_TEST = Test(
     method="Requests one after another, each alone and from an empty prefix cache; then the same kind "
     "arriving as a Poisson process. The first and the last quarter of these are left out, while the engine "
     "fills and drains: the middle half is the steady state.",
-    how_obtained=CLOCK,
+    how_obtained=worker.CLOCK,
     metrics={
         **{name: qualified(name, metric, "mean of single requests") for name, metric in LATENCIES.items()},
         **{
@@ -96,7 +96,7 @@ def documents(
     """
     singles = batch[: job.args.single_requests]
     engine = EngineProcess(job.settings(batch, arriving))
-    with running(engine):
+    with worker.running(engine):
         config = engine.environment["config"]
         weights = _checkpoint_bytes(job.args.model_dir, config["model_config"]["dtype"])
         held = engine.warm_up(batch).memory.before

@@ -8,19 +8,11 @@ from statistics import fmean
 from typing import Any
 
 from vllm_lab.common.errors import Unavailable
-from vllm_lab.common.metric import Metric
+from vllm_lab.common.metric import Metric, qualified
 from vllm_lab.measure.document import Test
 from vllm_lab.measure.repeats import Reading
-from vllm_lab.measure.replayed import (
-    CLOCK,
-    LATENCIES,
-    THROUGHPUT,
-    Replayed,
-    of_sides,
-    qualified,
-    values_of_sides,
-)
-from vllm_lab.measure.worker import IN_TURNS, in_turns, side_by_side
+from vllm_lab.measure.sides import IN_TURNS, in_turns, of_sides, side_by_side, values_of_sides
+from vllm_lab.measure.worker import CLOCK, LATENCIES, THROUGHPUT, Replayed
 from vllm_lab.plan.job import Job
 from vllm_lab.replay.requests import TracedRequest
 
@@ -59,8 +51,7 @@ class Pair:
             self.step_gain: Metric("%", f"100 x (1 - {on} / {off}) of decode_step_ms, of each run"),
             "speedup": Metric("x", f"{off}_total_time / {on}_total_time of each run"),
         }
-        metrics = gains | of_sides(EACH, (off, on))
-        method = f"{IN_TURNS} {self.method}"
+        method, metrics = f"{IN_TURNS} {self.method}", gains | of_sides(EACH, (off, on))
         return Test(self.id, self.name, self.question, method, CLOCK, metrics, "speedup")
 
 
@@ -68,36 +59,31 @@ PAIRS = {
     pair.id: pair
     for pair in (
         Pair(
-            "scheduler",
-            "Prefill and decode separated against mixed",
+            "scheduler", "Prefill and decode separated against mixed",
             "Are steps that only prefill or only decode better than vLLM's mixed steps?",
             "Requests arrive as a Poisson process. Mixed: vLLM's own scheduler. Separated: a scheduler class "
             "given to vLLM lets prefills go first, in steps without decodes.",
             ("mixed", {"scheduler": "mixed"}),
             ("separated", {"scheduler": "separated"}),
-            loaded=True,
-            gain="improvement_vs_mixed_scheduler",
+            loaded=True, gain="improvement_vs_mixed_scheduler",
         ),
         Pair(
-            "cuda_graphs",
-            "CUDA graphs off and on",
+            "cuda_graphs", "CUDA graphs off and on",
             "How much time do CUDA graphs save in a decode step?",
             "Compiled on both sides: cudagraph_mode NONE against vLLM's default.",
             ("no_graphs", {"enforce_eager": False, "cuda_graphs": False}),
             ("graphs", {"enforce_eager": False}),
-            needs="cuda",
-            step_gain="cpu_overhead_reduction",
+            needs="cuda", step_gain="cpu_overhead_reduction",
         ),
         Pair(
-            "torch_compile",
-            "torch.compile against eager",
+            "torch_compile", "torch.compile against eager",
             "How much faster does the model run when torch.compile has compiled it?",
             "No CUDA graphs on either side, so that only compilation differs.",
             ("eager", {"enforce_eager": True}),
             ("compiled", {"enforce_eager": False, "cuda_graphs": False}),
         ),
     )
-}
+}  # fmt: skip
 
 
 def document(pair: Pair, job: Job, requests: Sequence[TracedRequest]) -> dict[str, Any]:
@@ -105,10 +91,8 @@ def document(pair: Pair, job: Job, requests: Sequence[TracedRequest]) -> dict[st
     settings = job.settings(requests)
     if pair.needs and settings.device != pair.needs:
         raise Unavailable(f"{pair.name}: only on {pair.needs}; the device here is {settings.device}")
-    sides = (pair.without, pair.with_)
-    with side_by_side({name: replace(settings, **changes) for name, changes in sides}) as engines:
-        for engine in engines.values():
-            engine.warm_up(requests)
+    sides = {name: replace(settings, **changes) for name, changes in (pair.without, pair.with_)}
+    with side_by_side(sides, requests) as engines:
         runs = job.runs(lambda run: Reading(_values(pair, in_turns(engines, requests, run))), pair.test)
         environments = {name: engine.environment for name, engine in engines.items()}
     return job.document(pair.test, environments, runs)

@@ -7,19 +7,11 @@ from dataclasses import replace
 from statistics import fmean
 from typing import Any
 
-from vllm_lab.common.metric import Metric
+from vllm_lab.common.metric import Metric, qualified
 from vllm_lab.measure.document import Check, Test
 from vllm_lab.measure.repeats import Reading, Run
-from vllm_lab.measure.replayed import (
-    CLOCK,
-    LATENCIES,
-    THROUGHPUT,
-    Replayed,
-    of_sides,
-    qualified,
-    values_of_sides,
-)
-from vllm_lab.measure.worker import IN_TURNS, in_turns, side_by_side
+from vllm_lab.measure.sides import IN_TURNS, in_turns, of_sides, side_by_side, values_of_sides
+from vllm_lab.measure.worker import CLOCK, LATENCIES, THROUGHPUT, Replayed
 from vllm_lab.measure.workload import trace_of
 from vllm_lab.oracle import engine as scheduler
 from vllm_lab.plan.job import Job
@@ -38,8 +30,8 @@ TEST = Test(
     name="Prefix cache off and on",
     question="How much computation and time does the prefix cache save when requests share a prefix?",
     method=f"{IN_TURNS} All of it is repeated for each start of both engines, and the starts are compared.",
-    how_obtained=f"{CLOCK}; hits from vLLM's counters vllm:prefix_cache_queries and vllm:prefix_cache_hits, "
-    "as their growth in each run; computed tokens from each step's schedule",
+    how_obtained=f"{CLOCK}; hits from vLLM's counters vllm:prefix_cache_queries and "
+    "vllm:prefix_cache_hits, as their growth in each run; computed tokens from each step's schedule",
     metrics={
         "actual_speedup_ratio": Metric("x", "off_total_time / on_total_time of each run", "Speedup"),
         "cache_hit_rate": Metric("fraction", "hits / queries, prompt tokens by vLLM's counters"),
@@ -72,9 +64,7 @@ def _start(job: Job, requests: Sequence[TracedRequest]) -> tuple[list[Run], dict
         side: replace(settings, limits=replace(settings.limits, prefix_caching=caching))
         for side, caching in (("off", False), ("on", True))
     }
-    with side_by_side(both) as engines:
-        for engine in engines.values():
-            engine.warm_up(requests)
+    with side_by_side(both, requests) as engines:
         predicted = engines["on"].call(scheduler.run, requests, both["on"].limits).requests
         hits = {row.request_id: row.cached_tokens for row in predicted}
         runs = job.runs(

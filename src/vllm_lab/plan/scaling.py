@@ -6,6 +6,7 @@ requests are dealt out to the engines. A device is a GPU, or on the CPU one core
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -13,11 +14,13 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
+from vllm_lab.common import host
+from vllm_lab.common.errors import Unavailable
 from vllm_lab.common.metric import Metric
 from vllm_lab.measure.document import Test
 from vllm_lab.measure.repeats import Reading
-from vllm_lab.measure.replayed import CLOCK, KINDS_IN_WORDS, THROUGHPUT, Replayed
-from vllm_lab.measure.worker import EngineProcess, devices, running
+from vllm_lab.measure.worker import CLOCK, KINDS_IN_WORDS, THROUGHPUT, EngineProcess, Replayed, running
+from vllm_lab.oracle.scheduler import require_vllm
 from vllm_lab.plan.job import Job
 from vllm_lab.replay.requests import TracedRequest
 
@@ -47,36 +50,27 @@ def tests(counts: Sequence[int]) -> dict[str, Test]:
         strong[f"efficiency_{count}_pct"] = Metric("%", words, title)
         weak[f"efficiency_{count}_pct"] = Metric("%", f"100 x {ratio} of each run", title)
     how, headline = f"time.perf_counter from {SPAN}", f"time_{counts[-1]}"
-    three = (
-        Test(
-            SINGLE,
-            "One device",
-            "How many tokens per second does one device compute, as the base of the scaling tests?",
-            f"The work of strong scaling on one device. {KINDS_IN_WORDS}",
-            CLOCK,
-            THROUGHPUT,
-            "total_time",
-        ),
-        Test(
-            STRONG,
-            "Strong scaling: the same work on more devices",
-            "How much faster do more devices finish the same work?",
-            METHOD,
-            how,
-            each | strong,
-            headline,
-        ),
-        Test(
-            WEAK,
-            "Weak scaling: as much work for each device",
-            "Does the time stay the same when each device gets the same amount of work?",
-            METHOD,
-            how,
-            each | weak,
-            headline,
-        ),
-    )
-    return {test.id: test for test in three}
+    return {
+        test.id: test
+        for test in (
+            Test(
+                SINGLE, "One device",
+                "How many tokens per second does one device compute, as the base of the scaling tests?",
+                f"The work of strong scaling on one device. {KINDS_IN_WORDS}",
+                CLOCK, THROUGHPUT, "total_time",
+            ),
+            Test(
+                STRONG, "Strong scaling: the same work on more devices",
+                "How much faster do more devices finish the same work?",
+                METHOD, how, each | strong, headline,
+            ),
+            Test(
+                WEAK, "Weak scaling: as much work for each device",
+                "Does the time stay the same when each device gets the same amount of work?",
+                METHOD, how, each | weak, headline,
+            ),
+        )
+    }  # fmt: skip
 
 
 def documents(
@@ -120,6 +114,23 @@ def documents(
         missing = [] if name == SINGLE else lacking
         found.append(job.document(test, environments, shown, parts_not_run=missing))
     return found
+
+
+def devices(device: str) -> list[str]:
+    """What an EngineProcess can be bound to: the job's cores, or the GPUs that this process sees.
+
+    Unavailable where there is no GPU, or no vLLM to run on it.
+    """
+    require_vllm()
+    if device == "cpu":
+        return [str(core) for core in sorted(os.sched_getaffinity(0))][: host.threads()]
+    import torch
+
+    count = torch.cuda.device_count()
+    if not count:
+        raise Unavailable("this process sees no GPU")
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    return visible.split(",")[:count] if visible else [str(number) for number in range(count)]
 
 
 def _reading(engines: Sequence[EngineProcess], work: Work, number: int) -> Reading:

@@ -3,7 +3,7 @@
 import pytest
 
 from vllm_lab.engines.replay import RealStep
-from vllm_lab.measure.replayed import LATENCIES, THROUGHPUT, Memory, Phase, Replayed
+from vllm_lab.measure.worker import LATENCIES, THROUGHPUT, Memory, Phase, Replayed
 from vllm_lab.replay.replay import Outcome
 
 STEPS = [  # start, seconds, scheduled tokens, tokens computed by the step's end
