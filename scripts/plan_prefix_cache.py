@@ -6,7 +6,7 @@ not_run.
 """
 
 from vllm_lab.common import console
-from vllm_lab.measure import GENERATED
+from vllm_lab.measure.document import GENERATED
 from vllm_lab.measure.workload import with_shared_prefix
 from vllm_lab.plan.job import Job, parser_of
 from vllm_lab.plan.prefix_cache import TEST, document

@@ -8,7 +8,7 @@ import pytest
 from vllm_lab.common.errors import LabError
 from vllm_lab.common.files import write_json
 from vllm_lab.common.metric import Metric
-from vllm_lab.measure.document import Check, Test, checks_of, document, measured, not_run, results_of
+from vllm_lab.measure.document import Check, Test, checks_of, document, measured, now_and_here, results_of
 from vllm_lab.measure.repeats import Disturbance, Repeats, Run
 from vllm_lab.provenance.schemas import check
 
@@ -56,9 +56,10 @@ def test_runs_that_do_not_count_are_kept_but_enter_no_result():
 
 
 def test_a_document_that_was_not_run_has_a_reason_and_no_result(tmp_path):
-    write(tmp_path, not_run(TEST, "cuda", {}, "no GPU"))
+    found = document(TEST, "cuda", {}, "not_run", reason="no GPU", **now_and_here())
+    write(tmp_path, found)
     with pytest.raises(LabError, match="reason"):
-        write(tmp_path, not_run(TEST, "cuda", {}, ""))
+        write(tmp_path, found | {"reason": ""})
 
 
 def test_results_of_one_measurement_have_no_spread_and_none_is_left_out():

@@ -6,7 +6,7 @@ import pytest
 
 from vllm_lab.common.errors import LabError
 from vllm_lab.common.files import write_json
-from vllm_lab.plan.code_quality import Counts, count, module
+from vllm_lab.plan.code_quality import count, counts, module
 from vllm_lab.provenance.schemas import check
 
 ROOT = Path(__file__).parents[2]
@@ -34,10 +34,11 @@ def plain():
 
 def test_counts_by_hand():
     """`other` branches at if, for and if; the others do not."""
-    counts = Counts.of(SOURCE)
-    assert (counts.loc, counts.classes) == (19, 2)
-    assert sorted(counts.lengths) == [2, 2, 4, 5]
-    assert sorted(counts.complexities) == [1, 1, 1, 4]
+    found = counts(SOURCE)
+    assert (found["total_loc"], found["class_count"], found["function_count"]) == (19, 2, 4)
+    assert found["lines_per_function"] == (2 + 2 + 4 + 5) / 4
+    assert found["avg_complexity"] == (1 + 1 + 1 + 4) / 4
+    assert found["max_complexity"] == 4
 
 
 def test_every_version_is_counted_and_the_syntax_tree_agrees(tmp_path):

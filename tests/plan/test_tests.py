@@ -5,8 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from vllm_lab.measure import SHAREGPT
-from vllm_lab.measure.document import Test
+from vllm_lab.measure.document import PROMPTS, Test
 from vllm_lab.plan import basics, code_quality, pairs, prefix_cache, scaling
 from vllm_lab.plan.figures import draw
 from vllm_lab.plan.tests import CHOICES, SUFFIX, TESTS, chosen, find, order
@@ -49,10 +48,7 @@ def test_places_are_in_the_table_s_order():
 def test_a_choice_is_a_job_on_generated_prompts_or_on_those_of_the_trace():
     assert chosen("basics_sharegpt") == ("throughput_sharegpt", "latency_sharegpt", "memory_sharegpt")
     assert {test for choice in CHOICES for test in chosen(choice)} == {
-        test.on(prompts).id
-        for name, test in DEFINED.items()
-        if name != "code_quality"
-        for prompts in ("generated", SHAREGPT)
+        test.on(prompts).id for name, test in DEFINED.items() if name != "code_quality" for prompts in PROMPTS
     }
 
 

@@ -14,9 +14,9 @@ from typing import Any
 from vllm_lab.common.host import hardware
 from vllm_lab.common.metric import Metric, title_of
 from vllm_lab.common.statistics import Summary, verification
-from vllm_lab.measure import GENERATED, SHAREGPT
 from vllm_lab.measure.repeats import Repeats, Run
 
+GENERATED, SHAREGPT = "generated", "sharegpt"  # where the prompts of a test come from
 PROMPTS = {
     GENERATED: "random tokens from a seeded generator",
     SHAREGPT: "short requests of randomly chosen conversations of the multi-turn ShareGPT trace; "
@@ -77,13 +77,13 @@ def measured(
     `environments`: engine's name -> what it ran with. `own`: further keys. A metric has a result where every
     run that counts has a value for it.
     """
-    counting = [run for run in runs if run.used]
+    counting = [run.values for run in runs if run.used]
     summaries = {
-        name: Summary.of([run.values[name] for run in counting])
+        name: Summary.of([values[name] for values in counting])
         for name in test.metrics
-        if all(name in run.values for run in counting)
+        if all(name in values for values in counting)
     }
-    headline = [run.values[test.headline] for run in counting]
+    headline = [values[test.headline] for values in counting]
     found = {
         "environments": dict(environments),
         "runs": [
@@ -95,13 +95,6 @@ def measured(
         "checks": checks_of(checks),
     }
     return document(test, device, parameters, "measured", **now_and_here(), **found, **own)
-
-
-def not_run(
-    test: Test, device: str, parameters: Mapping[str, Any], reason: str, **own: Any
-) -> dict[str, Any]:
-    """The document of a test that could not run. `own`: further keys."""
-    return document(test, device, parameters, "not_run", reason=reason, **now_and_here(), **own)
 
 
 def document(
@@ -174,23 +167,20 @@ def results_of(
 
     `metrics` declares every name in `values`. A value of None is left out.
     """
-    known = {name: value for name, value in values.items() if value is not None}
-    summaries = {
-        name: value if isinstance(value, Summary) else Summary(value, None, None, None)
-        for name, value in known.items()
-    }
-    return {
-        name: {
-            "value": summary.mean,
-            "unit": metrics[name].unit,
-            "title": title_of(name, metrics[name]),
-            "definition": metrics[name].definition,
-            "interval": summary.interval,
-            "cv_pct": summary.cv_pct,
-            "spread_pct": summary.spread_pct,
-        }
-        for name, summary in summaries.items()
-    }
+    found = {}
+    for name, value in values.items():
+        if value is not None:
+            summary = value if isinstance(value, Summary) else Summary(value, None, None, None)
+            found[name] = {
+                "value": summary.mean,
+                "unit": metrics[name].unit,
+                "title": title_of(name, metrics[name]),
+                "definition": metrics[name].definition,
+                "interval": summary.interval,
+                "cv_pct": summary.cv_pct,
+                "spread_pct": summary.spread_pct,
+            }
+    return found
 
 
 def checks_of(checks: Sequence[Check]) -> list[dict[str, Any]]:

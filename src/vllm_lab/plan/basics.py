@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from statistics import fmean
 from typing import Any
 
@@ -98,7 +97,9 @@ def documents(
     engine = EngineProcess(job.settings(batch, arriving))
     with worker.running(engine):
         config = engine.environment["config"]
-        weights = _checkpoint_bytes(job.args.model_dir, config["model_config"]["dtype"])
+        dtype_bytes = DTYPE_BYTES[config["model_config"]["dtype"].removeprefix("torch.")]
+        files = list(job.args.model_dir.glob("*.safetensors"))
+        weights = sum(map(checkpoint.parameters, files)) * dtype_bytes if files else None
         held = engine.warm_up(batch).memory.before
 
         def batch_reading(_: int) -> Reading:
@@ -107,14 +108,11 @@ def documents(
 
         batches = job.runs(batch_reading, THROUGHPUT_TEST)
         latencies = job.runs(lambda _: _latencies(engine, singles, arriving), LATENCY_TEST)
-    checks = _memory_checks(job.args.model_dir, config, batches[0].values)
+    model = read_json(job.args.model_dir / "config.json")
+    checks = {MEMORY_TEST: _memory_checks(model, config["cache_config"], dtype_bytes, batches[0].values)}
+    environments = {"engine": engine.environment}
     return [
-        job.document(
-            test,
-            {"engine": engine.environment},
-            [run.only(test.metrics) for run in runs],
-            checks if test is MEMORY_TEST else (),
-        )
+        job.document(test, environments, [run.only(test.metrics) for run in runs], checks.get(test, ()))
         for test, runs in zip(TESTS, (batches, latencies, batches), strict=True)
     ]
 
@@ -148,20 +146,19 @@ def _memory_gb(replayed: Replayed, weights: int | None, held: int) -> dict[str, 
     return {name: size / GB for name, size in found.items() if size is not None}
 
 
-def _memory_checks(model_dir: Path, config: Mapping[str, Any], values: Mapping[str, float]) -> list[Check]:
-    """The sizes that follow from the model's shape, against the measured ones."""
-    model = read_json(model_dir / "config.json")
-    cache = config["cache_config"]
+def _memory_checks(
+    model: Mapping[str, Any], cache: Mapping[str, Any], dtype_bytes: int, values: Mapping[str, float]
+) -> list[Check]:
+    """Compare the measured sizes with those that follow from the model's shape (its config.json)."""
     tokens = cache["num_gpu_blocks"] * cache["block_size"]
     statement = f"KV cache (GB) = {tokens} tokens x bytes of a token by the model's shape"
     expected = shape_of(model).kv_bytes_per_token * tokens / GB
     checks = [Check("kv_cache_by_shape", statement, expected, values["kv_cache_memory_gb"])]
     parameters = shape_parameters(model)
     if parameters and "model_weight_memory_gb" in values:
-        each = _dtype_bytes(config["model_config"]["dtype"])
-        statement = f"weights (GB) = {parameters} parameters by the model's shape x {each} bytes"
+        statement = f"weights (GB) = {parameters} parameters by the model's shape x {dtype_bytes} bytes"
         found = values["model_weight_memory_gb"]
-        checks.append(Check("weights_by_shape", statement, parameters * each / GB, found))
+        checks.append(Check("weights_by_shape", statement, parameters * dtype_bytes / GB, found))
     return checks
 
 
@@ -180,13 +177,3 @@ def shape_parameters(config: Mapping[str, Any]) -> int | None:
     norms = 2 * hidden + (2 * shape.head_dim if architecture == "Qwen3ForCausalLM" else 0)
     embeddings = shape.vocab_size * hidden * (1 if config.get("tie_word_embeddings") else 2)
     return embeddings + shape.layers * (attention + 3 * hidden * inner + norms) + hidden
-
-
-def _checkpoint_bytes(model_dir: Path, dtype: str) -> int | None:
-    """Bytes of the checkpoint's parameters in the dtype that they run in; None without a checkpoint."""
-    files = list(model_dir.glob("*.safetensors"))
-    return sum(checkpoint.parameters(file) for file in files) * _dtype_bytes(dtype) if files else None
-
-
-def _dtype_bytes(dtype: str) -> int:
-    return DTYPE_BYTES[dtype.removeprefix("torch.")]

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -39,47 +38,6 @@ TEST = Test(
 )
 
 
-@dataclass(frozen=True)
-class Counts:
-    """The counts of one file, or of several together."""
-
-    loc: int
-    sloc: int
-    classes: int
-    complexities: list[int]  # of each function
-    lengths: list[int]  # lines of each function
-
-    @classmethod
-    def of(cls, *sources: str) -> Counts:
-        """The counts of the text of one file, or of several together."""
-        blocks = [block for source in sources for block in _all_blocks(cc_visit(source))]
-        functions = [block for block in blocks if isinstance(block, Function)]
-        raw = [analyze(source) for source in sources]
-        return cls(
-            sum(each.loc for each in raw),
-            sum(each.sloc for each in raw),
-            len(blocks) - len(functions),
-            [function.complexity for function in functions],
-            [function.endline - function.lineno + 1 for function in functions],
-        )
-
-    def values(self) -> dict[str, float]:
-        """Values of TEST's metrics, those over functions only where there is a function."""
-        counts = {
-            "total_loc": self.loc,
-            "source_loc": self.sloc,
-            "function_count": len(self.complexities),
-            "class_count": self.classes,
-        }
-        if not self.complexities:
-            return counts
-        return counts | {
-            "avg_complexity": fmean(self.complexities),
-            "max_complexity": max(self.complexities),
-            "lines_per_function": fmean(self.lengths),
-        }
-
-
 def count(paths: Sequence[Path]) -> dict[str, Any]:
     """The test's document: results `{path as a module}.{metric}`, and each file's counts as runs."""
     results: dict[str, Any] = {}
@@ -87,34 +45,50 @@ def count(paths: Sequence[Path]) -> dict[str, Any]:
     texts: dict[Path, str] = {}
     for path in paths:
         own = {file: file.read_text(encoding="utf-8") for file in python_files(path)}
-        counts = Counts.of(*own.values())
-        found = results_of(TEST.metrics, counts.values())
+        values = counts(*own.values())
+        found = results_of(TEST.metrics, values)
         results |= {f"{module(path)}.{name}": result for name, result in found.items()}
-        checks += _checks(path, own.values(), counts)
+        checks += _checks(path, own.values(), values)
         texts |= own
     runs = [
-        {"run": file.as_posix(), "values": Counts.of(text).values(), "raw": {}, "used": True}
+        {"run": file.as_posix(), "values": counts(text), "raw": {}, "used": True}
         for file, text in sorted(texts.items())
     ]
     given = {"paths": [path.as_posix() for path in paths]}
     return document(TEST, None, given, "derived", runs=runs, results=results, checks=checks_of(checks))
 
 
-def _checks(path: Path, sources: Iterable[str], counts: Counts) -> list[Check]:
+def counts(*sources: str) -> dict[str, float]:
+    """Values of TEST's metrics for the text of one file, or of several together.
+
+    Those over functions are left out where there is no function.
+    """
+    blocks = [block for source in sources for block in _all_blocks(cc_visit(source))]
+    functions = [block for block in blocks if isinstance(block, Function)]
+    raw = [analyze(source) for source in sources]
+    found = {
+        "total_loc": sum(each.loc for each in raw),
+        "source_loc": sum(each.sloc for each in raw),
+        "function_count": len(functions),
+        "class_count": len(blocks) - len(functions),
+    }
+    if functions:
+        complexities = [function.complexity for function in functions]
+        found["avg_complexity"] = fmean(complexities)
+        found["max_complexity"] = max(complexities)
+        found["lines_per_function"] = fmean(function.endline - function.lineno + 1 for function in functions)
+    return found
+
+
+def _checks(path: Path, sources: Iterable[str], values: Mapping[str, float]) -> list[Check]:
     """The functions and classes of the files below `path`, counted a second time in their syntax trees."""
     nodes = [node for source in sources for node in ast.walk(ast.parse(source))]
-    rows = (
-        ("functions", (ast.FunctionDef, ast.AsyncFunctionDef), len(counts.complexities)),
-        ("classes", ast.ClassDef, counts.classes),
-    )
+    words = f"in {path.as_posix()}, by ast (radon does not look into a class inside a function)"
+    functions = sum(isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) for node in nodes)
+    classes = sum(isinstance(node, ast.ClassDef) for node in nodes)
     return [
-        Check(
-            f"{what}_by_syntax_tree",
-            f"{what} in {path.as_posix()}, by ast (radon does not look into a class inside a function)",
-            sum(isinstance(node, kind) for node in nodes),
-            found,
-        )
-        for what, kind, found in rows
+        Check("functions_by_syntax_tree", f"functions {words}", functions, values["function_count"]),
+        Check("classes_by_syntax_tree", f"classes {words}", classes, values["class_count"]),
     ]
 
 
@@ -138,11 +112,10 @@ def _all_blocks(blocks: Sequence[Function | Class]) -> Iterator[Function | Class
     radon lists a class's methods next to the class, and everything else inside it.
     """
     for block in blocks:
+        yield block
         if isinstance(block, Class):
-            yield block
             yield from _all_blocks(block.inner_classes)
             for inner in block.inner_classes:
                 yield from _all_blocks(inner.methods)
         else:
-            yield block
             yield from _all_blocks(block.closures)

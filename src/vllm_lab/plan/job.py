@@ -12,8 +12,7 @@ from vllm_lab.common.errors import Unavailable
 from vllm_lab.common.files import read_json, write_json
 from vllm_lab.data.shape import shape_of
 from vllm_lab.engines.settings import EngineSettings
-from vllm_lab.measure import GENERATED
-from vllm_lab.measure.document import PROMPTS, Check, Test, measured, not_run
+from vllm_lab.measure.document import GENERATED, PROMPTS, Check, Test, document, measured, now_and_here
 from vllm_lab.measure.repeats import Reading, Repeats, Run
 from vllm_lab.measure.workload import ample_limits, at_once, choose, uniform
 from vllm_lab.replay.requests import TracedRequest
@@ -108,7 +107,8 @@ class Job:
 
     def not_run(self, test: Test, reason: str) -> dict[str, Any]:
         """The document of a test that could not run."""
-        return not_run(test.on(self.args.prompts), self.args.device, self.parameters, reason)
+        test, found = test.on(self.args.prompts), now_and_here()
+        return document(test, self.args.device, self.parameters, "not_run", reason=reason, **found)
 
     def write(self, outputs: Mapping[Path, Test], measure: Callable[[], Sequence[dict[str, Any]]]) -> None:
         """Write the documents that `measure` returns, one for each output, or why it could not measure."""
@@ -117,5 +117,5 @@ class Job:
         except Unavailable as missing:
             console.log(f"not run: {missing}")
             found = [self.not_run(test, str(missing)) for test in outputs.values()]
-        for path, document in zip(outputs, found, strict=True):
-            write_json(path, document)
+        for path, body in zip(outputs, found, strict=True):
+            write_json(path, body)

@@ -9,9 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from vllm_lab.measure import SHAREGPT
-
-SUFFIX = f"_{SHAREGPT}"  # of the ids of tests on the prompts of the trace
+SUFFIX = "_sharegpt"  # of the ids of tests on the prompts of the trace
 
 
 class Panel(NamedTuple):
