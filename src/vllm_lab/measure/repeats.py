@@ -1,8 +1,4 @@
-"""Runs repeated until they agree, and what else the machine did meanwhile.
-
-Other processes that need the cores disturb a run. Disturbed runs are kept, marked, and do not count where two
-undisturbed ones exist.
-"""
+"""Runs repeated until they agree, and what other processes did to them (docs/measure.md)."""
 
 from __future__ import annotations
 

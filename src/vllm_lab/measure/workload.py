@@ -61,11 +61,8 @@ def shuffled(
 
 def trace_of(requests: Sequence[TracedRequest]) -> Trace:
     """The trace of these requests, for an analysis."""
-    return Trace.from_requests(
-        [row.prompt for row in requests],
-        [row.output for row in requests],
-        [row.arrival_time for row in requests],
-    )
+    prompts, outputs = [row.prompt for row in requests], [row.output for row in requests]
+    return Trace.from_requests(prompts, outputs, [row.arrival_time for row in requests])
 
 
 def at_once(requests: Sequence[TracedRequest]) -> list[TracedRequest]:
@@ -117,5 +114,5 @@ def ample_limits(
     requests: list[TracedRequest], block_size: int, max_num_seqs: int, max_num_batched_tokens: int
 ) -> Limits:
     """Limits with room for all requests in the KV cache at once: no preemption, no eviction."""
-    blocks = sum(-(-(len(row.prompt) + len(row.output)) // block_size) for row in requests)
+    blocks = sum(-(-row.tokens // block_size) for row in requests)
     return Limits(blocks + 1, block_size, max_num_seqs, max_num_batched_tokens)

@@ -112,7 +112,9 @@ def documents(
     checks = {MEMORY_TEST: _memory_checks(model, config["cache_config"], dtype_bytes, batches[0].values)}
     environments = {"engine": engine.environment}
     return [
-        job.document(test, environments, [run.only(test.metrics) for run in runs], checks.get(test, ()))
+        job.document(
+            test, environments, [run.only(test.metrics) for run in runs], checks=checks.get(test, ())
+        )
         for test, runs in zip(TESTS, (batches, latencies, batches), strict=True)
     ]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -45,9 +45,8 @@ def _over_devices(document: dict[str, Any], stem: Path) -> None:
     }
     counts = list(found)
     with figures.figure(stem, 2.8, 1, 2) as (left, right):
-        left.plot(
-            counts, [count * found[1] for count in counts], color="#555555", linewidth=0.8, label="ideal"
-        )
+        ideal = [count * found[1] for count in counts]
+        left.plot(counts, ideal, color="#555555", linewidth=0.8, label="ideal")
         left.plot(counts, list(found.values()), color=figures.PALETTE[0], label="measured")
         _run_points(left, document, {count: f"throughput_{count}" for count in counts}, figures.PALETTE[0])
         left.set(ylabel="tokens/s")
@@ -63,16 +62,16 @@ def _over_devices(document: dict[str, Any], stem: Path) -> None:
 
 
 def _run_points(axes: Axes, document: dict[str, Any], metrics: Mapping[int, str], colour: str) -> None:
-    points = [
-        (x, run["values"][name]) for x, name in metrics.items() for run in document["runs"] if run["used"]
-    ]
+    """A point for each run that counts. `metrics`: number of devices -> metric."""
+    runs = [run["values"] for run in document["runs"] if run["used"]]
+    points = [(count, values[name]) for count, name in metrics.items() for values in runs]
     axes.plot(*zip(*points, strict=True), "o", color=colour, markersize=4, alpha=0.6)
 
 
 def _panel(axes: Axes, document: dict[str, Any], metrics: Mapping[str, str]) -> None:
     """A point for each run, hollow where the run does not count, and a line at each mean."""
     for (name, legend), colour in zip(metrics.items(), figures.PALETTE, strict=False):
-        runs: Sequence[dict[str, Any]] = [run for run in document["runs"] if name in run["values"]]
+        runs = [run for run in document["runs"] if name in run["values"]]
         for used in (True, False):
             points = [(run["run"], run["values"][name]) for run in runs if run["used"] == used]
             x, y = zip(*points, strict=True) if points else ((), ())

@@ -12,7 +12,7 @@ from vllm_lab.common.errors import Unavailable
 from vllm_lab.common.files import read_json, write_json
 from vllm_lab.data.shape import shape_of
 from vllm_lab.engines.settings import EngineSettings
-from vllm_lab.measure.document import GENERATED, PROMPTS, Check, Test, document, measured, now_and_here
+from vllm_lab.measure.document import GENERATED, PROMPTS, Test, document, measured, now_and_here
 from vllm_lab.measure.repeats import Reading, Repeats, Run
 from vllm_lab.measure.workload import ample_limits, at_once, choose, uniform
 from vllm_lab.replay.requests import TracedRequest
@@ -75,7 +75,7 @@ class Job:
             args.model_dir,
             max(each, key=lambda limits: limits.num_blocks),
             args.device,
-            max_model_len=max(row.prompt_tokens + row.output_tokens for rows in workloads for row in rows),
+            max_model_len=max(row.tokens for rows in workloads for row in rows),
             enforce_eager=args.enforce_eager,
             load_format=args.load_format,
             threads=host.threads(),
@@ -84,26 +84,21 @@ class Job:
     def runs(
         self, measure: Callable[[int], Reading], test: Test, parts: int = 1, threads: int | None = None
     ) -> list[Run]:
-        """Every run of `measure`; see Repeats.run. `parts`: into how many of these the test is divided.
+        """Every run of `measure`, as in Repeats.run.
 
-        `threads`: how many a run keeps busy on a CPU; None: all that the job may use.
+        `parts`: how many parts the test has, of which this is one. `threads`: how many threads a run keeps
+        busy on a CPU; None: all that the job may use.
         """
-        if self.args.device != "cpu":
-            threads = 1  # the process is one thread that waits for the GPU
-        threads = threads or host.threads()
-        return self.repeats.divided(parts).run(measure, test.headline, threads)
+        on_gpu = self.args.device != "cpu"  # the process is one thread that waits for the GPU
+        busy = 1 if on_gpu else threads or host.threads()
+        return self.repeats.divided(parts).run(measure, test.headline, busy)
 
     def document(
-        self,
-        test: Test,
-        environments: Mapping[str, Any],
-        runs: Sequence[Run],
-        checks: Sequence[Check] = (),
-        **own: Any,
+        self, test: Test, environments: Mapping[str, Any], runs: Sequence[Run], **own: Any
     ) -> dict[str, Any]:
-        """The document of a test that ran; see measured."""
+        """The document of a test that ran; `own`: its checks and further keys, as in `measured`."""
         test, args = test.on(self.args.prompts), self.args
-        return measured(test, args.device, self.parameters, environments, runs, self.repeats, checks, **own)
+        return measured(test, args.device, self.parameters, environments, runs, self.repeats, **own)
 
     def not_run(self, test: Test, reason: str) -> dict[str, Any]:
         """The document of a test that could not run."""

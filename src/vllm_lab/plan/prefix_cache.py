@@ -54,7 +54,7 @@ def document(job: Job, requests: Sequence[TracedRequest]) -> dict[str, Any]:
     every = [run for runs in starts for run in runs]
     shared = SharedTokens.of(trace_of(requests), job.args.block_size)
     checks = [*_by_analysis(shared, every), _by_scheduler(every), *_between(starts, job.args.tolerance_pct)]
-    return job.document(TEST, environments, every, checks)
+    return job.document(TEST, environments, every, checks=checks)
 
 
 def _start(job: Job, requests: Sequence[TracedRequest]) -> tuple[list[Run], dict[str, Any]]:

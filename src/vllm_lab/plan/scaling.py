@@ -104,15 +104,15 @@ def documents(
             for name, rows in work.items()
         }
         environments = {f"device_{number}": engine.environment for number, engine in enumerate(engines)}
+    runs[SINGLE] = runs[STRONG]
+    alone = lacking[0]["reason"] if lacking else "one device was asked for"
     found = []
     for name, test in made.items():
         if name != SINGLE and len(counts) == 1:
-            alone = lacking[0]["reason"] if lacking else "one device was asked for"
             found.append(job.not_run(test, f"nothing to compare: {alone}"))
-            continue
-        shown = [run.only(test.metrics) for run in runs[STRONG if name == SINGLE else name]]
-        missing = [] if name == SINGLE else lacking
-        found.append(job.document(test, environments, shown, parts_not_run=missing))
+        else:
+            shown, missing = [run.only(test.metrics) for run in runs[name]], [] if name == SINGLE else lacking
+            found.append(job.document(test, environments, shown, parts_not_run=missing))
     return found
 
 

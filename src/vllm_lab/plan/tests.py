@@ -57,15 +57,10 @@ _LATENCY = tuple(
     Panel(label, {f"{metric}_ms": "alone", f"loaded_{metric}_p50_ms": "loaded"})
     for label, metric in (("TTFT (ms)", "first_token_latency"), ("TPOT (ms)", "time_per_output_token"))
 )
-_MEMORY = Panel(
-    "GB",
-    {
-        "model_weight_memory_gb": "weights",
-        "kv_cache_memory_gb": "KV cache",
-        "activation_memory_gb": "activations",
-        "total_peak_memory_gb": "peak",
-    },
-)
+_MEMORY = Panel("GB", {
+    "model_weight_memory_gb": "weights", "kv_cache_memory_gb": "KV cache",
+    "activation_memory_gb": "activations", "total_peak_memory_gb": "peak",
+})  # fmt: skip
 _PREFIX_CACHE = (
     Panel("total time (s)", {"off_total_time": "off", "on_total_time": "on"}),
     Panel("speedup (×)", {"actual_speedup_ratio": "off / on"}),
