@@ -1,1 +1,1 @@
-"""What every measurement shares: the result document, repeats, workloads, engines, one replay."""
+"""What every measurement shares: the result document, repeats, workloads, one replay of an engine."""

@@ -74,8 +74,8 @@ def measured(
 ) -> dict[str, Any]:
     """The document of a test whose runs were repeated.
 
-    `environments`: engine's name -> what it ran with. `own`: further keys. A metric has a result where every
-    run that counts has a value for it.
+    `environments`: engine's name -> what it ran with. `own`: further keys. A metric has a result if every run
+    that counts has a value for it.
     """
     counting = [run.values for run in runs if run.used]
     summaries = {
@@ -145,7 +145,7 @@ def raw_document(
 def document_of(
     test: Test, raw: Mapping[str, Any], parameters: Mapping[str, Any] | None = None, **found: Any
 ) -> dict[str, Any]:
-    """The result document made from the raw measurements: their date, machine and status are its own.
+    """The result document made from raw measurements. It has their date, machine and status.
 
     `parameters`: in addition to those of the measurements. `found`: as in `document`.
     """

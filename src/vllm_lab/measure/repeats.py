@@ -50,7 +50,7 @@ class Run:
     used: bool = True
 
     def only(self, names: Container[str]) -> Run:
-        """The run with these values alone."""
+        """The run with only these of its values."""
         return replace(self, values={name: value for name, value in self.values.items() if name in names})
 
 
@@ -67,7 +67,10 @@ class Repeats:
         return replace(self, most=max(self.least, ceil(self.most / parts)))
 
     def run(self, measure: Callable[[int], Reading], headline: str, threads: int) -> list[Run]:
-        """Every run of `measure`, which gets the run's number from 0 on and keeps `threads` threads busy."""
+        """Call `measure` with the run's number (from 0) until the runs agree; all runs.
+
+        A call keeps `threads` threads busy.
+        """
         runs: list[Run] = []
         while len(runs) < self.most:
             number = len(runs)

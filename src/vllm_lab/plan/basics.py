@@ -89,7 +89,7 @@ TESTS = (THROUGHPUT_TEST, LATENCY_TEST, MEMORY_TEST)
 def documents(
     job: Job, batch: Sequence[TracedRequest], arriving: Sequence[TracedRequest]
 ) -> list[dict[str, Any]]:
-    """Measure; the documents of TESTS.
+    """Measure and return the documents of TESTS.
 
     `arriving`: the requests under load. The first `single_requests` of the batch are replayed alone, too.
     """

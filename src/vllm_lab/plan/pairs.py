@@ -87,7 +87,7 @@ PAIRS = {
 
 
 def document(pair: Pair, job: Job, requests: Sequence[TracedRequest]) -> dict[str, Any]:
-    """Measure; the pair's document. Unavailable where the device has nothing to compare."""
+    """Measure and return the pair's document. Unavailable where the device has nothing to compare."""
     settings = job.settings(requests)
     if pair.needs and settings.device != pair.needs:
         raise Unavailable(f"{pair.name}: only on {pair.needs}; the device here is {settings.device}")

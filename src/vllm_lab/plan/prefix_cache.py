@@ -46,7 +46,7 @@ TEST = Test(
 
 
 def document(job: Job, requests: Sequence[TracedRequest]) -> dict[str, Any]:
-    """Measure; the test's document. Both engines start as often as the flag `starts` says."""
+    """Measure and return the test's document. Both engines start as often as the flag `starts` says."""
     starts, environments = [], {}
     for _ in range(job.args.starts):
         runs, environments = _start(job, requests)
@@ -58,7 +58,7 @@ def document(job: Job, requests: Sequence[TracedRequest]) -> dict[str, Any]:
 
 
 def _start(job: Job, requests: Sequence[TracedRequest]) -> tuple[list[Run], dict[str, Any]]:
-    """Start both engines once: the runs and the engines' environments."""
+    """Start both engines once and measure: the runs, and the environment of each engine."""
     settings = replace(job.settings(requests), log_stats=True)
     both = {
         side: replace(settings, limits=replace(settings.limits, prefix_caching=caching))

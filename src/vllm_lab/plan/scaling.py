@@ -76,7 +76,9 @@ def tests(counts: Sequence[int]) -> dict[str, Test]:
 def documents(
     job: Job, fixed: Sequence[TracedRequest], growing: Sequence[TracedRequest]
 ) -> list[dict[str, Any]]:
-    """Measure; the documents of `tests`. They list the numbers of devices that the machine lacks as not run.
+    """Measure and return the documents of `tests`.
+
+    They list the numbers of devices that the machine lacks as not run.
 
     `fixed`: the work of strong scaling; `growing`: `sequences_per_device` requests for each device.
     Raises what Engine raises.
