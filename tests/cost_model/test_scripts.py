@@ -13,7 +13,7 @@ from tests.cost_model.traces import trace_of
 from tests.engines.conftest import SHAPE
 from vllm_lab.engines.settings import EngineSettings
 from vllm_lab.provenance.schemas import check
-from vllm_lab.provenance.sources import code_of
+from vllm_lab.provenance.upstream import code_of
 
 ROOT = Path(__file__).parents[2]
 FLAGS = (

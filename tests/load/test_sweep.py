@@ -19,7 +19,7 @@ from vllm_lab.load.sweep import MODEL, sweep
 from vllm_lab.measure import workload
 from vllm_lab.measure.document import raw_document
 from vllm_lab.provenance.schemas import check
-from vllm_lab.provenance.sources import code_of
+from vllm_lab.provenance.upstream import code_of
 from vllm_lab.replay.requests import TracedRequest, requests_of
 from vllm_lab.sharing.analysis import SharedTokens
 

@@ -12,8 +12,7 @@ import pytest
 from vllm_lab.common.errors import LabError
 from vllm_lab.provenance import documents
 from vllm_lab.provenance.__main__ import main
-from vllm_lab.provenance.sources import code_of
-from vllm_lab.provenance.upstream import describe
+from vllm_lab.provenance.upstream import code_of, describe
 from vllm_lab.provenance.verify import adopt, verify
 
 COPY = """import pathlib, sys

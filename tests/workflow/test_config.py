@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from vllm_lab.common import config
+from vllm_lab.common import schema
 from vllm_lab.common.errors import LabError
 
 ROOT = Path(__file__).parents[2]
@@ -35,14 +35,14 @@ def changed(path: str, value: object) -> dict:
 
 
 def test_the_config_file_itself_is_valid():
-    config.check(GIVEN, SCHEMA)
+    schema.check(GIVEN, SCHEMA)
 
 
 @pytest.mark.parametrize(
     "preset", sorted((ROOT / "workflow/presets").glob("*.yaml")), ids=lambda path: path.stem
 )
 def test_every_preset_over_the_config_file_is_valid(preset):
-    config.check(merged(GIVEN, yaml.safe_load(preset.read_text())), SCHEMA)
+    schema.check(merged(GIVEN, yaml.safe_load(preset.read_text())), SCHEMA)
 
 
 def test_the_default_is_the_reference_preset_but_for_think_times():
@@ -78,7 +78,7 @@ def test_the_default_is_the_reference_preset_but_for_think_times():
 )  # fmt: skip
 def test_a_wrong_key_or_value_gives_one_line_with_key_found_and_allowed(path, value, parts):
     with pytest.raises(LabError) as caught:
-        config.check(changed(path, value), SCHEMA)
+        schema.check(changed(path, value), SCHEMA)
     message = str(caught.value)
     assert "\n" not in message
     for part in parts:
@@ -89,4 +89,4 @@ def test_a_missing_key_is_named():
     given = copy.deepcopy(GIVEN)
     del given["traces"]["seed"]
     with pytest.raises(LabError, match=r"traces\.seed: missing"):
-        config.check(given, SCHEMA)
+        schema.check(given, SCHEMA)

@@ -8,7 +8,7 @@ import yaml
 
 from vllm_lab.common.errors import LabError
 from vllm_lab.experiments.spec import Experiment
-from vllm_lab.workflow import files, flags, report
+from vllm_lab.workflow import files, flags
 
 ROOT = Path(__file__).parents[2]
 GIVEN = yaml.safe_load((ROOT / "config.yaml").read_text())
@@ -111,7 +111,7 @@ def test_the_plan_s_documents_are_those_of_the_jobs_that_make_its_tests(config):
     assert files.plan_tests(config) == [
         "throughput_sharegpt", "latency_sharegpt", "memory_sharegpt", "scheduler"
     ]  # fmt: skip
-    jobs = dict(report.report_jobs(config, "cpu", {}))
+    jobs = dict(files.report_jobs(config, "cpu", {}))
     assert jobs["plan/plan_basics.cpu_sharegpt"] == [
         f"plan/cpu/{test}_sharegpt.json" for test in ("throughput", "latency", "memory")
     ]
@@ -129,7 +129,7 @@ def test_a_captured_run_adds_its_capture(config):
 
 
 def test_the_report_shows_each_file_once_and_no_figure_of_captures_that_are_not_made(config):
-    everything = report.report_files(config, "cpu", {})
+    everything = files.report_files(config, "cpu", {})
     assert len(everything) == len(set(everything))
     assert not [file for file in everything if "nsight" in file]
     assert "results/replay/figures/divergence.svg" in everything

@@ -10,14 +10,14 @@ ROOT = Path(workflow.basedir)
 sys.path.insert(0, str(ROOT / "src"))
 
 from mini_vllm.tools.versions import VERSIONS
-from vllm_lab.common import config as configuration
+from vllm_lab.common import schema
 from vllm_lab.common.errors import LabError
-from vllm_lab.common.figure_names import FIGURES
 from vllm_lab.experiments.spec import Experiment
 from vllm_lab.plan.tests import SUFFIX, TESTS
-from vllm_lab.provenance.sources import code_of
+from vllm_lab.provenance.upstream import code_of
 from vllm_lab.workflow.files import (
     CACHING,
+    FIGURES,
     MODES,
     check_paths,
     code_files,
@@ -28,6 +28,8 @@ from vllm_lab.workflow.files import (
     plan_tests,
     project_files,
     replay_files,
+    report_documents,
+    report_files,
     runs_of,
     sharing_tables,
     template_file,
@@ -44,7 +46,6 @@ from vllm_lab.workflow.flags import (
     template_flags,
     trace_flags,
 )
-from vllm_lab.workflow.report import report_documents, report_files
 
 # Jobs run this environment's python and this checkout's modules, whatever else is on the path. Their output goes to
 # their logs, and to the terminal too unless a logger plugin (--logger rich) draws there.
@@ -58,7 +59,7 @@ DEVICE = config["device"]
 if DEVICE == "auto":
     DEVICE = "cuda" if shutil.which("nvidia-smi") else "cpu"
 try:
-    configuration.check(config, ROOT / "workflow/schemas/config.schema.yaml")
+    schema.check(config, ROOT / "workflow/schemas/config.schema.yaml")
     check_paths(config, DEVICE)
     EXPERIMENTS = {path.stem: Experiment.read(path) for path in sorted(Path("experiments").glob("*.yaml"))}
 except LabError as error:

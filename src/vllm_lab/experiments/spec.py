@@ -15,10 +15,10 @@ from typing import Any, NamedTuple
 
 import yaml
 
-from vllm_lab.common.config import check
 from vllm_lab.common.errors import LabError
 from vllm_lab.common.files import canonical_json, write_text
 from vllm_lab.common.metric import Metric
+from vllm_lab.common.schema import check
 from vllm_lab.nsight.metrics import METRICS as CAPTURE_METRICS
 from vllm_lab.replay.metrics import COMPARISON_METRICS, METRICS, REQUEST_METRICS
 from vllm_lab.replay.records import REAL

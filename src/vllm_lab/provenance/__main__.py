@@ -11,8 +11,7 @@ from vllm_lab.common import console
 from vllm_lab.common.errors import LabError
 from vllm_lab.provenance import archive
 from vllm_lab.provenance.documents import KINDS, SUFFIX
-from vllm_lab.provenance.sources import code_of
-from vllm_lab.provenance.upstream import describe
+from vllm_lab.provenance.upstream import code_of, describe
 from vllm_lab.provenance.verify import adopt, verify
 
 

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from zipfile import BadZipFile, ZipFile
 
-from vllm_lab.common import config
+from vllm_lab.common import schema
 from vllm_lab.common.errors import LabError
 from vllm_lab.common.files import canonical_json, read_json, sha256_file, write_zip
 from vllm_lab.provenance.documents import BUNDLES, SUFFIX, Document, collect, identity_digest
@@ -154,7 +154,7 @@ def _other_settings(there: Path, root: Path) -> Iterator[str]:
     if not (root / CONFIGURATION).is_file():
         yield f"{CONFIGURATION}: make it here first: snakemake --cores 1 {CONFIGURATION}"
         return
-    own, other = (config.flat(read_json(base / CONFIGURATION)) for base in (root, there))
+    own, other = (schema.flat(read_json(base / CONFIGURATION)) for base in (root, there))
     for key in sorted(own.keys() | other.keys()):
         if key != _OF_THE_MACHINE and own.get(key) != other.get(key):
             yield f"config: {key}: {other.get(key, 'absent')!r} there, {own.get(key, 'absent')!r} here"

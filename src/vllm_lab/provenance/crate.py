@@ -13,7 +13,7 @@ from typing import Any
 from rocrate.model import Entity
 from rocrate.rocrate import ROCrate
 
-from vllm_lab.common import config
+from vllm_lab.common import schema
 from vllm_lab.common.files import canonical_json, sha256_file
 from vllm_lab.provenance.archive import SOURCE
 from vllm_lab.provenance.crate_entities import Entities
@@ -196,7 +196,7 @@ def _run(
 ) -> Entity:
     """The whole run as one action, from the settings and the given files to the report."""
     values = []
-    for key, value in config.flat(settings).items():
+    for key, value in schema.flat(settings).items():
         slot = entities.slot(workflow, f"#setting/{key}", key, value)
         values.append(entities.fill(slot, entities.value(f"#run/{key}", key, value)))
     made = {path for job in own for path in job.document.outputs}

@@ -1,16 +1,20 @@
 """The walk from results back to the raw data, over provenance documents, and what it finds on the way.
 
 Everything that asks "what was this made from?" uses `upstream`: verification, archives, bundles, the research
-object, the report's list of jobs and `python -m vllm_lab.provenance show`.
+object, the report's list of jobs and `python -m vllm_lab.provenance show`. `code_of` finds the code of a script
+from its imports, without running it.
 """
 
+import ast
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 from vllm_lab.common.errors import LabError
 from vllm_lab.provenance.documents import Document, collect
 
+PACKAGES = ("vllm_lab", "mini_vllm")
 Covering = Mapping[str, Document]  # output path -> the document of the job that made it
 
 
@@ -148,3 +152,55 @@ def _describe(file: str, covering: Covering, lines: list[str], described: set[st
     ]
     for source in document.inputs:
         _describe(source, covering, lines, described, depth + 1)
+
+
+def code_of(script: str, root: Path = Path()) -> list[str]:
+    """The script, all modules of PACKAGES that it imports at any depth, and the data files beside them.
+
+    Sorted. All paths are relative to `root`, the project's root. Imports inside functions count. The modules
+    of other packages are not listed, since the environment's lock covers them.
+    """
+    found = {script}
+    pending = list(_imported(root / script))
+    while pending:
+        module = pending.pop()
+        path = _module_file(module, root)
+        if path is None or path.as_posix() in found:
+            continue
+        found.add(path.as_posix())
+        found.update(_data_files(path.parent, root))
+        pending += _imported(root / path)
+        package = module.rpartition(".")[0]
+        if package:
+            pending.append(package)
+    return sorted(found)
+
+
+@cache
+def _imported(file: Path) -> tuple[str, ...]:
+    """Dotted names that the file imports from PACKAGES; for `from a import b` both a and a.b."""
+    names: list[str] = []
+    for node in ast.walk(ast.parse(file.read_bytes(), filename=str(file))):
+        if isinstance(node, ast.Import):
+            names += [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names += [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+    return tuple(name for name in names if name.split(".")[0] in PACKAGES)
+
+
+def _module_file(module: str, root: Path) -> Path | None:
+    base = Path("src", *module.split("."))
+    for candidate in (base.with_suffix(".py"), base / "__init__.py"):
+        if (root / candidate).is_file():
+            return candidate
+    return None
+
+
+@cache
+def _data_files(folder: Path, root: Path) -> tuple[str, ...]:
+    """Templates, style sheets and other data files in a package."""
+    return tuple(
+        (folder / path.name).as_posix()
+        for path in (root / folder).iterdir()
+        if path.is_file() and path.suffix not in (".py", ".pyc")
+    )
