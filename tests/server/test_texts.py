@@ -1,7 +1,7 @@
 """Texts and outputs, with a tokenizer and without."""
 
 from tests.traces.conftest import model_dir
-from vllm_lab.server.texts import ByteTexts, Outputs, TokenizerTexts
+from vllm_lab.server.protocol import ByteTexts, Outputs, TokenizerTexts
 from vllm_lab.traces.trace import Trace
 
 __all__ = ["model_dir"]  # the fixture

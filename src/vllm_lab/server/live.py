@@ -11,6 +11,7 @@ import itertools
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
@@ -155,27 +156,18 @@ class Telemetry:
     def __init__(self, model: str) -> None:
         self._registry = CollectorRegistry()
         self._labels = {"model_name": model, "engine": "0"}
-
-        self._queries = self._make(Counter, "prefix_cache_queries", "Prompt tokens looked up in the cache.")
-        self._hits = self._make(Counter, "prefix_cache_hits", "Prompt tokens found in the cache.")
-        self._preemptions = self._make(Counter, "num_preemptions", "Times a request lost its blocks.")
-        self._prompt = self._make(Counter, "prompt_tokens", "Prompt tokens of admitted requests.")
-        self._generated = self._make(Counter, "generation_tokens", "Tokens handed out.")
-        self._first = self._make(
-            Histogram, "time_to_first_token_seconds", "Arrival to first token.", buckets=TOKEN_BUCKETS
-        )
-        self._gap = self._make(
-            Histogram, "inter_token_latency_seconds", "Gaps between tokens.", buckets=TOKEN_BUCKETS
-        )
-        self._e2e = self._make(
-            Histogram, "e2e_request_latency_seconds", "Arrival to last token.", buckets=REQUEST_BUCKETS
-        )
-        ends = Counter(
-            "vllm:request_success",
-            "Requests that ended, by reason.",
-            [*self._labels, "finished_reason"],
-            registry=self._registry,
-        )
+        counter = partial(self._make, Counter)
+        seconds = partial(self._make, Histogram, buckets=TOKEN_BUCKETS)
+        self._queries = counter("prefix_cache_queries", "Prompt tokens looked up in the cache.")
+        self._hits = counter("prefix_cache_hits", "Prompt tokens found in the cache.")
+        self._preemptions = counter("num_preemptions", "Times a request lost its blocks.")
+        self._prompt = counter("prompt_tokens", "Prompt tokens of admitted requests.")
+        self._generated = counter("generation_tokens", "Tokens handed out.")
+        self._first = seconds("time_to_first_token_seconds", "Arrival to first token.")
+        self._gap = seconds("inter_token_latency_seconds", "Gaps between tokens.")
+        self._e2e = seconds("e2e_request_latency_seconds", "Arrival to last token.", buckets=REQUEST_BUCKETS)
+        labels, words = [*self._labels, "finished_reason"], "Requests that ended, by reason."
+        ends = Counter("vllm:request_success", words, labels, registry=self._registry)
         self._length, self._abort = (ends.labels(*self._labels.values(), end) for end in ("length", "abort"))
 
     def watch(

@@ -1,21 +1,104 @@
-"""Requests and replies of /v1/completions and /v1/chat/completions, as OpenAI's clients write and read them.
+"""Requests and replies as OpenAI's clients write and read them, and the texts that become tokens and back.
 
 Sampling parameters (temperature, top_p, seed, stop …) are accepted and ignored, because nothing is sampled.
 """
 
 from __future__ import annotations
 
+import codecs
+import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import cycle, islice
+from pathlib import Path
 from typing import Any
 
-from vllm_lab.engines.settings import FORCED_TOKENS
-from vllm_lab.server.texts import Texts
-from vllm_lab.traces.template import TemplateRefusedError
+import numpy as np
 
+from vllm_lab.engines.settings import FORCED_TOKENS
+from vllm_lab.traces.streams import StreamMaker
+from vllm_lab.traces.template import Message, TemplateRefusedError, load_template
+from vllm_lab.traces.trace import Trace
+
+Decoder = Callable[[int], str]  # takes one token after the other; gives "" while a character is incomplete
+FILLER = (
+    "This server has no model: it decides as an engine would, takes as long, and says these words. "
+    "Give it a trace whose prompts it is asked, and it answers what the trace holds. "
+)
+UNASKED_TOKENS = 64  # of filler, if the client sets no limit
 COMPLETIONS_MAX_TOKENS = 16  # OpenAI's and vLLM's default for /v1/completions
 LARGEST_TOKEN = 2**31 - 1
+
+
+class TokenizerTexts:
+    """The tokenizer and chat template of `model_dir`, as for the traces, without a default system prompt."""
+
+    def __init__(self, model_dir: Path) -> None:
+        self._maker = StreamMaker(model_dir, "tokenizer", "drop")
+
+    def encode(self, text: str) -> list[int]:
+        """Token ids of a prompt given as text."""
+        return self._maker.tokenizer.encode([text])[0].tolist()
+
+    def encode_chat(self, messages: Sequence[Message]) -> list[int]:
+        """Token ids of a prompt that ends where the assistant's reply begins. TemplateRefusedError."""
+        texts = [{"role": message["role"], "text": message["content"]} for message in messages]
+        chat, hidden = self._maker.messages(texts)
+        prompt = self._maker.template.render(chat, prompt=True)
+        return self._maker.tokenizer.encode_hidden(prompt, hidden).tolist()
+
+    def decoder(self) -> Decoder:
+        """A decoder for one answer."""
+        return self._maker.tokenizer.decoder()
+
+
+class ByteTexts:
+    """The same without a tokenizer: a token is a byte of UTF-8. A trace's ids from 256 on appear as <id>."""
+
+    def __init__(self) -> None:
+        self._template = load_template("plain", Path(), {})
+
+    def encode(self, text: str) -> list[int]:
+        return list(text.encode())
+
+    def encode_chat(self, messages: Sequence[Message]) -> list[int]:
+        return self.encode(self._template.render(messages, prompt=True))
+
+    def decoder(self) -> Decoder:
+        decode = codecs.getincrementaldecoder("utf-8")(errors="replace").decode
+        return lambda token: decode(bytes([token])) if token < 256 else f"<{token}>"
+
+
+Texts = TokenizerTexts | ByteTexts
+
+
+class Outputs:
+    """The output of each prompt: the trace's, or else filler. The same prompt always gets the same output.
+
+    If several requests of the trace have the same prompt, it gets the first request's output.
+    """
+
+    def __init__(self, texts: Texts, trace: Trace | None = None) -> None:
+        self._filler = texts.encode(FILLER)
+        self._outputs: dict[bytes, list[int]] = {}
+        for row in range(len(trace) if trace else 0):
+            self._outputs.setdefault(_key(trace.prompt(row)), trace.output(row).tolist())
+
+    def tokens(self, prompt: Sequence[int], most: int | None, ignore_end: bool) -> list[int]:
+        """At most `most` tokens. With `ignore_end` exactly so many: filler follows the trace's output."""
+        key = _key(prompt)
+        known = self._outputs.get(key, [])
+        if known and not (ignore_end and most):
+            return known[:most]
+        start = int.from_bytes(key[:8]) % len(self._filler)
+        filler = islice(cycle(self._filler), start, None)
+        length = most or UNASKED_TOKENS
+        return known[:length] + list(islice(filler, max(0, length - len(known))))
+
+
+def _key(prompt: Sequence[int]) -> bytes:
+    return hashlib.sha256(np.asarray(prompt, "<i4").tobytes()).digest()
 
 
 class BadRequestError(Exception):
@@ -45,12 +128,13 @@ def read(body: Any, texts: Texts, *, chat: bool) -> Question:
     limit = body.get("max_tokens") if limit is None else limit
     default = None if chat else COMPLETIONS_MAX_TOKENS
     options = _field(body, "stream_options", dict, {})
+    extra = _field(body, "vllm_xargs", dict, {})
     return Question(
         prompt=_messages(body, texts) if chat else _prompt(body, texts),
         max_tokens=default if limit is None else _count("max_tokens", limit),
         ignore_eos=_field(body, "ignore_eos", bool, False),
         priority=_field(body, "priority", int, 0),
-        forced=_forced(_field(body, "vllm_xargs", dict, {})),
+        forced=_ids(f"vllm_xargs.{FORCED_TOKENS}", extra[FORCED_TOKENS]) if FORCED_TOKENS in extra else None,
         stream=_field(body, "stream", bool, False),
         include_usage=_field(options, "include_usage", bool, False),
     )
@@ -69,10 +153,6 @@ def _count(name: str, value: Any) -> int:
     if type(value) is not int or value < 1:
         raise BadRequestError(f"{name}: found {value!r}, must be a whole number of at least 1")
     return value
-
-
-def _forced(extra: Mapping[str, Any]) -> list[int] | None:
-    return _ids(f"vllm_xargs.{FORCED_TOKENS}", extra[FORCED_TOKENS]) if FORCED_TOKENS in extra else None
 
 
 def _ids(name: str, value: Any) -> list[int]:
@@ -167,6 +247,7 @@ def event(body: dict[str, Any] | str) -> str:
     return f"data: {body if isinstance(body, str) else json.dumps(body)}\n\n"
 
 
-def error_body(message: str, kind: str, code: int) -> dict[str, Any]:
-    """An error in the form that OpenAI's clients expect."""
-    return {"error": {"message": message, "type": kind, "param": None, "code": code}}
+def error_body(error: Exception, code: int) -> dict[str, Any]:
+    """An error in the form that OpenAI's clients expect. `code`: the HTTP status."""
+    kind = "BadRequestError" if code == 400 else "InternalServerError"
+    return {"error": {"message": str(error), "type": kind, "param": None, "code": code}}
