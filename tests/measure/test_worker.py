@@ -26,7 +26,7 @@ def replayed(steps, prompts) -> Replayed:
     return Replayed(made, rows, prompts, {}, Memory(None, 0, 0, 0))
 
 
-def test_steps_are_told_apart_by_what_each_request_computed():
+def test_the_kind_of_a_step_follows_from_what_each_request_computed():
     found = replayed(STEPS, {"a": 9, "b": 4, "c": 6}).phases()
     assert found["prefill"] == Phase(2, 3.0, 13, 2)
     assert found["mixed"] == Phase(1, 0.5, 6, 2)

@@ -72,8 +72,7 @@ class Repeats:
         A call keeps `threads` threads busy.
         """
         runs: list[Run] = []
-        while len(runs) < self.most:
-            number = len(runs)
+        for number in range(self.most):
             reading, disturbance = watched(partial(measure, number), threads)
             runs.append(Run(reading.values, reading.raw, disturbance))
             counts = used([run.disturbance for run in runs])
