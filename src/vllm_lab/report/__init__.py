@@ -3,9 +3,9 @@
 results    the verified result files; makes Numbers from places in them
 blocks     the vocabulary of a report: Number, Text, Table, Figure, Note, Answer, Section
 measured   the one renderer of result documents, of any test of any stage
-parts      one module per stage: its results as a Section
+parts      one function per stage: its results as a Section
 report     all sections in order, what ran and where, and the flat summary
 html       the page; markdown: the same blocks as text
 
-A new part is a module in `parts`, a line in its list, and a test.
+A new part is a function in `parts`, a line in its list, and a test.
 """

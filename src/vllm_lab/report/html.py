@@ -12,11 +12,11 @@ import jinja2
 from markupsafe import Markup
 
 from vllm_lab.common.host import machine
-from vllm_lab.report import blocks, templates
+from vllm_lab.report import blocks
 from vllm_lab.report.blocks import Heading, Image, Inline, Number, Section, Text, block_files
 from vllm_lab.report.report import METRICS_PAGE, Report, all_numbers, sources
 
-_TEMPLATES = files(templates)
+_TEMPLATES = files("vllm_lab.report")
 _CLOSING = re.compile(r"[.,;:)]*")
 
 

@@ -4,7 +4,7 @@ Question, titles, units and definitions come from the document. A part of the re
 document has. Documents of other versions may lack a key; then the report leaves out what the key holds.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from vllm_lab.common.metric import title_of
@@ -33,8 +33,13 @@ def ran(found: JsonResult) -> bool:
     return found.get("status") != "not_run"
 
 
-def whole(results: Results, found: JsonResult, stem: str = "", own: Iterable[Block] = ()) -> list[Block]:
-    """The whole document. `own` blocks of the part follow the numbers, `stem` is the figure's file."""
+def whole(
+    results: Results,
+    found: JsonResult,
+    stem: str = "",
+    own: Callable[[JsonResult], Iterable[Block]] = lambda found: (),
+) -> list[Block]:
+    """The whole document. The blocks that `own` makes follow the numbers; `stem` is the figure's file."""
     if not ran(found):
         return [*opening(found), not_run(found)]
     caption = f"{found.get('test_name')}: every run is a point. Other jobs disturbed the hollow ones. "
@@ -42,7 +47,7 @@ def whole(results: Results, found: JsonResult, stem: str = "", own: Iterable[Blo
     return [
         *opening(found),
         *result_table(found),
-        *own,
+        *own(found),
         *verification(found),
         *parts_not_run(found),
         *checks(found),

@@ -45,7 +45,7 @@ class Report:
 def compose(results: Results, title: str) -> Report:
     """Ask every part for its section; a part without results has none."""
     jobs = Jobs(results.documents, results.files)
-    sections = [section for part in PARTS if (section := part.build(results)) is not None]
+    sections = [section for part in PARTS if (section := part(results)) is not None]
     sections += _other_results(results, sections)
     answers = tuple(answer for section in sections for answer in section.answers)
     whole = (_status_section(sections, jobs), *sections) if sections else ()

@@ -11,7 +11,7 @@ from vllm_lab.replay.metrics import METRICS
 from vllm_lab.replay.records import ORACLES
 from vllm_lab.report.blocks import Block, Cell, Code, Heading, Inline, Note, Number, Table, Text, text
 from vllm_lab.report.measured import ran
-from vllm_lab.report.parts.traces import trace_label
+from vllm_lab.report.parts.data import trace_label
 from vllm_lab.report.results import Field, JsonResult, Results, derived, grid
 
 Place = tuple[str, str]  # trace, memory
@@ -116,7 +116,7 @@ def _crashes(runs: Sequence[JsonResult]) -> Iterator[Block]:
     if crashed:
         yield Heading("Where a version ends", level=4)
     for run in crashed:
-        yield Text((f"{where(place_of(run))}: ", *crash(run), " ", *instead(run)))
+        yield Text(ending(run))
 
 
 def _first_differences(runs: Sequence[JsonResult]) -> Iterator[Block]:
@@ -179,19 +179,21 @@ def first_step(run: JsonResult) -> Cell:
     return run.cell(_EXACTNESS[2])
 
 
-def crash(run: JsonResult) -> tuple[Inline, ...]:
-    """The step, the time and the reason of a version's end, and what had finished."""
-    return text(
-        "{version} ends in step {step}, at {time}: {reason}. {finished} requests had finished.",
+def ending(run: JsonResult) -> tuple[Inline, ...]:
+    """The step, the time and the reason of a version's end, what had finished, and what vLLM does there."""
+    crash = text(
+        "{place}: {version} ends in step {step}, at {time}: {reason}. {finished} requests had finished.",
+        place=where(place_of(run)),
         version=run.value("version"),
         step=run.number("step", "crash", "step", label="step in which it ended"),
         time=run.number("s", "crash", "time", label="time at which it ended"),
         reason=Code(run.value("crash", "reason")),
         finished=run.number("requests", "crash", "finished", label="requests finished when it ended"),
-    ).parts
+    )
+    return (*crash.parts, " ", *_instead(run))
 
 
-def instead(run: JsonResult) -> tuple[Inline, ...]:
+def _instead(run: JsonResult) -> tuple[Inline, ...]:
     """What vLLM does in the step in which the version ends, if the two agree up to there."""
     step = _step(run, "crash", "vllm")
     if step is None or run.value("first_difference", "step") < run.value("crash", "step"):

@@ -14,7 +14,7 @@ from vllm_lab.report.blocks import (
     text,
     texts,
 )
-from vllm_lab.report.parts.traces import ordered, trace_label
+from vllm_lab.report.parts.data import ordered, trace_label
 from vllm_lab.report.results import Field, JsonResult, Results, derived, grid
 from vllm_lab.sharing.metrics import REFERENCE
 

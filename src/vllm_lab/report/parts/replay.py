@@ -1,5 +1,4 @@
-"""Replays in virtual time, and how far each version of mini-vLLM decides as vLLM: from replay/ and "
-"oracle/."""
+"""Replays in virtual time, and how far each version of mini-vLLM decides as vLLM does."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from decimal import Decimal
@@ -22,23 +21,9 @@ from vllm_lab.report.blocks import (
     texts,
 )
 from vllm_lab.report.measured import ran
-from vllm_lab.report.parts.decisions import (
-    VLLM,
-    Place,
-    agreement,
-    coincidence,
-    compared_runs,
-    comparison_blocks,
-    crash,
-    engine_title,
-    instead,
-    metric_field,
-    place_of,
-    where,
-)
-from vllm_lab.report.parts.sweeps import FILE as SWEEP
-from vllm_lab.report.parts.sweeps import Curve, curves
-from vllm_lab.report.parts.traces import OWN, ordered
+from vllm_lab.report.parts import decisions
+from vllm_lab.report.parts.data import OWN, ordered
+from vllm_lab.report.parts.sweeps import FILE, Curve, curves
 from vllm_lab.report.results import Field, JsonResult, Results
 
 _SHOWN = (
@@ -57,21 +42,21 @@ _FIGURES = {
     "hit_rate_over_time": "Multi-turn trace: prompt tokens found in the prefix cache at first admission, by "
     "arrival, for all requests so far and for the requests of each window.",
 }
-Replays = Mapping[Place, Mapping[str, JsonResult]]  # engine -> its replay
+Replays = Mapping[decisions.Place, Mapping[str, JsonResult]]  # engine -> its replay
 
 
 def build(results: Results) -> Section | None:
     """The section; None where nothing was replayed."""
     replays, imported = _replays(results)
-    compared = compared_runs(results)
+    compared = decisions.compared_runs(results)
     if not replays and not compared and not imported:
         return None
-    blocks: list[Block] = [*_setting(replays), *comparison_blocks(results, compared)]
+    blocks: list[Block] = [*_setting(replays), *decisions.comparison_blocks(results, compared)]
     if replays:
         blocks.append(Heading("What follows from the decisions", "replay-metrics"))
         blocks += [_metrics_table(place, engines) for place, engines in replays.items()]
     for name, more in (
-        ("latency_histograms", coincidence(compared)),
+        ("latency_histograms", decisions.coincidence(compared)),
         ("running_waiting_blocks", ()),
         ("hit_rate_over_time", ()),
     ):
@@ -88,7 +73,7 @@ def _engines(found: Mapping[str, JsonResult]) -> list[str]:
     """
     order = [
         engine
-        for vllm, caches in zip(VLLM, (False, True), strict=True)
+        for vllm, caches in zip(decisions.VLLM, (False, True), strict=True)
         for engine in (*(name for name, version in VERSIONS.items() if version.caches == caches), vllm)
     ]
     return [engine for engine in order if engine in found] + sorted(found.keys() - set(order))
@@ -96,10 +81,10 @@ def _engines(found: Mapping[str, JsonResult]) -> list[str]:
 
 def _replays(results: Results) -> tuple[Replays, list[JsonResult]]:
     """This project's traces, ample memory before scarce, and the replays of imported traces."""
-    found: dict[Place, dict[str, JsonResult]] = {}
+    found: dict[decisions.Place, dict[str, JsonResult]] = {}
     for name in (*results.names("replay/*.*.*.json"), *results.names("oracle/*.*.*.json")):
         engine, trace, memory, _ = name.partition("/")[2].split(".")
-        label = f"{where((trace, memory))}, {engine_title(engine)}"
+        label = f"{decisions.where((trace, memory))}, {decisions.engine_title(engine)}"
         replay = results.json(name, f"replay.{engine}.{trace}.{memory}", label)
         found.setdefault((trace, memory), {})[engine] = replay
     traces = ordered({trace for trace, _ in found})
@@ -163,16 +148,16 @@ def _setting(replays: Replays) -> list[Block]:
     return [Text(("All engines get the same requests, with ", *sizes, *rest.parts)), text("{it}", it=claim)]
 
 
-def _metrics_table(place: Place, engines: Mapping[str, JsonResult]) -> Table:
+def _metrics_table(place: decisions.Place, engines: Mapping[str, JsonResult]) -> Table:
     """One column per engine, one row per metric that is not zero or undefined for all engines."""
     rows: list[tuple[Cell, ...]] = []
-    for field in map(metric_field, _SHOWN):
+    for field in map(decisions.metric_field, _SHOWN):
         if any(replay.get(*field.keys) for replay in engines.values()):
             # An engine that did not run gives its reason in the first row only.
             cells = (r.cell(field) if ran(r) or not rows else "not run" for r in engines.values())
             rows.append((field.title, *cells))
-    columns = (*texts("Metric"), *numbers(*map(engine_title, engines)))
-    caption = text(f"{where(place)}. All times are virtual.")
+    columns = (*texts("Metric"), *numbers(*map(decisions.engine_title, engines)))
+    caption = text(f"{decisions.where(place)}. All times are virtual.")
     return Table(f"replay-{place[0]}-{place[1]}", caption, columns, tuple(rows))
 
 
@@ -180,9 +165,9 @@ def _imported_blocks(results: Results, imported: Sequence[JsonResult]) -> list[B
     """The hit rate of an engine, and of the sweep's lru with a cache of the same size."""
     if not imported:
         return []
-    swept = curves(results.rows(SWEEP)) if results.has(SWEEP) else []
+    swept = curves(results.rows(FILE)) if results.has(FILE) else []
     lru = {curve.trace: curve for curve in swept if curve.policy == "lru"}
-    fields = [metric_field(name) for name in ("hit_rate", "preemptions", "ttft_mean", "makespan")]
+    fields = [decisions.metric_field(name) for name in ("hit_rate", "preemptions", "ttft_mean", "makespan")]
     rows = tuple(_imported_row(replay, lru, fields) for replay in imported)
     titles = ("Found by the sweep's lru", *(field.title for field in fields))
     columns = (*texts("Trace, memory", "Engine"), *numbers("Blocks", *titles))
@@ -201,9 +186,9 @@ def _imported_blocks(results: Results, imported: Sequence[JsonResult]) -> list[B
 
 def _imported_row(replay: JsonResult, lru: Mapping[str, Curve], fields: Sequence[Field]) -> tuple[Cell, ...]:
     _, engine, trace, memory = replay.id.split(".")
+    names = decisions.where((trace, memory)), decisions.engine_title(engine)
     size = _limit(replay, "num_blocks", unit="blocks", label="blocks, the null block included")
-    cells = (replay.cell(field) for field in fields)
-    return where((trace, memory)), engine_title(engine), size, _swept_rate(replay, lru.get(trace)), *cells
+    return *names, size, _swept_rate(replay, lru.get(trace)), *(replay.cell(field) for field in fields)
 
 
 def _swept_rate(replay: JsonResult, lru: Curve | None) -> Cell:
@@ -218,21 +203,21 @@ def _answers(replays: Replays, compared: Sequence[JsonResult]) -> Iterator[Answe
     crashed = [run for run in finished if run.value("crash")]
     if crashed:
         run = crashed[-1]
-        parts = (f"{where(place_of(run))}: ", *crash(run), " ", *instead(run))
-        vllm = replays.get(place_of(run), {}).get(run.value("against"))
+        parts = decisions.ending(run)
+        vllm = replays.get(decisions.place_of(run), {}).get(run.value("against"))
         if vllm is not None:
             more = text(
                 " It finishes {finished} requests with {preemptions} preemptions.",
-                finished=vllm.cell(metric_field("finished")),
-                preemptions=vllm.cell(metric_field("preemptions")),
+                finished=vllm.cell(decisions.metric_field("finished")),
+                preemptions=vllm.cell(decisions.metric_field("preemptions")),
             )
             parts = (*parts, *more.parts)
-        yield Answer(
-            "Where does the naive scheduler fail, and what does vLLM do at that step?", (Text(parts),)
-        )
+        question = "Where does the naive scheduler fail, and what does vLLM do at that step?"
+        yield Answer(question, (Text(parts),))
     versions = dict.fromkeys(run.value("version") for run in finished)
     paragraphs = tuple(
-        agreement([run for run in finished if run.value("version") == version]) for version in versions
+        decisions.agreement([run for run in finished if run.value("version") == version])
+        for version in versions
     )
     if paragraphs:
         yield Answer("Does mini-vLLM decide as vLLM's scheduler does?", paragraphs)

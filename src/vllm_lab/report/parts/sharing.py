@@ -8,9 +8,9 @@ from collections.abc import Mapping
 
 from vllm_lab.common.metric import title_of
 from vllm_lab.report.blocks import Answer, Block, Figure, Heading, Section, Table, Text, numbers, text, texts
+from vllm_lab.report.parts.data import ordered, trace_label
 from vllm_lab.report.parts.published import published_blocks
 from vllm_lab.report.parts.sweeps import sweep_blocks
-from vllm_lab.report.parts.traces import ordered, trace_label
 from vllm_lab.report.results import Field, JsonResult, Results, grid
 from vllm_lab.sharing.metrics import DISTRIBUTIONS, METRICS, WORKING_SET
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from vllm_lab.common.display import display
 from vllm_lab.report.blocks import Answer, Block, Cell, Heading, Number, Table, Text, numbers, text, texts
-from vllm_lab.report.parts.traces import OWN, ordered, trace_label
+from vllm_lab.report.parts.data import OWN, ordered, trace_label
 from vllm_lab.report.results import CsvRow, Results, derived
 from vllm_lab.sharing.metrics import HIT_RATES
 from vllm_lab.sharing.policies import BOUND, policy_title
