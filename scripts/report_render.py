@@ -1,8 +1,8 @@
 """Write the report.
 
 In: result files below results/, verified against their provenance documents.
-Out: one self-contained HTML page, the same report as Markdown, its part on real vLLM by itself, and a flat summary
-of its numbers (JSON).
+Out: one self-contained HTML page, the same report as Markdown, its part on real vLLM by itself, and a flat
+summary of its numbers (JSON).
 """
 
 from pathlib import Path
@@ -11,7 +11,7 @@ from vllm_lab.common import console
 from vllm_lab.common.errors import LabError
 from vllm_lab.common.files import write_json, write_text
 from vllm_lab.common.flags import parser_of
-from vllm_lab.report import html, markdown
+from vllm_lab.report import render
 from vllm_lab.report.report import compose, evaluation, summary
 from vllm_lab.report.results import Results
 
@@ -35,9 +35,9 @@ def main(argv: list[str] | None = None) -> None:
     if not report.sections:
         raise LabError("the report knows no part for any of the --inputs; give results of a rule")
     found = summary(report)
-    write_text(args.html, html.render(report))
-    write_text(args.markdown, markdown.render(report, args.markdown.parent.as_posix()))
-    part = markdown.render(evaluation(report), args.evaluation.parent.as_posix(), varying=True)
+    write_text(args.html, render.page(report))
+    write_text(args.markdown, render.markdown(report, args.markdown.parent.as_posix()))
+    part = render.markdown(evaluation(report), args.evaluation.parent.as_posix(), varying=True)
     write_text(args.evaluation, part)
     write_json(args.summary, found)
     console.log(f"{args.html}: {len(report.sections)} sections, {len(found)} numbers")

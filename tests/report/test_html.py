@@ -5,7 +5,7 @@ import shlex
 import pytest
 
 from vllm_lab.report.blocks import Code, Number, text
-from vllm_lab.report.html import exact, glued, moment, shell
+from vllm_lab.report.render import exact, glued, moment, shell
 
 N = Number("n", 0.5, "fraction", "derived", "results/a.json", "k", "l")
 

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
 from vllm_lab.report.blocks import Code, Column, Number, Table, text
-from vllm_lab.report.markdown import _prose, _table
+from vllm_lab.report.render import _prose, _table
 
 READER = MarkdownIt("commonmark").enable("table")
 HOSTILE = st.text(st.sampled_from("<>|`*_[]()#!\\~&-+1. \n\tax=\"'/;:{}$"), max_size=30)

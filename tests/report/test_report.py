@@ -3,7 +3,6 @@
 import json
 import re
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 
@@ -11,7 +10,7 @@ from tests.report.example import example, recorded, report_of, write_report
 from tests.report.page import Page
 from tests.report.words import HOSTILE
 from vllm_lab.common.errors import LabError
-from vllm_lab.report import html
+from vllm_lab.report import render
 from vllm_lab.report.blocks import Number, Section, text
 from vllm_lab.report.report import all_numbers, compose
 from vllm_lab.report.results import Results
@@ -77,7 +76,7 @@ def test_each_document_alone_makes_a_page(made):
     alone += [file for file in files if file.endswith(".verdict.json")]
     assert len(alone) > 50
     for file in alone:
-        assert len(html.render(compose(Results(root, [file]), "T"))) > 10_000
+        assert len(render.page(compose(Results(root, [file]), "T"))) > 10_000
 
 
 def test_text_from_the_data_is_never_markup(written, page):
@@ -162,7 +161,7 @@ def test_one_id_for_two_numbers_is_a_mistake(tmp_path, monkeypatch):
     file = "results/data/model/summary.json"
     one, two = (Number("x", value, "tokens", "deterministic", file, "k", "l") for value in (1, 2))
     section = Section("s", "S", (text("{one} {two}", one=one, two=two),))
-    monkeypatch.setattr("vllm_lab.report.report.PARTS", (SimpleNamespace(build=lambda _: section),))
+    monkeypatch.setattr("vllm_lab.report.report.PARTS", (lambda _: section,))
     with pytest.raises(ValueError, match="x is two numbers"):
         all_numbers(compose(results, "T"))
 
@@ -173,7 +172,7 @@ def test_what_was_not_run_is_listed_with_its_reason(tmp_path, monkeypatch):
         "gpu", None, "s", "not_run", "results/data/model/summary.json", "k", "Time", reason="no GPU here"
     )
     section = Section("s", "S", (text("{absent}", absent=absent),))
-    monkeypatch.setattr("vllm_lab.report.report.PARTS", (SimpleNamespace(build=lambda _: section),))
-    page = Page(html.render(compose(results, "T")))
+    monkeypatch.setattr("vllm_lab.report.report.PARTS", (lambda _: section,))
+    page = Page(render.page(compose(results, "T")))
     assert "What did not run, and why." in page.text
     assert "no GPU here" in page.text

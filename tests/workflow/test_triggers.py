@@ -79,7 +79,7 @@ def append(path: Path) -> None:
         ("src/vllm_lab/sharing/metrics.py", {"sharing_analysis"}, {*DATA, *MEASURED}),
         ("src/vllm_lab/data/reader.py", {"data_conversations"}, {"data_model", "traces_import"}),
         (
-            "src/vllm_lab/report/html.py",
+            "src/vllm_lab/report/render.py",
             {"report_render"},
             {"sharing_analysis", "sharing_sweep", "sharing_figures", *DATA, *MEASURED},
         ),

@@ -5,7 +5,7 @@ blocks     the vocabulary of a report: Number, Text, Table, Figure, Note, Answer
 measured   the one renderer of result documents, of any test of any stage
 parts      one function per stage: its results as a Section
 report     all sections in order, what ran and where, and the flat summary
-html       the page; markdown: the same blocks as text
+render     the page, and the same blocks as Markdown
 
 A new part is a function in `parts`, a line in its list, and a test.
 """

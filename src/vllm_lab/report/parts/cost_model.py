@@ -54,14 +54,18 @@ def build(results: Results) -> Section | None:
     if not results.has(_FILE):
         return None
     found = results.json(_FILE, "cost_model", "Cost model")
-    title = "Cost model of a step"
-    if not measured.ran(found):
-        return Section("cost_model", title, tuple(measured.whole(results, found)))
+    blocks = _fit(results, found) if measured.ran(found) else measured.whole(results, found)
+    question = "How well does the simulation predict real vLLM here?"
+    answers = (Answer(question, (_answer(found),)),) if measured.ran(found) else ()
+    return Section("cost_model", "Cost model of a step", tuple(blocks), answers)
+
+
+def _fit(results: Results, found: JsonResult) -> list[Block]:
     steps, requests = (
         results.figure(f"cost_model/figures/{name}", caption, values="The CSV files hold the values.")
         for name, caption in _FIGURES.items()
     )
-    blocks: tuple[Block, ...] = (
+    return [
         *measured.opening(found),
         _coefficient_table(found),
         Heading("What the model does not explain", level=4),
@@ -74,36 +78,24 @@ def build(results: Results) -> Section | None:
         *measured.verification(found),
         *measured.runs(found),
         *measured.parameters(found),
-    )
-    answer = Answer("How well does the simulation predict real vLLM here?", (_answer(found),))
-    return Section("cost_model", title, blocks, (answer,))
+    ]
 
 
 def _coefficient_table(found: JsonResult) -> Table:
-    rows = tuple(
-        (
-            title,
-            found.number(
-                unit,
-                *("fit", "models", "context", "coefficients", name),
-                id=f"coefficient.{name}",
-                label=title.lower(),
-                decimals=4 if unit == "s" else None,
-            ),
-            meaning,
-        )
-        for name, (title, unit, meaning) in _COEFFICIENTS.items()
-    )
+    model = found.at("fit", "models", "context", id="")
+    coefficients = model.at("coefficients", id="coefficient")
+    rows = []
+    for name, (title, unit, meaning) in _COEFFICIENTS.items():
+        decimals = 4 if unit == "s" else None
+        rows.append((title, coefficients.number(unit, name, label=title.lower(), decimals=decimals), meaning))
     columns = (*texts("For"), *numbers("A step takes"), *texts("Meaning"))
     caption = text(
         "The fitted cost model. A step lasts the sum of these. The fit uses the steps of requests that "
         "arrive all at once, so that every repetition has the same steps, and takes each step's median. It "
         "weighs steps by relative error, and steps far off count less. R² of the fit: {r2}.",
-        r2=found.number(
-            "", *("fit", "models", "context", "residuals", "r2"), id="r2", label="R² of the fit", decimals=4
-        ),
+        r2=model.number("", "residuals", "r2", id="r2", label="R² of the fit", decimals=4),
     )
-    return Table("cost-model", caption, columns, rows)
+    return Table("cost-model", caption, columns, tuple(rows))
 
 
 def _residual_table(found: JsonResult) -> Table:
@@ -165,20 +157,15 @@ def _heldout(found: JsonResult) -> Number:
 
 
 def _limits(found: JsonResult) -> Text:
-    noise = {
-        point: found.number(
-            "fraction", "step_noise", point, label=f"distance of a repeated step from its median, {words}"
-        )
-        for point, words in _POINTS.items()
-        if found.has("step_noise", point)
-    }
+    distance = "distance of a repeated step from its median"
     return text(
         "Three things limit the prediction. The same step, repeated, differs from its own median by {median} "
         "(median) and {p95} (95th percentile). One coefficient covers the context of decodes, which wait for "
         "memory, and the context of prefills, which wait for arithmetic. And the first token of a request "
         "depends on the step that it just catches, so a shift of milliseconds can move it by a whole "
         "prefill.",
-        **{point: noise[point] for point in ("median", "p95")},
+        median=found.number("fraction", "step_noise", "median", label=f"{distance}, median"),
+        p95=found.number("fraction", "step_noise", "p95", label=f"{distance}, 95th percentile"),
     )
 
 
