@@ -1,14 +1,12 @@
 """A trace sent over HTTP to vLLM's server: from load/load.json."""
 
 from collections.abc import Mapping
-from typing import Any
 
 from vllm_lab.common.metric import title_of
 from vllm_lab.report import measured
 from vllm_lab.report.blocks import (
     Answer,
     Block,
-    Cell,
     Code,
     Heading,
     Note,
@@ -37,6 +35,13 @@ _CAPTION = (
     "Latency, and requests answered per second, against the arrival rate. Each point is one replay, and the "
     "lines go through the medians of the repeats. Latency turns up between the rates of the grey band."
 )
+_WHY_HITS_DIFFER = text(
+    "The sharing analysis ignores time. Its figure with outputs is an upper bound. A run reaches it if "
+    "every turn arrives after the answer to the turn before. At higher rates a turn arrives before the "
+    "answer that it contains is complete, and the cache can find only what prompts share. vLLM's "
+    "scheduler in virtual time, with the fitted cost model as its clock, predicts at which rate that "
+    "happens."
+)
 Rates = Mapping[str, JsonResult]
 
 
@@ -57,13 +62,9 @@ def build(results: Results) -> Section | None:
             "load/figures/latency_over_rate", _CAPTION, values="load.json holds the values."
         )
         blocks += [*measured.verification(found), *_loads(found)]
-        blocks += [Heading("Prefix cache hits", level=4), _hit_table(found, rates), Note(_why_hits_differ())]
+        blocks += [Heading("Prefix cache hits", level=4), _hit_table(found, rates), Note(_WHY_HITS_DIFFER)]
         answers.append(Answer("At which arrival rate does latency turn up?", (_answer(found, rates),)))
-    blocks += [
-        Heading("Errors", level=4),
-        *_errors(found),
-        *measured.parameters(found),
-    ]
+    blocks += [Heading("Errors", level=4), *_errors(found), *measured.parameters(found)]
     return Section("load", title, tuple(blocks), tuple(answers))
 
 
@@ -83,9 +84,7 @@ def _setting(found: JsonResult) -> Text:
         "rate. Every request leaves at its time, even if earlier requests are still open. Arrivals keep the "
         "pattern of the trace, compressed to the rate. The prefix cache is emptied before each "
         "replay. Repeats of the whole sweep: {repeats}. The tables show their medians.",
-        requests=found.number(
-            "requests", "parameters", "requests", id="requests", label="requests at each rate"
-        ),
+        requests=found.at("parameters", id="").number("requests", "requests", label="requests at each rate"),
         repeats=str(found.value("parameters", "repeats")),
     )
 
@@ -116,10 +115,9 @@ def _throughput_table(found: JsonResult, rates: Rates) -> list[Block]:
         "Throughput counts completed requests, from the first request sent to the last chunk. The steady "
         "state leaves out the first and the last quarter of the arrivals."
     )
+    given = found.at("parameters", id="")
     limits = {
-        name: found.number(
-            "s", "parameters", f"limit_{name}", id=f"limit_{name}", label=f"limit of {title_of(name)}"
-        )
+        name: given.number("s", f"limit_{name}", label=f"limit of {title_of(name)}")
         for name in ("ttft", "tpot", "e2e")
     }
     goodput = text(
@@ -141,10 +139,11 @@ def _loads(found: JsonResult) -> list[Text]:
 
 def _hit_table(found: JsonResult, rates: Rates) -> Table:
     fields = [Field(title, "tokens", ("hit_tokens", name)) for name, title in _PREDICTIONS.items()]
+    counters = ("measured", "reported_to_clients")
     rows = tuple(
         (
             rate,
-            *(_listed(part.value("hit_tokens", key)) for key in ("measured", "reported_to_clients")),
+            *(", ".join(f"{hits:,}" for hits in part.value("hit_tokens", key)) for key in counters),
             *(part.cell(field) for field in fields),
         )
         for rate, part in rates.items()
@@ -163,39 +162,19 @@ def _hit_table(found: JsonResult, rates: Rates) -> Table:
     return Table("load-hits", caption, columns, rows, (found.file,))
 
 
-def _listed(values: list[int]) -> str:
-    return ", ".join(f"{value:,}" for value in values)
-
-
-def _why_hits_differ() -> Text:
-    return text(
-        "The sharing analysis ignores time. Its figure with outputs is an upper bound. A run reaches it if "
-        "every turn arrives after the answer to the turn before. At higher rates a turn arrives before the "
-        "answer that it contains is complete, and the cache can find only what prompts share. vLLM's "
-        "scheduler in virtual time, with the fitted cost model as its clock, predicts at which rate that "
-        "happens."
-    )
-
-
 def _errors(found: JsonResult) -> list[Block]:
     rows = tuple(
-        (f"{run['rate']:g}/s", str(run["repeat"]), Code(words), count)
+        (f"{run['rate']:g}/s", str(run["repeat"]), Code(words), str(count))
         for run in found.value("runs")
-        for words, count in _complaints(run)
+        for words, count in (*run["errors"].items(), *([(run["problem"], "all")] if run["problem"] else ()))
     )
     status = found.get("server_exit_status")
     end = "" if status is None else f" The server ended by itself, with status {status}."
     if not rows:
         return [text(f"There were no errors: every request of every replay was answered in full.{end}")]
     columns = (*texts("Rate", "Repeat", "Error"), *numbers("Requests"))
-    return [
-        Table("load-errors", text(f"Every error, with its own words.{end}"), columns, rows, (found.file,))
-    ]
-
-
-def _complaints(run: Mapping[str, Any]) -> list[tuple[str, Cell]]:
-    found: list[tuple[str, Cell]] = [(words, str(count)) for words, count in run["errors"].items()]
-    return found + ([(run["problem"], "all")] if run["problem"] else [])
+    caption = text(f"Every error, with its own words.{end}")
+    return [Table("load-errors", caption, columns, rows, (found.file,))]
 
 
 def _answer(found: JsonResult, rates: Rates) -> Text:

@@ -2,9 +2,22 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from vllm_lab.common.display import display
-from vllm_lab.report.blocks import Answer, Block, Cell, Heading, Number, Table, Text, numbers, text, texts
+from vllm_lab.report.blocks import (
+    Answer,
+    Block,
+    Cell,
+    Heading,
+    Inline,
+    Number,
+    Table,
+    Text,
+    numbers,
+    text,
+    texts,
+)
 from vllm_lab.report.parts.data import OWN, ordered, trace_label
 from vllm_lab.report.results import CsvRow, Results, derived
 from vllm_lab.sharing.metrics import HIT_RATES
@@ -20,12 +33,8 @@ _FIGURES = {
 }
 
 
-@dataclass(frozen=True)
-class Point:
-    """One capacity of a curve.
-
-    capacity: tokens, inf for an unbounded cache. hit_rate: tokens found / prompt tokens, 0..1.
-    """
+class Point(NamedTuple):
+    """One capacity (tokens, inf for an unbounded cache) of a curve: tokens found / prompt tokens, 0..1."""
 
     capacity: float
     hit_rate: float
@@ -74,9 +83,8 @@ class Curve:
         label = f"{self._name}: {{}} for {percent} % of the unbounded hit rate"
         id, rate = f"{self._id}.needed_{percent}", self.rate(point)
         formula = f"smallest swept capacity with token_hit_rate >= {share} x unbounded"
-        tokens = derived(
-            f"{id}.tokens", int(point.capacity), "tokens", formula, rate, label=label.format("tokens")
-        )
+        capacity = int(point.capacity)
+        tokens = derived(f"{id}.tokens", capacity, "tokens", formula, rate, label=label.format("tokens"))
         if not point.row.text("capacity_gib"):
             return tokens, None
         size = point.row.float("capacity_gib")
@@ -114,8 +122,7 @@ def hardest_capacity(online: Sequence[Curve]) -> float:
 
 
 def sweep_blocks(results: Results, sizes: Mapping[str, int]) -> tuple[list[Block], list[Answer]]:
-    """The sweeps' blocks and answers, none without a sweep. `sizes`: trace -> block size of its "
-    "statistics."""
+    """The sweeps' blocks and answers, if there is a sweep. `sizes`: trace -> block size of its statistics."""
     found = curves(results.rows(FILE)) if results.has(FILE) else []
     if not found:
         return [], []
@@ -143,8 +150,7 @@ def sweep_blocks(results: Results, sizes: Mapping[str, int]) -> tuple[list[Block
             _needed_table(trace, shown_size, at_size),
         ]
     own = [curve for curve in found if curve.trace in OWN]
-    if own:
-        blocks += [Heading("Block sizes", level=4), _block_size_table(own)]
+    blocks += [Heading("Block sizes", level=4), _block_size_table(own)] if own else []
     return blocks, _answers(found, size)
 
 
@@ -165,22 +171,19 @@ def _rate_table(trace: str, size: int, at_size: list[Curve]) -> Table:
         for point in first.points
     )
     columns = numbers("Capacity", *(policy_title(curve.policy) for curve in at_size))
-    caption = (
-        f"Prompt tokens found in the cache, {trace_label(trace).lower()} trace, blocks of {size} tokens."
-    )
+    of_trace = f"{trace_label(trace).lower()} trace, blocks of {size} tokens"
+    caption = f"Prompt tokens found in the cache, {of_trace}."
     return Table(f"rates-{trace}", text(caption), columns, rows)
 
 
 def _needed_table(trace: str, size: int, at_size: list[Curve]) -> Table:
-    rows = tuple(
-        (policy_title(curve.policy), *(_needed(curve, share) for share in _SHARES)) for curve in at_size
-    )
+    rows = [(policy_title(curve.policy), *(_needed(curve, share) for share in _SHARES)) for curve in at_size]
     columns = (*texts("Policy"), *numbers(*(f"{100 * share:.0f} %" for share in _SHARES)))
     caption = (
         "The smallest swept capacity, in tokens, that reaches each share of the unbounded hit rate, "
         f"{trace_label(trace).lower()} trace, blocks of {size} tokens."
     )
-    return Table(f"needed-{trace}", text(caption), columns, rows)
+    return Table(f"needed-{trace}", text(caption), columns, tuple(rows))
 
 
 def _needed(curve: Curve, share: float) -> Cell:
@@ -222,28 +225,24 @@ def _answers(found: list[Curve], size: int) -> list[Answer]:
 
 def _capacity_answer(lru: Curve) -> Text:
     reached = [(share, needed) for share in (0.5, 0.9) if (needed := lru.needed(share))]
+    all = lru.rate(lru.unbounded)
     if not reached:
         return text(
             "It takes more than the sweep tried. With lru the largest capacity finds {rate} of the prompt "
             "tokens, and an unbounded cache finds {all}.",
             rate=lru.rate(lru.points[-2] if len(lru.points) > 1 else lru.unbounded),
-            all=lru.rate(lru.unbounded),
+            all=all,
         )
-    template = "An unbounded cache with lru finds {all} of the multi-turn prompt tokens."
-    values: dict[str, Cell] = {"all": lru.rate(lru.unbounded)}
+    parts: list[Inline] = ["An unbounded cache with lru finds ", all, " of the multi-turn prompt tokens."]
     for share, (tokens, size) in reached:
-        percent = f"{100 * share:.0f}"
-        values |= {f"tokens{percent}": tokens, f"size{percent}": size}
-        inside = f" ({{size{percent}}} of KV cache)" if size else ""
-        template += f" A cache of {{tokens{percent}}} tokens{inside} reaches {percent} % of that."
-    return text(template, **{key: value for key, value in values.items() if value is not None})
+        parts += [" A cache of ", tokens, " tokens", *((" (", size, " of KV cache)") if size else ())]
+        parts.append(f" reaches {100 * share:.0f} % of that.")
+    return Text(tuple(parts))
 
 
 def _block_size_answer(by_size: list[Curve]) -> Text:
-    parts = ", ".join(
-        f"{{size{curve.block_size}}} with blocks of {curve.block_size} tokens" for curve in by_size
-    )
     rates = {f"size{curve.block_size}": curve.rate(curve.unbounded) for curve in by_size}
+    parts = ", ".join(f"{{size{c.block_size}}} with blocks of {c.block_size} tokens" for c in by_size)
     first, last = by_size[0], by_size[-1]
     spread = derived(
         "sharing.sweeps.multi_turn.block_size_spread",
@@ -266,18 +265,15 @@ def _policy_answer(online: list[Curve], at_size: dict[str, Curve]) -> Text:
     capacity = hardest_capacity(online)
     ranked = sorted(online, key=lambda curve: (-curve.at(capacity).hit_rate, curve.policy))
     best, worst = ranked[0], ranked[-1]
-    template = (
+    bound = at_size.get(BOUND)
+    limit = (" No policy can exceed ", bound.rate(bound.at(capacity)), ".") if bound else ()
+    body = text(
         "The policy matters most with a capacity of {where}. There {best_name} finds {best} and {worst_name} "
-        "finds {worst}."
+        "finds {worst}.",
+        where=_capacity(best, capacity),
+        best_name=policy_title(best.policy),
+        best=best.rate(best.at(capacity)),
+        worst_name=policy_title(worst.policy),
+        worst=worst.rate(worst.at(capacity)),
     )
-    values: dict[str, Cell] = {
-        "where": _capacity(best, capacity),
-        "best_name": policy_title(best.policy),
-        "best": best.rate(best.at(capacity)),
-        "worst_name": policy_title(worst.policy),
-        "worst": worst.rate(worst.at(capacity)),
-    }
-    if BOUND in at_size:
-        template += " No policy can exceed {bound}."
-        values["bound"] = at_size[BOUND].rate(at_size[BOUND].at(capacity))
-    return text(template, **values)
+    return Text((*body.parts, *limit))
