@@ -32,7 +32,7 @@ from vllm_lab.report.blocks import (
     Table,
     Text,
 )
-from vllm_lab.report.report import METRICS_PAGE, Report, all_numbers, sources
+from vllm_lab.report.report import METRICS_PAGE, Report, all_numbers, in_words, sources
 
 _TEMPLATES = files("vllm_lab.report")
 _CLOSING = re.compile(r"[.,;:)]*")
@@ -51,7 +51,7 @@ def page(report: Report) -> str:
     )
     for kind in (Text, Note, Heading, Table, Figure, Number, Code):
         environment.tests[kind.__name__.lower()] = lambda value, kind=kind: isinstance(value, kind)
-    for filter in (exact, glued, listed, moment, shell, words):
+    for filter in (exact, glued, listed, in_words, moment, shell):
         environment.filters[filter.__name__] = filter
     script = _template("page.js.jinja").strip()
     return environment.get_template("page.html.jinja").render(
@@ -105,11 +105,6 @@ def listed(section: Section) -> list[Heading]:
 def moment(stamp: str) -> str:
     """An ISO time in UTC as people write it: 2026-01-02 03:04:05 UTC."""
     return stamp.replace("T", " ").replace("+00:00", " UTC")
-
-
-def words(status: str) -> str:
-    """A status as people write it: not run."""
-    return status.replace("_", " ")
 
 
 def shell(command: list[str]) -> str:

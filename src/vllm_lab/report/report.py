@@ -7,23 +7,7 @@ from typing import Any
 
 from vllm_lab.common.host import machine
 from vllm_lab.provenance.upstream import Job, Jobs
-from vllm_lab.report import measured
-from vllm_lab.report.blocks import (
-    STATUSES,
-    Answer,
-    Block,
-    Cell,
-    Heading,
-    Number,
-    Section,
-    Table,
-    Text,
-    block_files,
-    inlines,
-    numbers,
-    text,
-    texts,
-)
+from vllm_lab.report import blocks, measured
 from vllm_lab.report.parts import PARTS
 from vllm_lab.report.results import Results
 
@@ -36,8 +20,8 @@ class Report:
     """What is rendered. `answers` are those of all sections, in the sections' order."""
 
     title: str
-    answers: tuple[Answer, ...]
-    sections: tuple[Section, ...]
+    answers: tuple[blocks.Answer, ...]
+    sections: tuple[blocks.Section, ...]
     jobs: Jobs
     results: Results
 
@@ -52,17 +36,17 @@ def compose(results: Results, title: str) -> Report:
     return Report(title, answers, whole, jobs, results)
 
 
-def _other_results(results: Results, sections: Sequence[Section]) -> list[Section]:
+def _other_results(results: Results, sections: Sequence[blocks.Section]) -> list[blocks.Section]:
     """The result documents that no part shows, such as those of a stage that the report does not know."""
-    shown = {file for section in sections for file in sources(section.blocks, section.answers)}
-    blocks: list[Block] = []
+    used = {file for section in sections for file in sources(section.blocks, section.answers)}
+    shown: list[blocks.Block] = []
     for name in results.names("*.json"):
         found = results.json(name)
-        if found.file not in shown and found.has("test_id"):
+        if found.file not in used and found.has("test_id"):
             title = found.get("test_name") or found.value("test_id")
             named = found.named(name.removesuffix(".json").replace("/", "."), title)
-            blocks += [Heading(title), *measured.whole(results, named)]
-    return [Section("other", "Other results", tuple(blocks))] if blocks else []
+            shown += [blocks.Heading(title), *measured.whole(results, named)]
+    return [blocks.Section("other", "Other results", tuple(shown))] if shown else []
 
 
 def evaluation(report: Report) -> Report:
@@ -72,15 +56,15 @@ def evaluation(report: Report) -> Report:
     return replace(report, title="Evaluation of vLLM", answers=answers, sections=sections)
 
 
-def all_numbers(report: Report) -> dict[str, Number]:
+def all_numbers(report: Report) -> dict[str, blocks.Number]:
     """Every Number of the report by id, in reading order.
 
     Raises ValueError when two different numbers have one id, which is a mistake in a part.
     """
-    found: dict[str, Number] = {}
+    found: dict[str, blocks.Number] = {}
     for section in report.sections:
-        for part in inlines(section):
-            if isinstance(part, Number) and found.setdefault(part.id, part) != part:
+        for part in blocks.inlines(section):
+            if isinstance(part, blocks.Number) and found.setdefault(part.id, part) != part:
                 raise ValueError(f"section {section.id}: {part.id} is two numbers: {found[part.id]}, {part}")
     return found
 
@@ -90,7 +74,7 @@ def summary(report: Report) -> dict[str, dict[str, Any]]:
     return {number.id: _entry(number, report.jobs) for number in all_numbers(report).values()}
 
 
-def _entry(number: Number, jobs: Jobs) -> dict[str, Any]:
+def _entry(number: blocks.Number, jobs: Jobs) -> dict[str, Any]:
     entry = {
         "value": number.value,
         "unit": number.unit,
@@ -103,46 +87,46 @@ def _entry(number: Number, jobs: Jobs) -> dict[str, Any]:
     return {**entry, "reason": number.reason} if number.reason else entry
 
 
-def sources(blocks: Iterable[Block], answers: Iterable[Answer] = ()) -> tuple[str, ...]:
-    """The result files that blocks and answers use, sorted."""
-    from_answers = (
-        part.file for answer in answers for text in answer.paragraphs for part in text.parts
-        if isinstance(part, Number)
-    )  # fmt: skip
-    return tuple(sorted({*(file for block in blocks for file in block_files(block)), *from_answers}))
+def sources(shown: Iterable[blocks.Block], answers: Iterable[blocks.Answer] = ()) -> tuple[str, ...]:
+    """The result files that the blocks `shown` and answers use, sorted."""
+    paragraphs = (paragraph for answer in answers for paragraph in answer.paragraphs)
+    return tuple(sorted({file for block in (*shown, *paragraphs) for file in blocks.block_files(block)}))
 
 
-def _status_section(sections: Sequence[Section], jobs: Jobs) -> Section:
+def _status_section(sections: Sequence[blocks.Section], jobs: Jobs) -> blocks.Section:
     """The kinds of numbers of each section, the jobs behind them, and where these ran."""
     found = {section.id: _unique_numbers(section) for section in sections}
     statuses = Counter(number.status for of_section in found.values() for number in of_section)
     rows = tuple(_status_row(section, found[section.id], jobs) for section in sections if found[section.id])
     columns = (
-        *texts("Section", "Kinds of numbers", "Jobs"),
-        *texts("Ran on", varies=True),
-        *numbers("Job time", varies=True),
+        *blocks.texts("Section", "Kinds of numbers", "Jobs"),
+        *blocks.texts("Ran on", varies=True),
+        *blocks.numbers("Job time", varies=True),
     )
-    caption = text("Each section: the kinds of its numbers, the jobs behind them, and where these ran.")
-    blocks = (_kinds(statuses), Table("status", caption, columns, rows), *_not_run(found.values()))
-    return Section("status", "What is measured, simulated or not run", blocks)
+    caption = blocks.text(
+        "Each section: the kinds of its numbers, the jobs behind them, and where these ran."
+    )
+    shown = (_kinds(statuses), blocks.Table("status", caption, columns, rows), *_not_run(found.values()))
+    return blocks.Section("status", "What is measured, simulated or not run", shown)
 
 
-def _unique_numbers(section: Section) -> list[Number]:
-    return list({part.id: part for part in inlines(section) if isinstance(part, Number)}.values())
+def _unique_numbers(section: blocks.Section) -> list[blocks.Number]:
+    numbers = (part for part in blocks.inlines(section) if isinstance(part, blocks.Number))
+    return list({number.id: number for number in numbers}.values())
 
 
-def _kinds(statuses: Counter[str]) -> Text:
-    present = [status for status in STATUSES if statuses[status]]
-    kinds = " ".join(f"{_words(status).capitalize()}: {STATUSES[status]}." for status in present)
+def _kinds(statuses: Counter[str]) -> blocks.Text:
+    present = [status for status in blocks.STATUSES if statuses[status]]
+    kinds = " ".join(f"{in_words(status).capitalize()}: {blocks.STATUSES[status]}." for status in present)
     timing = (
         "" if statuses["measured"] else " No number here is a wall-clock measurement, and none needed a GPU."
     )
-    return text("{it}", it=f"Every number has a stated kind. {kinds}{timing}")
+    return blocks.text("{it}", it=f"Every number has a stated kind. {kinds}{timing}")
 
 
-def _status_row(section: Section, found: list[Number], jobs: Jobs) -> tuple[Cell, ...]:
+def _status_row(section: blocks.Section, found: list[blocks.Number], jobs: Jobs) -> tuple[blocks.Cell, ...]:
     counts = Counter(number.status for number in found)
-    kinds = ", ".join(f"{counts[status]} {_words(status)}" for status in STATUSES if counts[status])
+    kinds = ", ".join(f"{counts[status]} {in_words(status)}" for status in blocks.STATUSES if counts[status])
     makers = {job.number: job for job in (jobs.of(number.file) for number in found)}
     used = [makers[key] for key in sorted(makers)]
     machines = "; ".join(dict.fromkeys(machine(job.document.run["host"]) for job in used))
@@ -162,12 +146,15 @@ def _job_names(used: list[Job]) -> str:
     return ", ".join(names)
 
 
-def _not_run(found: Iterable[list[Number]]) -> tuple[Table, ...]:
+def _not_run(found: Iterable[list[blocks.Number]]) -> tuple[blocks.Table, ...]:
     absent = [number for of_section in found for number in of_section if number.status == "not_run"]
     rows = tuple((number.label, number, number.reason) for number in absent)
-    caption = text("What did not run, and why.")
-    return (Table("not-run", caption, texts("What", "State", "Reason"), rows),) if absent else ()
+    caption = blocks.text("What did not run, and why.")
+    return (
+        (blocks.Table("not-run", caption, blocks.texts("What", "State", "Reason"), rows),) if absent else ()
+    )
 
 
-def _words(status: str) -> str:
+def in_words(status: str) -> str:
+    """A status as people write it: not run."""
     return status.replace("_", " ")

@@ -1,20 +1,7 @@
 """The cost model of a step and how well it predicts real vLLM: from cost_model/fit.json."""
 
 from vllm_lab.common.metric import title_of
-from vllm_lab.report import measured
-from vllm_lab.report.blocks import (
-    Answer,
-    Block,
-    Heading,
-    Note,
-    Number,
-    Section,
-    Table,
-    Text,
-    numbers,
-    text,
-    texts,
-)
+from vllm_lab.report import blocks, measured
 from vllm_lab.report.results import Field, JsonResult, Results, grid
 
 _FILE = "cost_model/fit.json"
@@ -49,18 +36,18 @@ _MODELS = {
 }
 
 
-def build(results: Results) -> Section | None:
+def build(results: Results) -> blocks.Section | None:
     """The section; None where nothing was fitted."""
     if not results.has(_FILE):
         return None
     found = results.json(_FILE, "cost_model", "Cost model")
-    blocks = _fit(results, found) if measured.ran(found) else measured.whole(results, found)
+    shown = _fit(results, found) if measured.ran(found) else measured.whole(results, found)
     question = "How well does the simulation predict real vLLM here?"
-    answers = (Answer(question, (_answer(found),)),) if measured.ran(found) else ()
-    return Section("cost_model", "Cost model of a step", tuple(blocks), answers)
+    answers = (blocks.Answer(question, (_answer(found),)),) if measured.ran(found) else ()
+    return blocks.Section("cost_model", "Cost model of a step", tuple(shown), answers)
 
 
-def _fit(results: Results, found: JsonResult) -> list[Block]:
+def _fit(results: Results, found: JsonResult) -> list[blocks.Block]:
     steps, requests = (
         results.figure(f"cost_model/figures/{name}", caption, values="The CSV files hold the values.")
         for name, caption in _FIGURES.items()
@@ -68,12 +55,12 @@ def _fit(results: Results, found: JsonResult) -> list[Block]:
     return [
         *measured.opening(found),
         _coefficient_table(found),
-        Heading("What the model does not explain", level=4),
+        blocks.Heading("What the model does not explain", level=4),
         _residual_table(found),
         *steps,
-        Heading("Requests that the model was not fitted to", level=4),
+        blocks.Heading("Requests that the model was not fitted to", level=4),
         _error_table(found),
-        Note(_limits(found)),
+        blocks.Note(_limits(found)),
         *requests,
         *measured.verification(found),
         *measured.runs(found),
@@ -81,24 +68,24 @@ def _fit(results: Results, found: JsonResult) -> list[Block]:
     ]
 
 
-def _coefficient_table(found: JsonResult) -> Table:
+def _coefficient_table(found: JsonResult) -> blocks.Table:
     model = found.at("fit", "models", "context", id="")
     coefficients = model.at("coefficients", id="coefficient")
     rows = []
     for name, (title, unit, meaning) in _COEFFICIENTS.items():
         decimals = 4 if unit == "s" else None
         rows.append((title, coefficients.number(unit, name, label=title.lower(), decimals=decimals), meaning))
-    columns = (*texts("For"), *numbers("A step takes"), *texts("Meaning"))
-    caption = text(
+    columns = (*blocks.texts("For"), *blocks.numbers("A step takes"), *blocks.texts("Meaning"))
+    caption = blocks.text(
         "The fitted cost model. A step lasts the sum of these. The fit uses the steps of requests that "
         "arrive all at once, so that every repetition has the same steps, and takes each step's median. It "
         "weighs steps by relative error, and steps far off count less. R² of the fit: {r2}.",
         r2=model.number("", "residuals", "r2", id="r2", label="R² of the fit", decimals=4),
     )
-    return Table("cost-model", caption, columns, tuple(rows))
+    return blocks.Table("cost-model", caption, columns, tuple(rows))
 
 
-def _residual_table(found: JsonResult) -> Table:
+def _residual_table(found: JsonResult) -> blocks.Table:
     rows = []
     models = found.value("fit", "models")
     order = [*(name for name in _MODELS if name in models), *sorted(models.keys() - _MODELS.keys())]
@@ -118,7 +105,7 @@ def _residual_table(found: JsonResult) -> Table:
     return grid("cost-model-residuals", caption, ("Model", "Steps"), rows, _RESIDUALS)
 
 
-def _error(found: JsonResult, kind: str, metric: str, point: str) -> Number:
+def _error(found: JsonResult, kind: str, metric: str, point: str) -> blocks.Number:
     return found.number(
         "fraction",
         *("heldout", kind, metric, point),
@@ -127,7 +114,7 @@ def _error(found: JsonResult, kind: str, metric: str, point: str) -> Number:
     )
 
 
-def _error_table(found: JsonResult) -> Table:
+def _error_table(found: JsonResult) -> blocks.Table:
     rows = tuple(
         (
             title_of(metric),
@@ -138,27 +125,27 @@ def _error_table(found: JsonResult) -> Table:
         for metric in _METRICS
     )
     columns = (
-        *texts("Metric"),
-        *numbers("Median", "95th percentile", "Bias"),
-        *numbers("One run, median", "One run, 95th percentile"),
-        *numbers("Repetition, median", "Repetition, 95th percentile"),
+        *blocks.texts("Metric"),
+        *blocks.numbers("Median", "95th percentile", "Bias"),
+        *blocks.numbers("One run, median", "One run, 95th percentile"),
+        *blocks.numbers("Repetition, median", "Repetition, 95th percentile"),
     )
-    caption = text(
+    caption = blocks.text(
         "Relative errors of the prediction over {requests} held-out requests. The first three columns "
         "compare it with the median of each request over the runs that count, the next two with single runs. "
         "The last two compare the runs with each other, which shows the part that is noise.",
         requests=_heldout(found),
     )
-    return Table("cost-model-errors", caption, columns, rows)
+    return blocks.Table("cost-model-errors", caption, columns, rows)
 
 
-def _heldout(found: JsonResult) -> Number:
+def _heldout(found: JsonResult) -> blocks.Number:
     return found.number("requests", "heldout", "requests", id="heldout_requests", label="held-out requests")
 
 
-def _limits(found: JsonResult) -> Text:
+def _limits(found: JsonResult) -> blocks.Text:
     distance = "distance of a repeated step from its median"
-    return text(
+    return blocks.text(
         "Three things limit the prediction. The same step, repeated, differs from its own median by {median} "
         "(median) and {p95} (95th percentile). One coefficient covers the context of decodes, which wait for "
         "memory, and the context of prefills, which wait for arithmetic. And the first token of a request "
@@ -169,13 +156,13 @@ def _limits(found: JsonResult) -> Text:
     )
 
 
-def _answer(found: JsonResult) -> Text:
+def _answer(found: JsonResult) -> blocks.Text:
     values = {
         f"{metric}_{kind}": _error(found, kind, metric, "median")
         for metric in ("ttft", "tpot", "e2e")
         for kind in ("prediction", "repetition")
     }
-    return text(
+    return blocks.text(
         "For {requests} requests that the cost model was not fitted to, the prediction is off by "
         "{ttft_prediction} in TTFT, {tpot_prediction} in TPOT and {e2e_prediction} in E2E. These are medians "
         "over the requests, of medians over the runs. The same run, repeated, is off by {ttft_repetition}, "

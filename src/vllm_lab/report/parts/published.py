@@ -1,19 +1,6 @@
 """Published figures compared with this project's: from sharing/reference.json and mooncake_published.json."""
 
-from vllm_lab.report.blocks import (
-    Answer,
-    Block,
-    Cell,
-    Heading,
-    Inline,
-    Note,
-    Number,
-    Table,
-    Text,
-    numbers,
-    text,
-    texts,
-)
+from vllm_lab.report import blocks
 from vllm_lab.report.parts.data import ordered, trace_label
 from vllm_lab.report.results import Field, JsonResult, Results, derived, grid
 from vllm_lab.sharing.metrics import REFERENCE
@@ -29,19 +16,19 @@ _CLAUSES = {
 }
 
 
-def published_blocks(results: Results) -> tuple[list[Block], list[Answer]]:
+def published_blocks(results: Results) -> tuple[list[blocks.Block], list[blocks.Answer]]:
     """The blocks and answers on published figures, as far as these were compared."""
-    blocks: list[Block] = []
-    answers: list[Answer] = []
+    shown: list[blocks.Block] = []
+    answers: list[blocks.Answer] = []
     if results.has(_REFERENCE):
         run = _Reference(results.json(_REFERENCE, "sharing.reference", "Reference run"))
-        blocks += run.blocks()
+        shown += run.comparison()
         answers.append(run.answer())
     if results.has(_MOONCAKE):
         found = results.json(_MOONCAKE, "sharing.mooncake", "Mooncake")
-        blocks += _mooncake(found)
+        shown += _mooncake(found)
         answers.append(_mooncake_answer(found))
-    return blocks, answers
+    return shown, answers
 
 
 class _Figure:
@@ -67,20 +54,20 @@ class _Figure:
         """Whether no other definition is nearer to the published figure."""
         return self.row["fits"]
 
-    def published(self) -> Number:
+    def published(self) -> blocks.Number:
         """The figure as published: one number for all definitions."""
         return self._first.number(self.unit, "published", label="as published", decimals=self._decimals)
 
-    def here(self, field: str = "ours") -> Number:
+    def here(self, field: str = "ours") -> blocks.Number:
         """The figure as found here under this definition, or its `difference`, or a point of its band."""
         unit = "points" if field == "difference" and self.unit == "fraction" else self.unit
         words = "found here" if field == "ours" else field.replace("_", " ")
         label = f"{words}, {self.row['definition']}"
         return self._found.number(unit, field, label=label, decimals=self._decimals)
 
-    def marked(self) -> Cell:
+    def marked(self) -> blocks.Cell:
         """The figure as found here, with a mark where this definition fits best."""
-        return text(f"{_MARK} {{here}}", here=self.here()) if self.fits else self.here()
+        return blocks.text(f"{_MARK} {{here}}", here=self.here()) if self.fits else self.here()
 
 
 class _Reference:
@@ -98,22 +85,25 @@ class _Reference:
         self.fitting = sorted(fitting, key=lambda figure: self.modes.index(figure.mode))
         self.samples = found.number("", "samples", label="random samples")
 
-    def blocks(self) -> list[Block]:
+    def comparison(self) -> list[blocks.Block]:
         """The comparison: the best definition of each figure, then every definition."""
-        blocks: list[Block] = [
-            Heading("A published run on ShareGPT", "sharing-reference"),
+        shown: list[blocks.Block] = [
+            blocks.Heading("A published run on ShareGPT", "sharing-reference"),
             self._opening(),
             self._fitting_table(),
         ]
         for mode in self.modes:
-            blocks += [
-                Heading(f"{trace_label(mode)}, every definition", level=4),
+            shown += [
+                blocks.Heading(f"{trace_label(mode)}, every definition", level=4),
                 self._definitions_table(mode),
             ]
-        return [*blocks, *(Note(text("{note}", note=note)) for note in self.found.value("notes"))]
+        return [
+            *shown,
+            *(blocks.Note(blocks.text("{note}", note=note)) for note in self.found.value("notes")),
+        ]
 
-    def _opening(self) -> Text:
-        return text(
+    def _opening(self) -> blocks.Text:
+        return blocks.text(
             "A published run on ShareGPT gives figures of sharing. It does not say whether it counts whole "
             "blocks or tokens, or what comes before the first message. Each possible reading is computed "
             "here on {statement}. The blocks have {size} tokens, {rate} conversations start, and there is no "
@@ -125,7 +115,7 @@ class _Reference:
             samples=self.samples,
         )
 
-    def _fitting_table(self) -> Table:
+    def _fitting_table(self) -> blocks.Table:
         within = {True: "yes", False: "no", None: "–"}
         rows = tuple(
             (
@@ -133,24 +123,24 @@ class _Reference:
                 figure.published(),
                 figure.here(),
                 figure.here("difference"),
-                text("{low} to {high}", low=figure.here("band_p10"), high=figure.here("band_p90")),
+                blocks.text("{low} to {high}", low=figure.here("band_p10"), high=figure.here("band_p90")),
                 within[figure.row["within_band"]],
                 figure.row["definition"],
             )
             for figure in self.fitting
         )
         columns = (
-            *texts("Figure"),
-            *numbers("Published", "Found here", "Difference", "Samples, p10 to p90"),
-            *texts("Within the samples", "Definition that fits best"),
+            *blocks.texts("Figure"),
+            *blocks.numbers("Published", "Found here", "Difference", "Samples, p10 to p90"),
+            *blocks.texts("Within the samples", "Definition that fits best"),
         )
         caption = (
             "Each published figure, compared under the definition that is nearest to it. A figure is within "
             "the samples if it is between the smallest and the largest of the random samples."
         )
-        return Table("reference", text(caption), columns, rows)
+        return blocks.Table("reference", blocks.text(caption), columns, rows)
 
-    def _definitions_table(self, mode: str) -> Table:
+    def _definitions_table(self, mode: str) -> blocks.Table:
         """A row for each reading, a column for each figure; the first row is what was published."""
         of_mode = [figure for figure in self.figures if figure.mode == mode]
         metrics = list(dict.fromkeys(figure.metric for figure in of_mode))
@@ -158,19 +148,19 @@ class _Reference:
         lines: dict[str, dict[str, _Figure]] = {}
         for figure in of_mode:
             lines.setdefault(figure.row["definition"], {})[figure.metric] = figure
-        rows: list[tuple[Cell, ...]] = [("Published", *(published[metric] for metric in metrics))]
+        rows: list[tuple[blocks.Cell, ...]] = [("Published", *(published[metric] for metric in metrics))]
         for words, line in lines.items():
             rows.append((words, *(line[metric].marked() if metric in line else None for metric in metrics)))
         titles = (REFERENCE[metric].title for metric in metrics)
         caption = (
             f"{trace_label(mode)}: what each definition gives. {_MARK} marks the nearest to the published."
         )
-        columns = (*texts("Definition"), *numbers(*titles))
-        return Table(f"definitions-{mode}", text(caption), columns, tuple(rows))
+        columns = (*blocks.texts("Definition"), *blocks.numbers(*titles))
+        return blocks.Table(f"definitions-{mode}", blocks.text(caption), columns, tuple(rows))
 
-    def answer(self) -> Answer:
+    def answer(self) -> blocks.Answer:
         """How many published figures lie within the samples, and the main ones in words."""
-        closest = text(
+        closest = blocks.text(
             "One reading fits best as a whole: {definition}. It differs from the published values by "
             "{distance} on average, over sharing, reuse rate and mean accesses of both modes.",
             definition=self.found.value("closest", "definition"),
@@ -182,9 +172,9 @@ class _Reference:
         )
         modes = [mode for mode in reversed(self.modes) if any(f.mode == mode for f in self.fitting)]
         paragraphs = (self._verdict(), *map(self._mode_words, modes), closest)
-        return Answer("Does ShareGPT here look like the published run?", paragraphs)
+        return blocks.Answer("Does ShareGPT here look like the published run?", paragraphs)
 
-    def _verdict(self) -> Text:
+    def _verdict(self) -> blocks.Text:
         within = derived(
             f"{self.found.id}.figures_within_band",
             sum(figure.row["within_band"] is True for figure in self.fitting),
@@ -193,36 +183,36 @@ class _Reference:
             self.samples,
             label="Reference run: published figures within the range of the samples",
         )
-        return text(
+        return blocks.text(
             f"{{within}} of {len(self.fitting)} published figures are within the range of {{samples}} random "
             "samples of these conversations, each under the reading that is nearest to it.",
             within=within,
             samples=self.samples,
         )
 
-    def _mode_words(self, mode: str) -> Text:
+    def _mode_words(self, mode: str) -> blocks.Text:
         """The three main figures of one mode, found here and published."""
         figures = {figure.metric: figure for figure in self.fitting if figure.mode == mode}
-        parts: list[Inline] = [f"{trace_label(mode)}: "]
+        parts: list[blocks.Inline] = [f"{trace_label(mode)}: "]
         for metric, template in _CLAUSES.items():
             if metric in figures:  # else undefined on a trace this small
                 before, between, after = template.split("{}")
                 figure = figures[metric]
                 parts += [before, figure.here(), between, figure.published(), after, ", "]
-        return Text((*parts[:-1], "."))
+        return blocks.Text((*parts[:-1], "."))
 
 
-def _mooncake(found: JsonResult) -> list[Block]:
+def _mooncake(found: JsonResult) -> list[blocks.Block]:
     return [
-        Heading("Mooncake's published hit rates", "sharing-mooncake"),
+        blocks.Heading("Mooncake's published hit rates", "sharing-mooncake"),
         _ratio_table(found),
-        Note(text("{note}", note=found.value("cache_ratio", "note"))),
+        blocks.Note(blocks.text("{note}", note=found.value("cache_ratio", "note"))),
         _capacity_table(found),
-        Note(text("{note}", note=found.value("table_1", "note"))),
+        blocks.Note(blocks.text("{note}", note=found.value("table_1", "note"))),
     ]
 
 
-def _ratio(found: JsonResult) -> Cell:
+def _ratio(found: JsonResult) -> blocks.Cell:
     return found.cell(Field("Published cache ratio", "fraction", ("cache_ratio", "published")))
 
 
@@ -236,9 +226,9 @@ def _readings(found: JsonResult) -> dict[str, JsonResult]:
     }
 
 
-def _ratio_table(found: JsonResult) -> Table:
+def _ratio_table(found: JsonResult) -> blocks.Table:
     rows = (((words,), reading) for words, reading in _readings(found).items())
-    caption = text(
+    caption = blocks.text(
         "The published ratio is {published} ({source}). Each row is one way to compute it here.",
         published=_ratio(found),
         source=found.value("cache_ratio", "source"),
@@ -247,7 +237,7 @@ def _ratio_table(found: JsonResult) -> Table:
     return grid("mooncake-ratio", caption, ("Which two numbers are divided",), rows, fields)
 
 
-def _capacity_table(found: JsonResult) -> Table:
+def _capacity_table(found: JsonResult) -> blocks.Table:
     """One row per capacity; for each policy the published rate and the one found here."""
     rates = {
         (row["capacity_blocks"], row["policy"]): found.at(
@@ -267,16 +257,16 @@ def _capacity_table(found: JsonResult) -> Table:
         for capacity in dict.fromkeys(capacity for capacity, _ in rates)
     )
     titles = (f"{policy}, {field.title.lower()}" for policy in policies for field in fields)
-    caption = text(
+    caption = blocks.text(
         "Block hit rates with the same capacities: published ({source}) and found here.",
         source=found.value("table_1", "source"),
     )
-    return Table("mooncake-capacities", caption, numbers("Capacity, blocks", *titles), rows)
+    return blocks.Table("mooncake-capacities", caption, blocks.numbers("Capacity, blocks", *titles), rows)
 
 
-def _mooncake_answer(found: JsonResult) -> Answer:
+def _mooncake_answer(found: JsonResult) -> blocks.Answer:
     closest = found.value("cache_ratio", "closest")
-    body = text(
+    body = blocks.text(
         "For Mooncake's conversation trace the paper gives {published} as the most that a cache can find. "
         "The nearest reading here gives {here} ({reading}). The hit rates by capacity in an earlier paper "
         "come from another trace.",
@@ -284,4 +274,4 @@ def _mooncake_answer(found: JsonResult) -> Answer:
         here=_readings(found)[closest].cell(_HERE),
         reading=closest,
     )
-    return Answer("Do these methods find what others published on their own trace?", (body,))
+    return blocks.Answer("Do these methods find what others published on their own trace?", (body,))

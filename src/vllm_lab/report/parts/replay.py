@@ -4,22 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from decimal import Decimal
 
 from mini_vllm.tools.versions import VERSIONS
-from vllm_lab.report.blocks import (
-    Answer,
-    Block,
-    Cell,
-    Code,
-    Heading,
-    Inline,
-    Note,
-    Number,
-    Section,
-    Table,
-    Text,
-    numbers,
-    text,
-    texts,
-)
+from vllm_lab.report import blocks
 from vllm_lab.report.measured import ran
 from vllm_lab.report.parts import decisions
 from vllm_lab.report.parts.data import OWN, ordered
@@ -45,25 +30,25 @@ _FIGURES = {
 Replays = Mapping[decisions.Place, Mapping[str, JsonResult]]  # engine -> its replay
 
 
-def build(results: Results) -> Section | None:
+def build(results: Results) -> blocks.Section | None:
     """The section; None where nothing was replayed."""
     replays, imported = _replays(results)
     compared = decisions.compared_runs(results)
     if not replays and not compared and not imported:
         return None
-    blocks: list[Block] = [*_setting(replays), *decisions.comparison_blocks(results, compared)]
+    shown: list[blocks.Block] = [*_setting(replays), *decisions.comparison_blocks(results, compared)]
     if replays:
-        blocks.append(Heading("What follows from the decisions", "replay-metrics"))
-        blocks += [_metrics_table(place, engines) for place, engines in replays.items()]
+        shown.append(blocks.Heading("What follows from the decisions", "replay-metrics"))
+        shown += [_metrics_table(place, engines) for place, engines in replays.items()]
     for name, more in (
         ("latency_histograms", decisions.coincidence(compared)),
         ("running_waiting_blocks", ()),
         ("hit_rate_over_time", ()),
     ):
-        blocks += results.figure(f"replay/figures/{name}", _FIGURES[name], *more)
-    blocks += _imported_blocks(results, imported)
+        shown += results.figure(f"replay/figures/{name}", _FIGURES[name], *more)
+    shown += _imported_blocks(results, imported)
     title = "Replay: mini-vLLM compared with vLLM's scheduler"
-    return Section("replay", title, tuple(blocks), tuple(_answers(replays, compared)))
+    return blocks.Section("replay", title, tuple(shown), tuple(_answers(replays, compared)))
 
 
 def _engines(found: Mapping[str, JsonResult]) -> list[str]:
@@ -100,7 +85,7 @@ def _replays(results: Results) -> tuple[Replays, list[JsonResult]]:
     return own, imported
 
 
-def _limit(replay: JsonResult, *keys: str, unit: str, label: str) -> Number:
+def _limit(replay: JsonResult, *keys: str, unit: str, label: str) -> blocks.Number:
     """A limit of a replay with all its digits: 0.00001 s."""
     decimals = None
     if unit == "s":
@@ -108,18 +93,18 @@ def _limit(replay: JsonResult, *keys: str, unit: str, label: str) -> Number:
     return replay.number(unit, "limits", *keys, label=label, decimals=decimals)
 
 
-def _setting(replays: Replays) -> list[Block]:
+def _setting(replays: Replays) -> list[blocks.Block]:
     """Limits and clock, from any of the replays: all of these but the memory are the same."""
     memories = {memory: next(iter(engines.values())) for (_, memory), engines in replays.items()}
     if not memories:
         return []
-    sizes: list[Inline] = []
+    sizes: list[blocks.Inline] = []
     for memory, replay in memories.items():
         sized = replay.named(f"replay.limits.{memory}", f"Replays with {memory} memory")
         sizes += [" or " if sizes else "", _limit(sized, "num_blocks", unit="blocks", label="blocks")]
         sizes.append(f" blocks ({memory})")
     found = next(iter(memories.values())).named("replay", "Replays")
-    rest = text(
+    rest = blocks.text(
         " of {block_size} tokens. One of these is vLLM's null block. At most {seqs} requests run at once, "
         "and a step has at most {tokens} tokens. The policy is {policy}. A step lasts {base}, plus "
         "{per_token} for each of its tokens and {per_request} for each of its requests. Time is virtual and "
@@ -127,7 +112,7 @@ def _setting(replays: Replays) -> list[Block]:
         block_size=_limit(found, "block_size", unit="tokens", label="tokens in a block"),
         seqs=_limit(found, "max_num_seqs", unit="requests", label="requests that run at once, at most"),
         tokens=_limit(found, "max_num_batched_tokens", unit="tokens", label="tokens in a step, at most"),
-        policy=Code(found.value("limits", "policy")),
+        policy=blocks.Code(found.value("limits", "policy")),
         base=_limit(found, "clock", "base", unit="s", label="duration of any step"),
         per_token=_limit(found, "clock", "per_token", unit="s", label="further duration for each token"),
         per_request=_limit(
@@ -145,23 +130,26 @@ def _setting(replays: Replays) -> list[Block]:
         "what it preempts, finishes and evicts, and how many blocks are free after it. The other versions "
         f"({guesses}) are a learner's guesses, and their differences are counted here."
     )
-    return [Text(("All engines get the same requests, with ", *sizes, *rest.parts)), text("{it}", it=claim)]
+    return [
+        blocks.Text(("All engines get the same requests, with ", *sizes, *rest.parts)),
+        blocks.text("{it}", it=claim),
+    ]
 
 
-def _metrics_table(place: decisions.Place, engines: Mapping[str, JsonResult]) -> Table:
+def _metrics_table(place: decisions.Place, engines: Mapping[str, JsonResult]) -> blocks.Table:
     """One column per engine, one row per metric that is not zero or undefined for all engines."""
-    rows: list[tuple[Cell, ...]] = []
+    rows: list[tuple[blocks.Cell, ...]] = []
     for field in map(decisions.metric_field, _SHOWN):
         if any(replay.get(*field.keys) for replay in engines.values()):
             # An engine that did not run gives its reason in the first row only.
             cells = (r.cell(field) if ran(r) or not rows else "not run" for r in engines.values())
             rows.append((field.title, *cells))
-    columns = (*texts("Metric"), *numbers(*map(decisions.engine_title, engines)))
-    caption = text(f"{decisions.where(place)}. All times are virtual.")
-    return Table(f"replay-{place[0]}-{place[1]}", caption, columns, tuple(rows))
+    columns = (*blocks.texts("Metric"), *blocks.numbers(*map(decisions.engine_title, engines)))
+    caption = blocks.text(f"{decisions.where(place)}. All times are virtual.")
+    return blocks.Table(f"replay-{place[0]}-{place[1]}", caption, columns, tuple(rows))
 
 
-def _imported_blocks(results: Results, imported: Sequence[JsonResult]) -> list[Block]:
+def _imported_blocks(results: Results, imported: Sequence[JsonResult]) -> list[blocks.Block]:
     """The hit rate of an engine, and of the sweep's lru with a cache of the same size."""
     if not imported:
         return []
@@ -170,35 +158,37 @@ def _imported_blocks(results: Results, imported: Sequence[JsonResult]) -> list[B
     fields = [decisions.metric_field(name) for name in ("hit_rate", "preemptions", "ttft_mean", "makespan")]
     rows = tuple(_imported_row(replay, lru, fields) for replay in imported)
     titles = ("Found by the sweep's lru", *(field.title for field in fields))
-    columns = (*texts("Trace, memory", "Engine"), *numbers("Blocks", *titles))
-    caption = text(
+    columns = (*blocks.texts("Trace, memory", "Engine"), *blocks.numbers("Blocks", *titles))
+    caption = blocks.text(
         "All requests of the imported traces, replayed in virtual time with blocks of the trace's own size. "
         "The sweep's cache has as many blocks as the engine can use."
     )
-    note = text(
+    note = blocks.text(
         "The two hit rates are not expected to be equal. The sweep serves one request after another and "
         "counts the partial last block. The engine serves many requests at once, keeps outputs in the same "
         "blocks, evicts nothing that runs, and finds full blocks only."
     )
-    heading = Heading("Imported traces", "replay-imported")
-    return [heading, Table("imported-replays", caption, columns, rows), Note(note)]
+    heading = blocks.Heading("Imported traces", "replay-imported")
+    return [heading, blocks.Table("imported-replays", caption, columns, rows), blocks.Note(note)]
 
 
-def _imported_row(replay: JsonResult, lru: Mapping[str, Curve], fields: Sequence[Field]) -> tuple[Cell, ...]:
+def _imported_row(
+    replay: JsonResult, lru: Mapping[str, Curve], fields: Sequence[Field]
+) -> tuple[blocks.Cell, ...]:
     _, engine, trace, memory = replay.id.split(".")
     names = decisions.where((trace, memory)), decisions.engine_title(engine)
     size = _limit(replay, "num_blocks", unit="blocks", label="blocks, the null block included")
     return *names, size, _swept_rate(replay, lru.get(trace)), *(replay.cell(field) for field in fields)
 
 
-def _swept_rate(replay: JsonResult, lru: Curve | None) -> Cell:
+def _swept_rate(replay: JsonResult, lru: Curve | None) -> blocks.Cell:
     """The sweep's rate at the engine's capacity without the null block; a dash where that was not swept."""
     tokens = (replay.value("limits", "num_blocks") - 1) * replay.value("limits", "block_size")
     points = [point for point in lru.points if point.capacity == tokens] if lru else []
     return lru.rate(points[0]) if lru and points else "–"
 
 
-def _answers(replays: Replays, compared: Sequence[JsonResult]) -> Iterator[Answer]:
+def _answers(replays: Replays, compared: Sequence[JsonResult]) -> Iterator[blocks.Answer]:
     finished = [run for run in compared if ran(run)]
     crashed = [run for run in finished if run.value("crash")]
     if crashed:
@@ -206,18 +196,18 @@ def _answers(replays: Replays, compared: Sequence[JsonResult]) -> Iterator[Answe
         parts = decisions.ending(run)
         vllm = replays.get(decisions.place_of(run), {}).get(run.value("against"))
         if vllm is not None:
-            more = text(
+            more = blocks.text(
                 " It finishes {finished} requests with {preemptions} preemptions.",
                 finished=vllm.cell(decisions.metric_field("finished")),
                 preemptions=vllm.cell(decisions.metric_field("preemptions")),
             )
             parts = (*parts, *more.parts)
         question = "Where does the naive scheduler fail, and what does vLLM do at that step?"
-        yield Answer(question, (Text(parts),))
+        yield blocks.Answer(question, (blocks.Text(parts),))
     versions = dict.fromkeys(run.value("version") for run in finished)
     paragraphs = tuple(
         decisions.agreement([run for run in finished if run.value("version") == version])
         for version in versions
     )
     if paragraphs:
-        yield Answer("Does mini-vLLM decide as vLLM's scheduler does?", paragraphs)
+        yield blocks.Answer("Does mini-vLLM decide as vLLM's scheduler does?", paragraphs)

@@ -5,19 +5,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from vllm_lab.common.display import display
-from vllm_lab.report.blocks import (
-    Answer,
-    Block,
-    Cell,
-    Heading,
-    Inline,
-    Number,
-    Table,
-    Text,
-    numbers,
-    text,
-    texts,
-)
+from vllm_lab.report.blocks import Answer, Block, Cell, Heading, Number, Table, Text, numbers, text, texts
 from vllm_lab.report.parts.data import OWN, ordered, trace_label
 from vllm_lab.report.results import CsvRow, Results, derived
 from vllm_lab.sharing.metrics import HIT_RATES
@@ -233,7 +221,8 @@ def _capacity_answer(lru: Curve) -> Text:
             rate=lru.rate(lru.points[-2] if len(lru.points) > 1 else lru.unbounded),
             all=all,
         )
-    parts: list[Inline] = ["An unbounded cache with lru finds ", all, " of the multi-turn prompt tokens."]
+    sentence = "An unbounded cache with lru finds {all} of the multi-turn prompt tokens."
+    parts = list(text(sentence, all=all).parts)
     for share, (tokens, size) in reached:
         parts += [" A cache of ", tokens, " tokens", *((" (", size, " of KV cache)") if size else ())]
         parts.append(f" reaches {100 * share:.0f} % of that.")
