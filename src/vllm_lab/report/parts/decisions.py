@@ -129,7 +129,7 @@ def _first_differences(runs: Sequence[JsonResult]) -> Iterator[Block]:
             "{version}, {where}: all decisions are equal before step {step}. In this step ",
             version=run.value("version"),
             where=where(place_of(run)),
-            step=first_step(run),
+            step=_first_step(run),
         )
         yield Text((*start.parts, *_difference(run)))
 
@@ -174,7 +174,7 @@ def agreement(runs: Sequence[JsonResult]) -> Text:
     return text(other, **values, differing=total(differing), requests=total(requests))
 
 
-def first_step(run: JsonResult) -> Cell:
+def _first_step(run: JsonResult) -> Cell:
     """The number of the first step that differs from vLLM's."""
     return run.cell(_EXACTNESS[2])
 
@@ -198,7 +198,7 @@ def _instead(run: JsonResult) -> tuple[Inline, ...]:
     step = _step(run, "crash", "vllm")
     if step is None or run.value("first_difference", "step") < run.value("crash", "step"):
         return text(
-            "vLLM's run differed before that: the first different step is {first}.", first=first_step(run)
+            "vLLM's run differed before that: the first different step is {first}.", first=_first_step(run)
         ).parts
     return (
         "vLLM's steps are the same up to there. In this step it preempts ",

@@ -14,6 +14,7 @@ from vllm_lab.report.blocks import (
     Number,
     Section,
     Table,
+    Text,
     numbers,
     text,
     texts,
@@ -26,10 +27,11 @@ SHOWN = (
     "finished", "preemptions", "hit_rate", "recomputed_tokens", "ttft_mean", "ttft_p95", "e2e_p95",
     "makespan",
 )  # fmt: skip
-_VERDICTS = {
-    name: Field(title, "", ("verdicts", name))
-    for name, title in (("refuted", "Refuted"), ("confirmed", "Confirmed"), ("not_run", "Not run"))
-}
+_VERDICTS = (
+    Field("Refuted", "", ("verdicts", "refuted")),
+    Field("Confirmed", "", ("verdicts", "confirmed")),
+    Field("Not run", "", ("verdicts", "not_run")),
+)
 PARTS = {"mini": "mini-vLLM", "vllm": "vLLM", "extension": "extension"}
 
 
@@ -41,16 +43,12 @@ def build(results: Results) -> Section | None:
     ]
     if not found:
         return None
-    blocks: list[Block] = [
-        text(
-            "Each experiment states its predictions before it runs. A hash pins the predictions, and code "
-            "computes the verdicts. A refuted prediction shows where the understanding was wrong, so it "
-            "comes first."
-        ),
-        _overview(found),
-    ]
-    for body in found:
-        blocks += _experiment(results, body)
+    opening = text(
+        "Each experiment states its predictions before it runs. A hash pins the predictions, and code "
+        "computes the verdicts. A refuted prediction shows where the understanding was wrong, so it comes "
+        "first."
+    )
+    blocks = [opening, _overview(found), *(block for body in found for block in _experiment(results, body))]
     return Section("experiments", "Experiments: predictions and verdicts", tuple(blocks), _answers(found))
 
 
@@ -60,7 +58,7 @@ def _answers(found: Sequence[JsonResult]) -> tuple[Answer, ...]:
             "{name} ({title}): {refuted} of {all} predictions refuted. {aha}",
             name=_name(body),
             title=body.value("title"),
-            refuted=body.cell(_VERDICTS["refuted"]),
+            refuted=body.cell(_VERDICTS[0]),
             all=str(len(body.value("predictions"))),
             aha=body.value("aha"),
         )
@@ -74,9 +72,7 @@ def _answers(found: Sequence[JsonResult]) -> tuple[Answer, ...]:
 def _overview(found: Sequence[JsonResult]) -> Table:
     rows = (((f"{_name(body)}: {body.value('title')}", body.value("pin", "state")), body) for body in found)
     labels = ("Experiment", "Predictions")
-    return grid(
-        "experiment-table", "The experiments and their verdicts.", labels, rows, list(_VERDICTS.values())
-    )
+    return grid("experiment-table", "The experiments and their verdicts.", labels, rows, _VERDICTS)
 
 
 def _experiment(results: Results, body: JsonResult) -> Iterator[Block]:
@@ -100,19 +96,16 @@ def _experiment(results: Results, body: JsonResult) -> Iterator[Block]:
 
 
 def _predictions(body: JsonResult) -> Table:
-    rows = tuple(
-        (
-            verdict(entry["verdict"]),
-            text("{statement} Because: {why}", statement=entry["statement"], why=entry["why"]),
-            text("{metric} {words}", metric=Code(entry["metric"]), words=expectation(entry)),
-            _number(body.at("predictions", index, id=entry["id"], label=entry["statement"]), "observed"),
-            _number(body.at("predictions", index, id=entry["id"], label=entry["statement"]), "bound"),
-        )
-        for index, entry in enumerate(body.value("predictions"))
-    )
+    rows = []
+    for index, entry in enumerate(body.value("predictions")):
+        prediction = body.at("predictions", index, id=entry["id"], label=entry["statement"])
+        statement = text("{statement} Because: {why}", statement=entry["statement"], why=entry["why"])
+        expected = text("{metric} {words}", metric=Code(entry["metric"]), words=expectation(entry))
+        found = (_number(prediction, what) for what in ("observed", "bound"))
+        rows.append((verdict(entry["verdict"]), statement, expected, *found))
     columns = (*texts("Verdict", "Prediction", "Expected"), *numbers("Observed", "Bound"))
     caption = text("What was predicted, and what happened.")
-    return Table(f"{body.value('experiment')}-predictions", caption, columns, rows)
+    return Table(f"{body.value('experiment')}-predictions", caption, columns, tuple(rows))
 
 
 def _number(prediction: JsonResult, what: str) -> Number:
@@ -150,13 +143,11 @@ def _settings(settings: Iterable[tuple[str, Any]]) -> str:
 def _records(results: Results, body: JsonResult) -> dict[str, JsonResult]:
     """Run -> its record, of the runs whose records the report was given."""
     experiment = body.value("experiment")
-    files = {
-        run: f"experiments/{experiment}.{run}.json" for part in PARTS for run in body.value("parts", part)
-    }
+    names = {run: f"experiments/{experiment}.{run}" for part in PARTS for run in body.value("parts", part)}
     return {
-        run: results.json(file, f"experiments.{experiment}.{run}", f"{experiment} {run}")
-        for run, file in files.items()
-        if results.has(file)
+        run: results.json(f"{name}.json", name.replace("/", "."), f"{experiment} {run}")
+        for run, name in names.items()
+        if results.has(f"{name}.json")
     }
 
 
@@ -171,15 +162,14 @@ def _repeats(results: Results, body: JsonResult) -> Iterator[Table]:
     """The makespan of each repeat of the real runs; nothing where no run was repeated."""
     rows = []
     for run, record in _records(results, body).items():
-        if record.has("repeats"):
-            makespans = {
-                f"m{index}": record.number(
-                    *("s", "repeats", index, "makespan"), id=f"repeat{index}.makespan", label="one repeat"
-                )
-                for index in range(len(record.value("repeats")))
-            }
-            cell = text(" ".join(f"{{{name}}}" for name in makespans), **makespans)
-            rows.append((Code(run), cell, "yes" if record.value("same_decisions") else "no"))
+        makespans: list[Number | str] = []
+        for index in range(len(record.get("repeats") or ())):
+            id = f"repeat{index}.makespan"
+            makespan = record.number("s", "repeats", index, "makespan", id=id, label="one repeat")
+            makespans += [" ", makespan] if makespans else [makespan]
+        if makespans:
+            same = "yes" if record.value("same_decisions") else "no"
+            rows.append((Code(run), Text(tuple(makespans)), same))
     if rows:
         columns = texts("Run", "Makespan of each repeat", "Same decisions")
         caption = text(
@@ -207,12 +197,12 @@ def _comparison(body: JsonResult, name: str) -> Iterator[Block]:
     )
     if found.value("diff"):
         experiment = body.value("experiment")
-        files = [
+        logs = " ".join(
             f"results/experiments/{experiment}.{found.value(side)}.events.txt" for side in ("mini", "vllm")
-        ]
+        )
         yield Table(
             f"{experiment}-{name}-diff",
-            text("Where the two logs first differ: {command}", command=Code(f"diff -u {' '.join(files)}")),
+            text("Where the two logs first differ: {command}", command=Code(f"diff -u {logs}")),
             texts("Log", "Decision"),
             tuple((_side(line, found.body), Code(line[1:].strip())) for line in found.value("diff")[3:]),
             files=(body.file,),

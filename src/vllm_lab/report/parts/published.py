@@ -49,11 +49,6 @@ class _Figure:
         self._first = found.at("rows", first).named(id, self.title)
         self._decimals = None if self.metric == "block_hits_max" else 2
 
-    @property
-    def fits(self) -> bool:
-        """Whether no other definition is nearer to the published figure."""
-        return self.row["fits"]
-
     def published(self) -> blocks.Number:
         """The figure as published: one number for all definitions."""
         return self._first.number(self.unit, "published", label="as published", decimals=self._decimals)
@@ -67,7 +62,7 @@ class _Figure:
 
     def marked(self) -> blocks.Cell:
         """The figure as found here, with a mark where this definition fits best."""
-        return blocks.text(f"{_MARK} {{here}}", here=self.here()) if self.fits else self.here()
+        return blocks.text(f"{_MARK} {{here}}", here=self.here()) if self.row["fits"] else self.here()
 
 
 class _Reference:
@@ -81,7 +76,7 @@ class _Reference:
             for index, row in enumerate(found.value("rows"))
         ]
         self.modes = ordered({figure.mode for figure in self.figures})
-        fitting = (figure for figure in self.figures if figure.fits)
+        fitting = (figure for figure in self.figures if figure.row["fits"])  # no other definition is nearer
         self.fitting = sorted(fitting, key=lambda figure: self.modes.index(figure.mode))
         self.samples = found.number("", "samples", label="random samples")
 
@@ -93,14 +88,9 @@ class _Reference:
             self._fitting_table(),
         ]
         for mode in self.modes:
-            shown += [
-                blocks.Heading(f"{trace_label(mode)}, every definition", level=4),
-                self._definitions_table(mode),
-            ]
-        return [
-            *shown,
-            *(blocks.Note(blocks.text("{note}", note=note)) for note in self.found.value("notes")),
-        ]
+            heading = blocks.Heading(f"{trace_label(mode)}, every definition", level=4)
+            shown += [heading, self._definitions_table(mode)]
+        return shown + [blocks.Note(blocks.text("{note}", note=note)) for note in self.found.value("notes")]
 
     def _opening(self) -> blocks.Text:
         return blocks.text(
@@ -143,32 +133,28 @@ class _Reference:
     def _definitions_table(self, mode: str) -> blocks.Table:
         """A row for each reading, a column for each figure; the first row is what was published."""
         of_mode = [figure for figure in self.figures if figure.mode == mode]
-        metrics = list(dict.fromkeys(figure.metric for figure in of_mode))
-        published = {figure.metric: figure.published() for figure in of_mode}
         lines: dict[str, dict[str, _Figure]] = {}
         for figure in of_mode:
             lines.setdefault(figure.row["definition"], {})[figure.metric] = figure
-        rows: list[tuple[blocks.Cell, ...]] = [("Published", *(published[metric] for metric in metrics))]
+        published = {figure.metric: figure.published() for figure in of_mode}
+        rows: list[tuple[blocks.Cell, ...]] = [("Published", *published.values())]
         for words, line in lines.items():
-            rows.append((words, *(line[metric].marked() if metric in line else None for metric in metrics)))
-        titles = (REFERENCE[metric].title for metric in metrics)
-        caption = (
-            f"{trace_label(mode)}: what each definition gives. {_MARK} marks the nearest to the published."
-        )
+            cells = (line[metric].marked() if metric in line else None for metric in published)
+            rows.append((words, *cells))
+        titles = (REFERENCE[metric].title for metric in published)
+        mark = f"{_MARK} marks the nearest to the published."
+        caption = f"{trace_label(mode)}: what each definition gives. {mark}"
         columns = (*blocks.texts("Definition"), *blocks.numbers(*titles))
         return blocks.Table(f"definitions-{mode}", blocks.text(caption), columns, tuple(rows))
 
     def answer(self) -> blocks.Answer:
         """How many published figures lie within the samples, and the main ones in words."""
+        label = "mean relative difference under the closest definition"
         closest = blocks.text(
             "One reading fits best as a whole: {definition}. It differs from the published values by "
             "{distance} on average, over sharing, reuse rate and mean accesses of both modes.",
             definition=self.found.value("closest", "definition"),
-            distance=self.found.number(
-                "fraction",
-                *("closest", "mean_relative_difference"),
-                label="mean relative difference under the closest definition",
-            ),
+            distance=self.found.number("fraction", "closest", "mean_relative_difference", label=label),
         )
         modes = [mode for mode in reversed(self.modes) if any(f.mode == mode for f in self.fitting)]
         paragraphs = (self._verdict(), *map(self._mode_words, modes), closest)
