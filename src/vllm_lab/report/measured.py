@@ -42,8 +42,8 @@ def whole(
     """The whole document. The blocks that `own` makes follow the numbers; `stem` is the figure's file."""
     if not ran(found):
         return [*opening(found), not_run(found)]
-    caption = f"{found.get('test_name')}: every run is a point. Other jobs disturbed the hollow ones. "
-    caption += "Lines are means."
+    words = "every run is a point. Other jobs disturbed the hollow ones. Lines are means."
+    caption = f"{found.get('test_name')}: {words}"
     return [
         *opening(found),
         *result_table(found),
@@ -103,29 +103,19 @@ def result_table(found: JsonResult) -> list[Table]:
     if not results:
         return []
     repeated = any(result.get("spread_pct") is not None for result in results.values())
-    spread = numbers(
-        "95 % interval (Student's t)",
-        "Coefficient of variation",
-        "Largest distance from the mean",
-        varies=True,
-    )
-    rows = tuple(
-        (
-            result_title(found, metric),
-            number(found, metric),
-            *(_spread(result) if repeated else ()),
-            result.get("definition", ""),
-        )
-        for metric, result in results.items()
-    )
+    spread = ("95 % interval (Student's t)", "Coefficient of variation", "Largest distance from the mean")
+    rows = []
+    for metric, result in results.items():
+        cells = (result_title(found, metric), number(found, metric), *(_spread(result) if repeated else ()))
+        rows.append((*cells, result.get("definition", "")))
     columns = (
         *texts("Metric"),
         *numbers("Mean" if repeated else "Value"),
-        *(spread if repeated else ()),
+        *(numbers(*spread, varies=True) if repeated else ()),
         *texts("Definition"),
     )
     caption = "Means over the runs that count." if repeated else "What was found."
-    return [Table(_id(found, "results"), text(caption), columns, rows, (found.file,))]
+    return [Table(_id(found, "results"), text(caption), columns, tuple(rows), (found.file,))]
 
 
 def _spread(result: Mapping[str, Any]) -> Sequence[str]:
@@ -144,6 +134,7 @@ def verification(found: JsonResult) -> list[Text]:
     verdict = found.value("verification")
     if verdict["spread_pct"] is None:
         return [text("There was only one run, so no repeat confirms these numbers.")]
+    label = "largest distance of a run from the mean"
     sentence = "{metric}: {count} {agree} within ±{tolerance} % of their mean. The farthest is {spread} off."
     return [
         text(
@@ -152,22 +143,15 @@ def verification(found: JsonResult) -> list[Text]:
             count=f"{verdict['runs']} runs",
             agree="are" if verdict["within_tolerance"] else "are not all",
             tolerance=f"{verdict['tolerance_pct']:g}",
-            spread=found.number(
-                "%",
-                *("verification", "spread_pct"),
-                id="spread",
-                label="largest distance of a run from the mean",
-            ),
+            spread=found.number("%", "verification", "spread_pct", id="spread", label=label),
         )
     ]
 
 
 def parts_not_run(found: JsonResult) -> list[Text]:
     """The parts that did not run although the test did, with their reasons."""
-    parts = (
-        found.at("parts_not_run", index, id=f"parts_not_run.{index}")
-        for index in range(len(found.get("parts_not_run") or ()))
-    )
+    count = len(found.get("parts_not_run") or ())
+    parts = (found.at("parts_not_run", index) for index in range(count))
     return [
         text(
             "{part}: {state}. Reason: {reason}",
@@ -191,12 +175,8 @@ def checks(found: JsonResult) -> list[Table]:
         )
         for check in found.get("checks") or ()
     )
-    columns = (
-        *texts("Check"),
-        *numbers("Expected", "Found", varies=True),
-        *numbers("Tolerance"),
-        *texts("Holds"),
-    )
+    values = numbers("Expected", "Found", varies=True)
+    columns = (*texts("Check"), *values, *numbers("Tolerance"), *texts("Holds"))
     caption = text("Checks: the same quantity, computed in an independent way.")
     return [Table(_id(found, "checks"), caption, columns, rows, (found.file,))] if rows else []
 

@@ -28,7 +28,10 @@ class Results:
         """Raise LabError, with every finding, unless all `files` (relative to `root`) verify."""
         self.root = root
         paths = sorted({file for file in files if not file.endswith(SUFFIX)})
-        _refuse_unverified(root, paths)
+        if outside := [file for file in paths if not file.startswith(f"{FOLDER}/")]:
+            where = f"only files below {FOLDER}/, named from the project's root"
+            raise LabError(f"{outside[0]}: the report reads {where}")
+        require(root, paths, "no report is written")
         self.documents: dict[str, Document] = collect(root, FOLDER)
         self.files: tuple[str, ...] = tuple(paths)
         self._names = {path.removeprefix(f"{FOLDER}/") for path in paths}
@@ -80,15 +83,6 @@ class Results:
         return f"{FOLDER}/{name}"
 
 
-def _refuse_unverified(root: Path, files: list[str]) -> None:
-    outside = [file for file in files if not file.startswith(f"{FOLDER}/")]
-    if outside:
-        raise LabError(
-            f"{outside[0]}: the report reads only files below {FOLDER}/, named from the project's root"
-        )
-    require(root, files, "no report is written")
-
-
 class Field(NamedTuple):
     """A number in a JSON result: its title in tables, its unit, and the keys of its place."""
 
@@ -117,11 +111,9 @@ class JsonResult:
 
     def at(self, *keys: str | int, id: str | None = None, label: str = "") -> "JsonResult":
         """The part under a path of keys. The ids of its numbers go on with `id`, or with the keys."""
-        ids = filter(None, (self.id, _dotted(keys) if id is None else id))
-        labels = filter(None, (self.label, label))
-        return JsonResult(
-            self.file, self.kind, self.value(*keys), (*self.place, *keys), ".".join(ids), ", ".join(labels)
-        )
+        ids = ".".join(filter(None, (self.id, _dotted(keys) if id is None else id)))
+        labels = ", ".join(filter(None, (self.label, label)))
+        return JsonResult(self.file, self.kind, self.value(*keys), (*self.place, *keys), ids, labels)
 
     def value(self, *keys: str | int) -> Any:
         """The value under a path of keys; LabError names file and key when there is none."""
@@ -159,29 +151,16 @@ class JsonResult:
         Its id ends with `id`, or with the keys without "metrics". Its status is the file's kind unless
         another one is given.
         """
-        return Number(
-            ".".join(filter(None, (self.id, id or _dotted(key for key in keys if key != "metrics")))),
-            self.value(*keys),
-            unit,
-            status or self.kind,
-            self.file,
-            _dotted((*self.place, *keys)),
-            _labelled(self.label, label),
-            decimals=decimals,
-        )
+        id = ".".join(filter(None, (self.id, id or _dotted(key for key in keys if key != "metrics"))))
+        label = ": ".join(filter(None, (self.label, label)))
+        value, key = self.value(*keys), _dotted((*self.place, *keys))
+        return Number(id, value, unit, status or self.kind, self.file, key, label, decimals=decimals)
 
     def not_run(self, label: str = "", *, id: str = "status", unit: str = "", key: str = "status") -> Number:
         """A Number that was not run, with the document's reason."""
-        return Number(
-            f"{self.id}.{id}",
-            None,
-            unit,
-            "not_run",
-            self.file,
-            _dotted((*self.place, key)),
-            _labelled(self.label, label),
-            self.value("reason"),
-        )
+        label = ": ".join(filter(None, (self.label, label)))
+        place, reason = _dotted((*self.place, key)), self.value("reason")
+        return Number(f"{self.id}.{id}", None, unit, "not_run", self.file, place, label, reason)
 
     def cell(self, field: Field) -> Cell:
         """The Number of a field: not run where the document did not run, a dash where it has no value."""
@@ -248,10 +227,6 @@ def fine_digits(value: float | None, unit: str) -> int | None:
     if unit == "s" and value is not None and 0 < abs(value) < 1:
         return 4 if abs(value) >= 1e-3 else 6
     return 3 if unit == "GB" else None
-
-
-def _labelled(start: str, label: str) -> str:
-    return ": ".join(filter(None, (start, label)))
 
 
 def _dotted(keys: Iterable[str | int]) -> str:

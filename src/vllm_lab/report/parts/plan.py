@@ -50,18 +50,14 @@ def _code_table(found: JsonResult) -> Table:
     """One row per piece of code, one column per metric: results are named SUBJECT.METRIC."""
     places = {name: name.rpartition(".") for name in found.value("results")}
     titles = {metric: measured.result_title(found, name) for name, (_, _, metric) in places.items()}
-    rows = tuple(
-        (
-            Code(subject),
-            *(
-                measured.number(found, f"{subject}.{metric}") if f"{subject}.{metric}" in places else None
-                for metric in titles
-            ),
-        )
-        for subject in dict.fromkeys(subject for subject, _, _ in places.values())
-    )
+    rows = []
+    for subject in dict.fromkeys(subject for subject, _, _ in places.values()):
+        names = (f"{subject}.{metric}" for metric in titles)
+        cells = (measured.number(found, name) if name in places else None for name in names)
+        rows.append((Code(subject), *cells))
     columns = (*texts("Code"), *numbers(*titles.values()))
-    return Table("plan-code-quality", text("Size and complexity, as radon counts them."), columns, rows)
+    caption = text("Size and complexity, as radon counts them.")
+    return Table("plan-code-quality", caption, columns, tuple(rows))
 
 
 def _prefix_cache_answer(found: JsonResult) -> Iterator[Answer]:
@@ -126,10 +122,8 @@ def _verifiable(counted: Sequence[JsonResult]) -> Row:
     checks = [check for found in counted for check in found.value("checks")]
     holding = sum(check["holds"] for check in checks)
     failing = "".join(f"; this one does not: {check['statement']}" for check in checks if not check["holds"])
-    evidence = (
-        f"{holding} of {len(checks)} independent checks hold{failing}; the values of every run are kept"
-    )
-    return bool(checks) and holding == len(checks), evidence
+    evidence = f"{holding} of {len(checks)} independent checks hold{failing}"
+    return bool(checks) and holding == len(checks), f"{evidence}; the values of every run are kept"
 
 
 def _no_outside_data(counted: Sequence[JsonResult]) -> Row:
@@ -154,9 +148,8 @@ def _paired(counted: Sequence[JsonResult]) -> Row:
 
 
 def _synchronised(counted: Sequence[JsonResult]) -> Row:
-    timed = [
-        found for found in counted if {"s", "ms"} & {row["unit"] for row in found.value("results").values()}
-    ]
+    units = {found.id: {row["unit"] for row in found.value("results").values()} for found in counted}
+    timed = [found for found in counted if {"s", "ms"} & units[found.id]]
     clocked = sum("time.perf_counter" in found.value("how_obtained") for found in timed)
     waiting = (
         "torch.cuda.synchronize comes before each reading"

@@ -49,11 +49,8 @@ def _tests(results: Results, merged: list[str]) -> dict[str, list[JsonResult]]:
             if found.has("test_id") and found.has("results") and found.has("parameters"):
                 tests.setdefault(found.value("test_id"), []).append(found)
     files = {f"results/{name}" for name in merged}
-    return {
-        test: columns
-        for test, columns in sorted(tests.items())
-        if any(column.file in files for column in columns)
-    }
+    bundled = (test for test, columns in tests.items() if files & {column.file for column in columns})
+    return {test: tests[test] for test in sorted(bundled)}
 
 
 def _column(results: Results, name: str) -> JsonResult:
@@ -90,23 +87,13 @@ def _jobs(results: Results, merged: list[str]) -> Table:
 
 def _metrics(test: str, columns: list[JsonResult]) -> Table:
     metrics = dict.fromkeys(metric for column in columns for metric in column.value("results"))
-    titled = {metric: next(c for c in columns if c.has("results", metric)) for metric in metrics}
-    rows = (
-        ("Status", *(_status(column) for column in columns)),
-        *(
-            (measured.result_title(found, metric), *(_metric(column, metric) for column in columns))
-            for metric, found in titled.items()
-        ),
-    )
-    return _table(f"bundle-{test}", "The metrics of each result.", "Metric", rows, columns)
-
-
-def _status(column: JsonResult) -> Cell:
-    return column.value("status") if measured.ran(column) else column.not_run(column.value("test_id"))
-
-
-def _metric(column: JsonResult, metric: str) -> Cell:
-    return measured.number(column, metric) if column.has("results", metric) else "–"
+    states = (c.value("status") if measured.ran(c) else c.not_run(c.value("test_id")) for c in columns)
+    rows: list[tuple[Cell, ...]] = [("Status", *states)]
+    for metric in metrics:
+        having = [column for column in columns if column.has("results", metric)]
+        cells = (measured.number(column, metric) if column in having else "–" for column in columns)
+        rows.append((measured.result_title(having[0], metric), *cells))
+    return _table(f"bundle-{test}", "The metrics of each result.", "Metric", tuple(rows), columns)
 
 
 def _parameters(test: str, columns: list[JsonResult]) -> Block:
