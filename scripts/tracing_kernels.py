@@ -11,7 +11,7 @@ from vllm_lab.common.files import write_json, write_text
 from vllm_lab.common.flags import parser_of
 from vllm_lab.engines.engine import Engine
 from vllm_lab.tracing import documents, text
-from vllm_lab.tracing.generation import add_question, question_from, settings_from
+from vllm_lab.tracing.documents import add_question, question_from, settings_from
 from vllm_lab.tracing.profiler import write_gzip
 
 

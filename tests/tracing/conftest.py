@@ -10,7 +10,7 @@ from tests.engines.conftest import SHAPE
 from tests.traces.conftest import model_dir as tokenizer_dir
 from vllm_lab.engines.engine import Engine
 from vllm_lab.provenance.schemas import check
-from vllm_lab.tracing.generation import Question, settings
+from vllm_lab.tracing.documents import Question, settings
 
 __all__ = ["tokenizer_dir"]  # the fixture
 

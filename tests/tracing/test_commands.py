@@ -16,7 +16,7 @@ from vllm_lab.provenance.schemas import check
 from vllm_lab.tracing import modules
 from vllm_lab.tracing.__main__ import main
 from vllm_lab.tracing.calls import traced
-from vllm_lab.tracing.generation import generate_traced, settings
+from vllm_lab.tracing.documents import generate_traced, settings
 
 
 def test_an_unknown_architecture_is_compared_with_the_modules_found_in_it(opt_dir):

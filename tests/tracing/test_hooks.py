@@ -8,7 +8,7 @@ from tests.tracing.conftest import LAYERS, QUESTION, QWEN3
 from vllm_lab.common.errors import LabError
 from vllm_lab.engines.engine import Engine
 from vllm_lab.tracing.calls import described, layer_path, traced
-from vllm_lab.tracing.generation import Question, generate, generate_traced
+from vllm_lab.tracing.documents import Question, generate, generate_traced
 from vllm_lab.tracing.modules import Selection, check, layer_of, layers, named
 
 KINDS = {
@@ -123,7 +123,7 @@ def test_a_call_stack_leads_from_the_engine_to_the_line_that_called(calls):
 def test_tracing_changes_no_answer_and_its_cost_is_known(run):
     answers, runs, costs = run[0], run[0].runs(), run[0].costs()
     assert answers.different_answers == 0
-    assert len(answers.tokens) == QUESTION.max_tokens
+    assert len(answers.last.tokens) == QUESTION.max_tokens
     assert len(runs) == QUESTION.repeats
     assert all(pair["values"].keys() == {"plain_seconds", "traced_seconds"} for pair in runs)
     assert costs["added"] == pytest.approx(costs["traced_seconds"] / costs["plain_seconds"] - 1)

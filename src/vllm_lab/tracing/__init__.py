@@ -1,11 +1,10 @@
 """What real vLLM calls to make a token: its modules by forward hooks, its kernels by PyTorch's profiler.
 
-generation  a prompt answered in turns without and with tracing, so that the cost of tracing is known
 modules     the part a module plays, the calls that a forward must make, the choice of some modules
 calls       every call of every module, by hooks: shapes, dtypes, time, place, call stack; lists of them
 kernels     names of kernels -> classes and source files; kernels.yaml has the patterns
 profiler    operators and kernels, each with its class and its source file
-documents   the result documents of the three tools
+documents   the three tools: a prompt answered without and with tracing, and a result document of it
 text        the same documents as text
 
 torch and vLLM are imported only inside functions, so that the rest runs where they are not installed.

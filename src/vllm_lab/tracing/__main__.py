@@ -15,14 +15,14 @@ from vllm_lab.common.files import write_text
 from vllm_lab.common.flags import positive
 from vllm_lab.engines.engine import Engine
 from vllm_lab.tracing import documents, text
-from vllm_lab.tracing.generation import add_question, question_from, settings_from
+from vllm_lab.tracing.documents import add_question, question_from, settings_from
 from vllm_lab.tracing.modules import ALL, Selection, layers
 
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Parse the command line and run one tool."""
     arguments = _parser().parse_args(argv)
-    document = arguments.run(arguments)
+    document = _document(arguments)
     written = json.dumps(document, indent=1) + "\n" if arguments.format == "json" else text.layout(document)
     if arguments.output:
         write_text(arguments.output, written)
@@ -30,14 +30,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         sys.stdout.write(written)
 
 
-def _calls(arguments: argparse.Namespace) -> dict[str, Any]:
-    question = question_from(arguments)
-    tool = {"simple": documents.simple, "detailed": documents.detailed}[arguments.tool]
-    with Engine(settings_from(arguments, question)) as engine:
-        return tool(engine, question, Selection(arguments.modules, arguments.layers), arguments.limit)
-
-
-def _kernels(arguments: argparse.Namespace) -> dict[str, Any]:
+def _document(arguments: argparse.Namespace) -> dict[str, Any]:
     selection = Selection(arguments.modules, arguments.layers)
     if selection != ALL and not arguments.enforce_eager:
         raise LabError(
@@ -45,9 +38,11 @@ def _kernels(arguments: argparse.Namespace) -> dict[str, Any]:
         )
     question = question_from(arguments)
     with Engine(settings_from(arguments, question, arguments.enforce_eager)) as engine:
-        return documents.kernels(
-            engine, question, arguments.report, arguments.chrome_trace, selection, arguments.limit
-        )
+        if arguments.tool == "kernels":
+            files = (arguments.report, arguments.chrome_trace)
+            return documents.kernels(engine, question, *files, selection, arguments.limit)
+        tool = {"simple": documents.simple, "detailed": documents.detailed}[arguments.tool]
+        return tool(engine, question, selection, arguments.limit)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -56,40 +51,29 @@ def _parser() -> argparse.ArgumentParser:
     for name, test in documents.TESTS.items():
         tool = tools.add_parser(name, help=test.method, description=test.method)
         add_question(tool)
-        tool.add_argument(
-            "--limit",
-            type=positive,
-            default=documents.LISTED[name],
-            metavar="N",
-            help="rows listed (%(default)s)",
-        )
-        tool.add_argument("--format", choices=("text", "json"), default="text", help="(%(default)s)")
-        tool.add_argument("--output", type=Path, metavar="FILE", help="instead of the terminal")
-        tool.add_argument(
+        add, listed = tool.add_argument, documents.LISTED[name]
+        add("--limit", type=positive, default=listed, metavar="N", help="rows listed (%(default)s)")
+        add("--format", choices=("text", "json"), default="text", help="(%(default)s)")
+        add("--output", type=Path, metavar="FILE", help="instead of the terminal")
+        add(
             "--modules",
             type=lambda names: tuple(names.split(",")),
             default=ALL.modules,
             metavar="NAME,…",
             help="only these: parts of class names (Attention,MLP) or dotted names (model.layers.*.mlp)",
         )
-        tool.add_argument("--layers", type=layers, metavar="0-2,5", help="only what these layers call")
-        if name == "kernels":
-            _add_kernels(tool)
-        else:
-            tool.set_defaults(run=_calls)
-    return parser
-
-
-def _add_kernels(tool: argparse.ArgumentParser) -> None:
-    tool.set_defaults(run=_kernels)
-    tool.add_argument(
+        add("--layers", type=layers, metavar="0-2,5", help="only what these layers call")
+        tool.set_defaults(enforce_eager=True)
+    add = tools.choices["kernels"].add_argument
+    add(
         "--enforce-eager",
         action=argparse.BooleanOptionalAction,
         default=True,
         help="--no-enforce-eager: with torch.compile and CUDA graphs, without the modules' names",
     )
-    tool.add_argument("--report", type=Path, default="profiler_report.txt", help="(%(default)s)")
-    tool.add_argument("--chrome-trace", type=Path, default="chrome_trace.json.gz", help="(%(default)s)")
+    add("--report", type=Path, default="profiler_report.txt", help="(%(default)s)")
+    add("--chrome-trace", type=Path, default="chrome_trace.json.gz", help="(%(default)s)")
+    return parser
 
 
 if __name__ == "__main__":

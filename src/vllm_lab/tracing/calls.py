@@ -78,16 +78,10 @@ class Tracer:
             if name == "":
                 self.forwards += 1
             place = place_of(name, self._open[-1][0].place if self._open else None)
-            call = Call(
-                self.forwards - 1,
-                place,
-                class_name,
-                kind,
-                layer_of(place),
-                len(self._open),
-                [*described(args), *described(kwargs)],
-                self._stack() if self._stacks else (),
-            )
+            inputs = [*described(args), *described(kwargs)]
+            stack = self._stack() if self._stacks else ()
+            forward, layer, depth = self.forwards - 1, layer_of(place), len(self._open)
+            call = Call(forward, place, class_name, kind, layer, depth, inputs, stack)
             self.calls.append(call)
             start = time.perf_counter()
             self._hooking += start - entered
@@ -149,8 +143,8 @@ def _dtype(dtype: Any) -> str:
 
 
 def _short(file: str) -> str:
-    package = file.rpartition("site-packages/")
-    return package[2] if package[1] else Path(file).name
+    _, installed, short = file.rpartition("site-packages/")
+    return short if installed else Path(file).name
 
 
 def by_class(calls: Iterable[Call]) -> list[dict[str, Any]]:
@@ -160,7 +154,8 @@ def by_class(calls: Iterable[Call]) -> list[dict[str, Any]]:
 
 def most_called(calls: Iterable[Call], count: int = 10) -> list[dict[str, Any]]:
     """The modules most called, layers taken together: model.layers.*.self_attn.attn."""
-    rows = _grouped(calls, lambda call: (_any_layer(call.place), call.class_name))
+    number = re.compile(r"(^|\.)\d+(?=\.|$)")
+    rows = _grouped(calls, lambda call: (number.sub(r"\1*", call.place), call.class_name))
     return [{"module": module, "class": name, **row} for (module, name), row in rows[:count]]
 
 
@@ -237,13 +232,9 @@ def _grouped(calls: Iterable[Call], key: Callable[[Call], Key]) -> list[tuple[Ke
     return sorted(rows.items(), key=lambda item: (-item[1]["calls"], -item[1]["self_seconds"]))
 
 
-def _any_layer(place: str) -> str:
-    return re.sub(r"(^|\.)\d+(?=\.|$)", r"\1*", place)
-
-
-def _shapes(call: Call) -> dict[str, Any]:
-    return {"inputs": _tensors(call.inputs), "outputs": _tensors(call.outputs)}
-
-
-def _tensors(tensors: Iterable[Tensor]) -> list[dict[str, Any]]:
-    return [{**tensor._asdict(), "shape": list(tensor.shape)} for tensor in tensors]
+def _shapes(call: Call) -> dict[str, list[dict[str, Any]]]:
+    sides = {"inputs": call.inputs, "outputs": call.outputs}
+    return {
+        side: [{**tensor._asdict(), "shape": list(tensor.shape)} for tensor in tensors]
+        for side, tensors in sides.items()
+    }

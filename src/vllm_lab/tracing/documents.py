@@ -1,25 +1,37 @@
-"""The three tools: each answers a question without and with tracing, and gives a document of what it saw."""
+"""The three tools: each answers a question in turns without and with tracing, and documents what it saw."""
 
 from __future__ import annotations
 
-from collections import defaultdict
+import argparse
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from statistics import median
+from typing import Any, TypeVar
 
+from mini_vllm.limits import Limits
+from vllm_lab.common import host
+from vllm_lab.common.errors import LabError
 from vllm_lab.common.files import read_json
+from vllm_lab.common.flags import add_device, positive
 from vllm_lab.common.metric import Metric
 from vllm_lab.common.statistics import verification
 from vllm_lab.engines.engine import Engine
+from vllm_lab.engines.settings import EngineSettings
 from vllm_lab.measure import document
 from vllm_lab.measure.document import Check, Test
+from vllm_lab.measure.repeats import Disturbance, used, watched
+from vllm_lab.replay.requests import TracedRequest
 from vllm_lab.traces.tokenizer import ChatTokenizer
 from vllm_lab.tracing import modules
 from vllm_lab.tracing.calls import Tracer, by_class, call_list, layer_path, most_called, traced
-from vllm_lab.tracing.generation import Question, Traced, generate_traced
 from vllm_lab.tracing.kernels import table
 from vllm_lab.tracing.modules import ALL, Selection
-from vllm_lab.tracing.profiler import Row, profiled
+from vllm_lab.tracing.profiler import kernel_classes, kernel_list, profiled
 
+Trace = TypeVar("Trace")
+BLOCK = 32  # tokens; every backend takes it
 CLOCK = "time.perf_counter around each LLMEngine.step; medians of the pairs of answers that count"
 COSTS = {
     "plain_seconds": Metric("s", "seconds in the engine's steps without tracing", "Steps without tracing"),
@@ -30,46 +42,167 @@ CALLS = {"total_calls": Metric("calls", "calls of all modules in all forwards", 
 KERNELS = {
     "total_seconds": Metric("s", "seconds of all kernels, on a CPU of all operators", "Time in kernels"),
     "total_kernels": Metric(
-        "kernels", "distinct kernels, on a CPU distinct operators of one origin", "Distinct kernels"
-    ),
-}
+        "kernels", "distinct kernels, on a CPU distinct operators of one origin", "Distinct kernels"),
+}  # fmt: skip
 TESTS = {
     "simple": Test(
-        id="tracing_simple",
-        name="Calls and shapes",
-        question="Which modules does real vLLM call to make a token, and with which shapes?",
-        method="Forward hooks on every module: what is called, with which shapes.",
-        how_obtained=CLOCK,
-        metrics=CALLS | COSTS,
-        headline="plain_seconds",
-    ),
+        "tracing_simple", "Calls and shapes",
+        "Which modules does real vLLM call to make a token, and with which shapes?",
+        "Forward hooks on every module: what is called, with which shapes.",
+        CLOCK, CALLS | COSTS, headline="plain_seconds"),
     "detailed": Test(
-        id="tracing_detailed",
-        name="Calls, times and stacks",
-        question="How long does each call of a module take, and which lines of vLLM lead to it?",
-        method="Forward hooks on every module: every call's shapes, time and call stack.",
-        how_obtained=CLOCK,
-        metrics=CALLS | COSTS,
-        headline="plain_seconds",
-    ),
+        "tracing_detailed", "Calls, times and stacks",
+        "How long does each call of a module take, and which lines of vLLM lead to it?",
+        "Forward hooks on every module: every call's shapes, time and call stack.",
+        CLOCK, CALLS | COSTS, headline="plain_seconds"),
     "kernels": Test(
-        id="tracing_kernels",
-        name="Kernels",
-        question="Which kernels does real vLLM run to make a token, and where does their time go?",
-        method="PyTorch's profiler: CUDA kernels, on a CPU operators.",
-        how_obtained=f"PyTorch's profiler; {CLOCK}",
-        metrics=KERNELS | COSTS,
-        headline="plain_seconds",
-    ),
-}
+        "tracing_kernels", "Kernels",
+        "Which kernels does real vLLM run to make a token, and where does their time go?",
+        "PyTorch's profiler: CUDA kernels, on a CPU operators.",
+        f"PyTorch's profiler; {CLOCK}", KERNELS | COSTS, headline="plain_seconds"),
+}  # fmt: skip
 LISTED = {"simple": 100, "detailed": 40, "kernels": 30}  # rows of the long list, unless asked otherwise
 
 
+@dataclass(frozen=True)
+class Question:
+    """A prompt, and how often it is answered."""
+
+    text: str
+    prompt: list[int]  # its tokens
+    max_tokens: int  # of the answer
+    repeats: int  # without and with tracing
+
+
+@dataclass(frozen=True)
+class Answer:
+    """One generation."""
+
+    tokens: list[int]
+    scheduled: list[int]  # tokens computed in each step
+    seconds: list[float]  # of each step
+
+
+@dataclass(frozen=True)
+class Traced:
+    """All answers. The trace is of the last."""
+
+    pairs: list[tuple[Answer, Answer]]  # without and with tracing
+    disturbed: list[Disturbance]  # what the machine did meanwhile, for each pair
+
+    @property
+    def last(self) -> Answer:
+        """The traced answer."""
+        return self.pairs[-1][1]
+
+    @property
+    def different_answers(self) -> int:
+        """How many of the answers differ from the last."""
+        return sum(answer.tokens != self.last.tokens for pair in self.pairs for answer in pair)
+
+    def runs(self) -> list[dict[str, Any]]:
+        """The pairs as a result document lists its runs.
+
+        Pairs that other jobs disturbed do not count where there are two undisturbed ones.
+        """
+        pairs = zip(self.pairs, used(self.disturbed), self.disturbed, strict=True)
+        return [
+            {
+                "run": number,
+                "values": {"plain_seconds": sum(plain.seconds), "traced_seconds": sum(traced.seconds)},
+                "raw": {},
+                "used": counts,
+                **asdict(disturbance),
+            }
+            for number, ((plain, traced), counts, disturbance) in enumerate(pairs)
+        ]
+
+    def costs(self) -> dict[str, float]:
+        """The medians of the pairs that count: plain_seconds, traced_seconds (s in steps), and `added`."""
+        values = [run["values"] for run in self.runs() if run["used"]]
+        plain, traced = (median(value[name] for value in values) for name in values[0])
+        return {"plain_seconds": plain, "traced_seconds": traced, "added": traced / plain - 1}
+
+
+def settings(model_dir: Path, device: str, tokens: int, **given: Any) -> EngineSettings:
+    """An engine with room for one request of `tokens` tokens. It has no prefix cache, so all runs are alike.
+
+    `given`: further fields of EngineSettings.
+    """
+    limits = Limits(
+        num_blocks=max(8, tokens // BLOCK + 2),  # the engine's warm-up needs 8
+        block_size=BLOCK,
+        max_num_seqs=4,
+        max_num_batched_tokens=max(256, tokens),
+        prefix_caching=False,
+    )
+    return EngineSettings(model_dir, limits, device, **given)
+
+
+def generate(engine: Engine, question: Question) -> Answer:
+    """Answer once."""
+    answer = Answer([], [], [])
+    engine.ask("question", question.prompt, question.max_tokens)
+    while engine.busy:
+        step = engine.step()
+        if step.scheduled:
+            answer.scheduled.append(sum(step.scheduled.values()))
+            answer.seconds.append(step.seconds)
+        answer.tokens.extend(step.tokens.values())
+    return answer
+
+
+def generate_traced(
+    engine: Engine, question: Question, tracing: Callable[[], AbstractContextManager[Trace]]
+) -> tuple[Traced, Trace]:
+    """Answer without and with tracing in turns; also the last trace. LabError if the question is too long."""
+    asked = TracedRequest("question", 0.0, 0, question.prompt, [0] * question.max_tokens)
+    if reason := engine.refusal(asked):
+        raise LabError(f"prompt and answer: {reason}; take a shorter prompt or a smaller --max-tokens")
+    threads = host.threads() if engine.settings.device == "cpu" else 1
+    pairs, disturbed = [], []
+
+    def once() -> Trace:
+        plain = generate(engine, question)
+        with tracing() as trace:
+            pairs.append((plain, generate(engine, question)))
+        return trace
+
+    for _ in range(question.repeats):
+        trace, disturbance = watched(once, threads)
+        disturbed.append(disturbance)
+    return Traced(pairs, disturbed), trace
+
+
+def add_question(parser: argparse.ArgumentParser) -> None:
+    """Add the model, the prompt and how often it is answered."""
+    parser.add_argument("--model", type=Path, required=True, metavar="DIR", help="such as results/data/model")
+    parser.add_argument("--prompt", default="The capital of France is", help="(%(default)s)")
+    parser.add_argument("--max-tokens", type=positive, default=8, help="of the answer (%(default)s)")
+    parser.add_argument("--repeats", type=positive, default=3, help="with and without tracing (%(default)s)")
+    add_device(parser)
+    parser.add_argument("--load-format", choices=("auto", "dummy"), default="auto", help="dummy: random")
+
+
+def question_from(arguments: argparse.Namespace) -> Question:
+    """The question that the flags ask, in the model's tokens. LabError for an empty prompt."""
+    prompt = ChatTokenizer(arguments.model).encode([arguments.prompt])[0].tolist()
+    if not prompt:
+        raise LabError("--prompt: an empty text has no token to begin with; give a word")
+    return Question(arguments.prompt, prompt, arguments.max_tokens, arguments.repeats)
+
+
+def settings_from(
+    arguments: argparse.Namespace, question: Question, enforce_eager: bool = True
+) -> EngineSettings:
+    """The settings of an engine for the question."""
+    tokens = len(question.prompt) + question.max_tokens
+    given = {"load_format": arguments.load_format, "threads": host.threads()}
+    return settings(arguments.model, arguments.device, tokens, enforce_eager=enforce_eager, **given)
+
+
 def simple(
-    engine: Engine,
-    question: Question,
-    selection: Selection = ALL,
-    limit: int = LISTED["simple"],
+    engine: Engine, question: Question, selection: Selection = ALL, limit: int = LISTED["simple"]
 ) -> dict[str, Any]:
     """Calls by class, and the path through the first layer with its shapes."""
     runs, tracer = generate_traced(engine, question, lambda: traced(engine))
@@ -82,10 +215,7 @@ def simple(
 
 
 def detailed(
-    engine: Engine,
-    question: Question,
-    selection: Selection = ALL,
-    limit: int = LISTED["detailed"],
+    engine: Engine, question: Question, selection: Selection = ALL, limit: int = LISTED["detailed"]
 ) -> dict[str, Any]:
     """Calls one by one, by class, and the ten modules most called."""
     runs, tracer = generate_traced(engine, question, lambda: traced(engine, stacks=True))
@@ -118,11 +248,11 @@ def kernels(
     rows = profile.rows(selection)
     total = sum(row.seconds for row in rows)
     return {
-        **_document("kernels", engine, question, runs, total_seconds=total, total_kernels=len(rows)),
+        **_document("kernels", engine, question, runs, [], total_seconds=total, total_kernels=len(rows)),
         "counted": "CUDA kernels" if engine.settings.device == "cuda" else "CPU operators",
         "patterns_of": table().version,
-        "classes": _kernel_classes(rows, total),
-        "kernels": [_kernel(row, total) for row in rows[:limit]],
+        "classes": kernel_classes(rows),
+        "kernels": kernel_list(rows, limit),
     }
 
 
@@ -136,30 +266,17 @@ def _calls_document(
 ) -> dict[str, Any]:
     config = read_json(engine.settings.model_dir / "config.json")
     found = modules.check(config, engine.modules, tracer.calls)
-    checks = [
-        Check(
-            f"calls_of_{row['kind']}",
-            f"calls of {row['kind']} in each forward: {row['why']}",
-            row["calls"],
-            next((count for count in row["counted"] if count != row["calls"]), row["calls"]),
-        )
-        for row in found["kinds"]
-    ]
-    body = _document(tool, engine, question, runs, checks, total_calls=len(tracer.calls))
-    return {**body, "check": found}
+    checks = modules.checks_of_kinds(found)
+    whole = _document(tool, engine, question, runs, checks, total_calls=len(tracer.calls))
+    return whole | {"check": found}
 
 
 def _document(
-    tool: str,
-    engine: Engine,
-    question: Question,
-    runs: Traced,
-    checks: list[Check] | None = None,
-    **values: float,
+    tool: str, engine: Engine, question: Question, runs: Traced, checks: list[Check], **values: float
 ) -> dict[str, Any]:
     """What the documents of all tools have; `values`: the tool's own metrics."""
     test, pairs = TESTS[tool], runs.runs()
-    write = ChatTokenizer(engine.settings.model_dir).decoder()
+    decode = ChatTokenizer(engine.settings.model_dir).decoder()
     same = Check("same_answers", "answers that differ, with tracing or without", 0, runs.different_answers)
     headline = [pair["values"][test.headline] for pair in pairs if pair["used"]]
     return document.document(
@@ -172,44 +289,12 @@ def _document(
         runs=pairs,
         results=document.results_of(test.metrics, {**values, **runs.costs()}),
         verification=verification(test.headline, headline),
-        checks=document.checks_of([same, *(checks or ())]),
+        checks=document.checks_of([same, *checks]),
         prompt_tokens=len(question.prompt),
-        answer="".join(write(token) for token in runs.tokens),
-        forward_tokens=runs.traced[-1].scheduled,
+        answer="".join(map(decode, runs.last.tokens)),
+        forward_tokens=runs.last.scheduled,
     )
 
 
 def _parameters(question: Question) -> dict[str, Any]:
     return {"prompt": question.text, "max_tokens": question.max_tokens, "repeats": question.repeats}
-
-
-def _kernel(row: Row, total: float) -> dict[str, Any]:
-    return {
-        "name": row.name,
-        "class": row.origin.kernel_class,
-        "source": row.origin.source,
-        "classified_by": row.origin.classified_by,
-        "calls": row.calls,
-        "seconds": row.seconds,
-        "average_seconds": row.seconds / row.calls,
-        "share": row.seconds / total,
-    }
-
-
-def _kernel_classes(rows: list[Row], total: float) -> list[dict[str, Any]]:
-    groups: dict[str, list[Row]] = defaultdict(list)
-    for row in rows:
-        groups[row.origin.kernel_class].append(row)
-    found = [
-        {
-            "class": name,
-            "what": table().classes[name],
-            "kernels": len(group),
-            "calls": sum(row.calls for row in group),
-            "seconds": sum(row.seconds for row in group),
-            "share": sum(row.seconds for row in group) / total,
-            "sources": sorted({row.origin.source for row in group if row.origin.source}),
-        }
-        for name, group in groups.items()
-    ]
-    return sorted(found, key=lambda row: -row["seconds"])

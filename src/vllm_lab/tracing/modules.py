@@ -15,6 +15,7 @@ from fnmatch import fnmatchcase
 from typing import Any, Protocol, TypeVar
 
 from vllm_lab.common.errors import LabError
+from vllm_lab.measure.document import Check
 
 # Kind -> the classes, one of which a module of that kind is or inherits from.
 KINDS = {
@@ -33,7 +34,7 @@ NEVER_CALLED = {"ParallelLMHead"}  # an embedding by inheritance; see `silence`
 
 def kind_of(module: Any) -> str | None:
     """The part a torch module plays: a key of KINDS, `activation`, or None."""
-    ancestors = {ancestor.__name__ for ancestor in type(module).__mro__}
+    ancestors = set(_ancestors(module))
     if ancestors & NEVER_CALLED:
         return None
     if type(module).__module__ in ACTIVATIONS:
@@ -70,6 +71,16 @@ def named(roots: Mapping[str, Any], remove_duplicate: bool = True) -> dict[str, 
         for prefix, root in roots.items()
         for name, module in root.named_modules(prefix=prefix, remove_duplicate=remove_duplicate)
     }
+
+
+# Class -> why its modules' hooks never run, though the model works.
+SILENCES = {
+    "ModuleList": "a container: its members are called, not itself",
+    "ModuleDict": "a container: its members are called, not itself",
+    "ParallelLMHead": "the logits processor multiplies by its weight without calling it",
+    "ApplyRotaryEmb": "for implementations in PyTorch; the rotary embedding has its own kernel here",
+    "TopKTopPSampler": "greedy sampling takes the likeliest token without it",
+}
 
 
 class Called(Protocol):
@@ -132,15 +143,19 @@ def from_modules(roots: dict[str, Any]) -> list[Expected]:
 def check(config: dict[str, Any], roots: dict[str, Any], calls: Sequence[TracedCall]) -> dict[str, Any]:
     """Each kind's expected and counted calls in every forward, the silent modules and why, the findings."""
     architecture = (config.get("architectures") or ["no architecture"])[0]
-    expected = from_config(config)
-    basis = f"config.json: {architecture}"
+    expected, basis = from_config(config), f"config.json: {architecture}"
     if expected is None:
         expected = from_modules(roots)
         basis = f"modules found in the model; what {architecture} calls is not described here"
     if "sampler" in roots:
         expected.append(Expected("sampler", 1, "once in each forward"))
     rows = [_row(found, calls) for found in expected]
-    silent = _silent(roots, calls)
+    places = {call.place for call in calls}
+    silent = [
+        {"module": name, "class": type(module).__name__, "reason": silence(module)}
+        for name, module in named(roots).items()
+        if name not in places
+    ]
     findings = [
         f"{row['kind']}: expected {row['calls']} calls in each forward ({row['why']}), "
         f"counted {row['counted']}"
@@ -155,40 +170,36 @@ def check(config: dict[str, Any], roots: dict[str, Any], calls: Sequence[TracedC
     return {"basis": basis, "kinds": rows, "silent": silent, "findings": findings}
 
 
+def checks_of_kinds(found: Mapping[str, Any]) -> list[Check]:
+    """What `check` found, as checks of a result document. `found` is a differing count, if there is one."""
+    return [
+        Check(
+            f"calls_of_{row['kind']}",
+            f"calls of {row['kind']} in each forward: {row['why']}",
+            row["calls"],
+            next((count for count in row["counted"] if count != row["calls"]), row["calls"]),
+        )
+        for row in found["kinds"]
+    ]
+
+
 def silence(module: Any) -> str | None:
     """Why a module's hooks never run though the model works; None where that is not known."""
-    ancestors = {ancestor.__name__ for ancestor in type(module).__mro__}
-    if ancestors & {"ModuleList", "ModuleDict"}:
-        return "a container: its members are called, not itself"
     if hasattr(module, "do_not_compile"):
         return "under @support_torch_compile, whose __call__ goes straight to forward"
-    if "ParallelLMHead" in ancestors:
-        return "the logits processor multiplies by its weight without calling it"
-    if "ApplyRotaryEmb" in ancestors:
-        return "for implementations in PyTorch; the rotary embedding has its own kernel here"
-    if "TopKTopPSampler" in ancestors:
-        return "greedy sampling takes the likeliest token without it"
-    return None
+    return next((SILENCES[name] for name in _ancestors(module) if name in SILENCES), None)
 
 
-def _row(expected: Expected, calls: Iterable[TracedCall]) -> dict[str, Any]:
-    counts: Counter[int] = Counter()
-    forwards = 0
-    for call in calls:
-        forwards = max(forwards, call.forward + 1)
-        counts[call.forward] += call.kind == expected.kind
+def _ancestors(module: Any) -> list[str]:
+    """The names of the module's class and of those that it inherits from, the nearest first."""
+    return [ancestor.__name__ for ancestor in type(module).__mro__]
+
+
+def _row(expected: Expected, calls: Sequence[TracedCall]) -> dict[str, Any]:
+    counts = Counter(call.forward for call in calls if call.kind == expected.kind)
+    forwards = max((call.forward + 1 for call in calls), default=0)
     counted = [counts[number] for number in range(forwards)]
-    holds = set(counted) == {expected.calls}
-    return {**asdict(expected), "counted": counted, "holds": holds}
-
-
-def _silent(roots: dict[str, Any], calls: Iterable[TracedCall]) -> list[dict[str, Any]]:
-    places = {call.place for call in calls}
-    return [
-        {"module": name, "class": type(module).__name__, "reason": silence(module)}
-        for name, module in named(roots).items()
-        if name not in places
-    ]
+    return {**asdict(expected), "counted": counted, "holds": set(counted) == {expected.calls}}
 
 
 Found = TypeVar("Found", bound=Called)
@@ -205,7 +216,7 @@ class Selection:
         """The selected calls. LabError for a name that no call has, and for layers that do not exist."""
         calls = list(calls)
         for word in self.modules:
-            if not any(has_name(call, word) for call in calls):
+            if not any(_has_name(call, word) for call in calls):
                 classes = ", ".join(sorted({call.class_name for call in calls}))
                 raise LabError(f"--modules {word}: no called module has this name; there are {classes}")
         found = {call.layer for call in calls} - {None}
@@ -215,16 +226,16 @@ class Selection:
             call
             for call in calls
             if (self.layers is None or call.layer in self.layers)
-            and (not self.modules or any(has_name(call, word) for word in self.modules))
+            and (not self.modules or any(_has_name(call, word) for word in self.modules))
         ]
 
 
-ALL = Selection()
-
-
-def has_name(call: Called, word: str) -> bool:
+def _has_name(call: Called, word: str) -> bool:
     """Whether the word is a part of a call's class, or a pattern of its place."""
     return word in call.class_name or fnmatchcase(call.place, word)
+
+
+ALL = Selection()
 
 
 def layers(text: str) -> frozenset[int]:

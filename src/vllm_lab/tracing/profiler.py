@@ -5,7 +5,7 @@ from __future__ import annotations
 import gzip
 import tempfile
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Set
+from collections.abc import Iterator, Sequence, Set
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,7 +38,7 @@ class Scope:
 
     @property
     def name(self) -> str:
-        """In the trace."""
+        """The name of its calls in the trace."""
         return f"{self.class_name} {self.place}".rstrip()
 
 
@@ -123,29 +123,68 @@ class Profile:
 
     def _of_operator(self, event: Any) -> Origin:
         """The origin of the operator, or of the nearest operator or module around it that has one."""
-        around = event
-        while around is not None:
+        for around in _outwards(event):
             scope = self._scopes.get(around.name)
             origin = scope.origin if scope else _of_name(around.name)
             if origin:
                 return origin
-            around = around.cpu_parent
         return UNKNOWN
 
 
 def _is_within(event: Any, names: Set[str] | None) -> bool:
     """Whether an event, or one around it, has one of the names. Without names every event fits."""
-    if names is None:
-        return True
-    around = event
-    while around is not None and around.name not in names:
-        around = around.cpu_parent
-    return around is not None
+    return names is None or any(around.name in names for around in _outwards(event))
+
+
+def _outwards(event: Any) -> Iterator[Any]:
+    """The event, then each event around it."""
+    while event is not None:
+        yield event
+        event = event.cpu_parent
 
 
 def _of_name(name: str) -> Origin | None:
     found = table().origin(name)
     return Origin(found.kernel_class, found.source, "name") if found else None
+
+
+def kernel_list(rows: Sequence[Row], limit: int) -> list[dict[str, Any]]:
+    """The first `limit` rows as a document lists them. A share is of the seconds of all rows."""
+    total = sum(row.seconds for row in rows)
+    return [
+        {
+            "name": row.name,
+            "class": row.origin.kernel_class,
+            "source": row.origin.source,
+            "classified_by": row.origin.classified_by,
+            "calls": row.calls,
+            "seconds": row.seconds,
+            "average_seconds": row.seconds / row.calls,
+            "share": row.seconds / total,
+        }
+        for row in rows[:limit]
+    ]
+
+
+def kernel_classes(rows: Sequence[Row]) -> list[dict[str, Any]]:
+    """A row for each class, the one that took longest first: kernels, calls, seconds, share, sources."""
+    groups: dict[str, list[Row]] = defaultdict(list)
+    for row in rows:
+        groups[row.origin.kernel_class].append(row)
+    total = sum(row.seconds for row in rows)
+    found = [
+        {
+            "class": name,
+            "what": table().classes[name],
+            "kernels": len(group),
+            "calls": sum(row.calls for row in group),
+            "seconds": (seconds := sum(row.seconds for row in group)),
+            "share": seconds / total,
+            "sources": sorted({row.origin.source for row in group if row.origin.source}),
+        }
+        for name, group in groups.items()
+    ]
+    return sorted(found, key=lambda row: -row["seconds"])
 
 
 @contextmanager

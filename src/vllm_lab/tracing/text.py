@@ -65,21 +65,14 @@ def kernels(document: Row) -> str:
         **share,
         "source": lambda row: row["source"] or "-",
     }
+    classes = {"class": "class", **costs, **share, "what": "what"}
     total = int(_value(document, "total_kernels"))
+    shown = f"{document['counted']}, {len(document['kernels'])} of {total}, by time"
     return _sections(
         _head(document),
-        (
-            f"By class, by the names of vLLM {document['patterns_of']}",
-            table({"class": "class", **costs, **share, "what": "what"}, document["classes"]),
-        ),
-        (
-            f"{document['counted']}, {len(document['kernels'])} of {total}, by time",
-            table(longest, document["kernels"]),
-        ),
+        (f"By class, by the names of vLLM {document['patterns_of']}", table(classes, document["classes"])),
+        (shown, table(longest, document["kernels"])),
     )
-
-
-LAYOUTS: dict[str, Callable[[Row], str]] = {"simple": simple, "detailed": detailed, "kernels": kernels}
 
 
 def layout(document: Row) -> str:
@@ -87,7 +80,7 @@ def layout(document: Row) -> str:
     tool = document["test_id"].removeprefix("tracing_")
     if document["status"] == "not_run":
         return f"{tool}: not run\n{document['reason']}\n"
-    return LAYOUTS[tool](document)
+    return {"simple": simple, "detailed": detailed, "kernels": kernels}[tool](document)
 
 
 def table(columns: Mapping[str, Column], rows: Iterable[Row]) -> str:
@@ -101,10 +94,8 @@ def table(columns: Mapping[str, Column], rows: Iterable[Row]) -> str:
     numeric = [bool(body) and all(map(_is_number, column[1:])) for column in cells]
 
     def line(words: Sequence[str]) -> str:
-        pairs = zip(words, widths, numeric, strict=True)
-        return "  ".join(
-            word.rjust(width) if right else word.ljust(width) for word, width, right in pairs
-        ).rstrip()
+        columns = zip(words, widths, numeric, strict=True)
+        return "  ".join(f"{word:{'>' if right else '<'}{width}}" for word, width, right in columns).rstrip()
 
     return "\n".join([line(list(columns)), line(["-" * width for width in widths]), *map(line, body)])
 
