@@ -112,7 +112,7 @@ class Prediction:
     statement: str
     why: str
     metric: Reference
-    relation: str
+    relation: str  # equal, at most, at least, less than, more than or within
     value: float | Reference
     times: float
     tolerance: float  # for "within": |metric - value| <= tolerance × |value|
@@ -217,22 +217,14 @@ def _runs(given: Mapping[str, Any]) -> dict[str, Run]:
 
 
 def _prediction(entry: Mapping[str, Any], path: str) -> Prediction:
-    value = entry["value"]
+    parsed = {name: entry[name].strip() for name in ("statement", "why")}
     try:
-        metric = Reference.parse(entry["metric"])
-        value = Reference.parse(value) if isinstance(value, str) else value
+        for name in ("metric", "value"):
+            if isinstance(entry[name], str):
+                parsed[name] = Reference.parse(entry[name])
     except LabError as error:
         raise LabError(f"{path}: predictions.{entry['id']}: {error}") from None
-    return Prediction(
-        id=entry["id"],
-        statement=entry["statement"].strip(),
-        why=entry["why"].strip(),
-        metric=metric,
-        relation=entry["relation"],
-        value=value,
-        times=entry.get("times", 1),
-        tolerance=entry.get("tolerance", 0),
-    )
+    return Prediction(**{"times": 1, "tolerance": 0} | entry | parsed)
 
 
 def _check_references(experiment: Experiment, path: str) -> None:

@@ -82,6 +82,7 @@ class Observations:
 
 def judge(prediction: Prediction, seen: Observations) -> dict[str, Any]:
     """The prediction, the observed number, the bound it is compared with, and the verdict."""
+    references = [part for part in (prediction.metric, prediction.value) if isinstance(part, Reference)]
     entry = {
         "id": prediction.id,
         "statement": prediction.statement,
@@ -89,18 +90,16 @@ def judge(prediction: Prediction, seen: Observations) -> dict[str, Any]:
         "metric": str(prediction.metric),
         "unit": unit(prediction.metric),
         "relation": prediction.relation,
-        "value": prediction.value if isinstance(prediction.value, int | float) else str(prediction.value),
+        "value": str(prediction.value) if prediction.value in references else prediction.value,
         "times": prediction.times,
         "tolerance": prediction.tolerance,
     }
     try:
-        observed = seen.value(prediction.metric)
-        against = prediction.value
-        bound = prediction.times * (against if isinstance(against, int | float) else seen.value(against))
+        observed, *others = map(seen.value, references)
+        bound = prediction.times * (others[0] if others else prediction.value)
     except NotRun as error:
         return {**entry, "verdict": "not_run", "reason": str(error), "status": "not_run"}
     holds = _holds(prediction, observed, bound)
-    references = [part for part in (prediction.metric, prediction.value) if isinstance(part, Reference)]
     return {
         **entry,
         "observed": observed,
