@@ -22,9 +22,8 @@ PINS = {
 
 def progress(documents: Sequence[Verdicts]) -> str:
     """Markdown from the verdict documents, in the order given."""
-    return (
-        "\n".join([*_overview(documents), *(line for body in documents for line in _experiment(body))]) + "\n"
-    )
+    parts = (_overview(documents), *map(_experiment, documents))
+    return "".join(f"{line}\n" for part in parts for line in part)
 
 
 def _overview(documents: Sequence[Verdicts]) -> Iterator[str]:
@@ -54,13 +53,8 @@ def _overview(documents: Sequence[Verdicts]) -> Iterator[str]:
 
 def _experiment(body: Verdicts) -> Iterator[str]:
     pin = body["pin"]
-    yield from (
-        "",
-        f"## {escape(label(body['experiment']))}: {escape(body['title'])}",
-        "",
-        escape(body["question"]),
-        "",
-    )
+    yield from ("", f"## {escape(label(body['experiment']))}: {escape(body['title'])}", "")
+    yield from (escape(body["question"]), "")
     day = f" ({pin['day']})" if pin["day"] else ""
     yield from (f"Pin `{pin['sha256'][:12]}`{day}: {PINS[pin['state']]}.", "")
     yield from ("| verdict | prediction | expected | observed |", "|---|---|---|---:|")
