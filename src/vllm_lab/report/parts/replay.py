@@ -40,12 +40,9 @@ def build(results: Results) -> blocks.Section | None:
     if replays:
         shown.append(blocks.Heading("What follows from the decisions", "replay-metrics"))
         shown += [_metrics_table(place, engines) for place, engines in replays.items()]
-    for name, more in (
-        ("latency_histograms", decisions.coincidence(compared)),
-        ("running_waiting_blocks", ()),
-        ("hit_rate_over_time", ()),
-    ):
-        shown += results.figure(f"replay/figures/{name}", _FIGURES[name], *more)
+    for name, caption in _FIGURES.items():
+        more = decisions.coincidence(compared) if name == "latency_histograms" else ()
+        shown += results.figure(f"replay/figures/{name}", caption, *more)
     shown += _imported_blocks(results, imported)
     title = "Replay: mini-vLLM compared with vLLM's scheduler"
     return blocks.Section("replay", title, tuple(shown), tuple(_answers(replays, compared)))
@@ -74,15 +71,12 @@ def _replays(results: Results) -> tuple[Replays, list[JsonResult]]:
         found.setdefault((trace, memory), {})[engine] = replay
     traces = ordered({trace for trace, _ in found})
     places = sorted(found, key=lambda place: (traces.index(place[0]), place[1]))
-    own = {
-        place: {engine: found[place][engine] for engine in _engines(found[place])}
-        for place in places
-        if place[0] in OWN
+    sorted_by_engine = {
+        place: {name: found[place][name] for name in _engines(found[place])} for place in places
     }
-    imported = [
-        found[place][engine] for place in places if place not in own for engine in _engines(found[place])
-    ]
-    return own, imported
+    own = {place: replays for place, replays in sorted_by_engine.items() if place[0] in OWN}
+    others = (replays for place, replays in sorted_by_engine.items() if place not in own)
+    return own, [replay for replays in others for replay in replays.values()]
 
 
 def _limit(replay: JsonResult, *keys: str, unit: str, label: str) -> blocks.Number:
@@ -104,6 +98,7 @@ def _setting(replays: Replays) -> list[blocks.Block]:
         sizes += [" or " if sizes else "", _limit(sized, "num_blocks", unit="blocks", label="blocks")]
         sizes.append(f" blocks ({memory})")
     found = next(iter(memories.values())).named("replay", "Replays")
+    each_request = "further duration for each request"
     rest = blocks.text(
         " of {block_size} tokens. One of these is vLLM's null block. At most {seqs} requests run at once, "
         "and a step has at most {tokens} tokens. The policy is {policy}. A step lasts {base}, plus "
@@ -115,16 +110,11 @@ def _setting(replays: Replays) -> list[blocks.Block]:
         policy=blocks.Code(found.value("limits", "policy")),
         base=_limit(found, "clock", "base", unit="s", label="duration of any step"),
         per_token=_limit(found, "clock", "per_token", unit="s", label="further duration for each token"),
-        per_request=_limit(
-            found, "clock", "per_request", unit="s", label="further duration for each request"
-        ),
+        per_request=_limit(found, "clock", "per_request", unit="s", label=each_request),
     )
     guesses = ", ".join(name for name, version in VERSIONS.items() if not version.exact)
-    exact = " and ".join(
-        f"{name} ({'with' if version.caches else 'without'} prefix caching)"
-        for name, version in VERSIONS.items()
-        if version.exact
-    )
+    caching = {name: "with" if v.caches else "without" for name, v in VERSIONS.items() if v.exact}
+    exact = " and ".join(f"{name} ({which} prefix caching)" for name, which in caching.items())
     claim = (
         f"{exact} must take every decision of vLLM's scheduler: what each step schedules and in which order, "
         "what it preempts, finishes and evicts, and how many blocks are free after it. The other versions "

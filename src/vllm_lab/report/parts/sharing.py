@@ -73,12 +73,11 @@ def build(results: Results) -> Section | None:
 
 
 def _stats(results: Results) -> dict[str, JsonResult]:
-    names = ordered(
-        name[len("sharing/") : -len("_stats.json")] for name in results.names("sharing/*_stats.json")
-    )
+    start, end = "sharing/", "_stats.json"
+    names = results.names(f"{start}*{end}")
     return {
-        name: results.json(f"sharing/{name}_stats.json", f"sharing.{name}", trace_label(name))
-        for name in names
+        trace: results.json(f"{start}{trace}{end}", f"sharing.{trace}", trace_label(trace))
+        for trace in ordered(name.removeprefix(start).removesuffix(end) for name in names)
     }
 
 
@@ -102,11 +101,8 @@ def _of_blocks(stats: Stats) -> list[Block]:
         "These traces hold hashes of blocks instead of tokens. The last block of a prompt has a hash of its "
         "own although it is not full. It counts as a block here, as it does for the authors of the traces."
     )
-    return [
-        note,
-        _metrics_table("imported-metrics", stats),
-        _working_set_table("imported-working-set", stats),
-    ]
+    tables = [_metrics_table("imported-metrics", stats), _working_set_table("imported-working-set", stats)]
+    return [note, *tables]
 
 
 def _definitions(stats: Stats) -> Text:
@@ -134,9 +130,7 @@ def _metrics_table(id: str, stats: Stats) -> Table:
     points = {metric: _SHOWN_POINTS.get(metric, ("mean", "median")) for metric in DISTRIBUTIONS}
     fields = [*_COUNTS.values()]
     for metric in (metric for metric in METRICS if metric not in _ELSEWHERE):
-        fields += (
-            [_field(metric, point) for point in points[metric]] if metric in points else [_field(metric)]
-        )
+        fields += [_field(metric, point) for point in points.get(metric, ())] or [_field(metric)]
     rows = tuple(
         (field.title, *(found.cell(field) for found in stats.values()))
         for field in fields
@@ -171,16 +165,12 @@ def _block_size_table(stats: Stats) -> Table:
 
 
 def _working_set_table(id: str, stats: Stats) -> Table:
-    rows = (
-        (
-            (trace_label(trace), "whole trace" if window == "inf" else f"{window} s"),
-            found.at(
-                "metrics", "working_set", window, id=f"working_set.{window}", label=f"window of {window} s"
-            ),
-        )
-        for trace, found in stats.items()
-        for window in sorted(found.value("metrics", "working_set"), key=float)
-    )
+    rows = []
+    for trace, found in stats.items():
+        sets = found.at("metrics", "working_set", id="working_set")
+        for window in sorted(sets.body, key=float):
+            words = "whole trace" if window == "inf" else f"{window} s"
+            rows.append(((trace_label(trace), words), sets.at(window, label=f"window of {window} s")))
     fields = [Field(title_of(name, metric), metric.unit, (name,)) for name, metric in WORKING_SET.items()]
     caption = "Working set: the distinct blocks that were accessed within a window that ends now."
     return grid(id, caption, ("Trace", "Window"), rows, fields)
