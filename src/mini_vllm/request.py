@@ -47,7 +47,7 @@ class Request:
         self.output_tokens = len(output)
         self.total_tokens = len(prompt) + len(output)
         both = np.concatenate([np.asarray(prompt, "<i4"), np.asarray(output, "<i4")])
-        self.token_bytes = both.tobytes()  # a slice of it is a block's content (see `blocks`)
+        self.token_bytes = both.tobytes()  # a slice of it is a block's content (see `block`)
 
         self.num_tokens = self.prompt_tokens  # prompt and tokens generated so far
         self.num_computed_tokens = 0  # how many of these are in the KV cache, or scheduled to be
@@ -63,15 +63,17 @@ class Request:
         """True once the last output token has appeared."""
         return self.num_tokens == self.total_tokens
 
-    def blocks(self, block_size: int, first: int, end: int) -> list[bytes]:
-        """The tokens of the blocks `first` to `end` - 1, each as bytes: a key for dictionaries, and the input
-        of the block's hash. Blocks of 16 tokens have 64 bytes, so block 2 is token_bytes[128:192]."""
-        tokens, width = self.token_bytes, TOKEN_BYTES * block_size
-        return [tokens[start : start + width] for start in range(first * width, end * width, width)]
+    def block_width(self, block_size: int) -> int:
+        """How many of token_bytes hold the tokens of one block: 64 for 16 tokens."""
+        return TOKEN_BYTES * block_size
 
     def block(self, block_size: int, index: int) -> bytes:
-        """The tokens of one block."""
-        return self.blocks(block_size, index, index + 1)[0]
+        """The tokens of block `index` as bytes: a key for dictionaries, and the input of the block's hash.
+
+        Blocks of 16 tokens have 64 bytes, so block 2 is token_bytes[128:192].
+        """
+        width = self.block_width(block_size)
+        return self.token_bytes[index * width : (index + 1) * width]
 
     def append_token(self, now: float) -> None:
         """The next output token appears at `now` (s)."""

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from mini_vllm.errors import MiniError
-from mini_vllm.request import Request
+from mini_vllm.request import TOKEN_BYTES, Request
 
 
 class BlockRequest(Request):
@@ -45,6 +45,6 @@ class BlockRequest(Request):
                 f"blocks of {self.block_tokens} tokens"
             )
 
-    def blocks(self, block_size: int, first: int, end: int) -> list[bytes]:
-        """The ids of the blocks `first` to `end` - 1, each as bytes (int32, little-endian)."""
-        return super().blocks(1, first, end)
+    def block_width(self, block_size: int) -> int:
+        """How many of token_bytes hold the content of one block: those of one id."""
+        return TOKEN_BYTES

@@ -144,12 +144,10 @@ class _FastRun:
         """Blocks for the decoding requests' tokens. False if the step needs Engine.step: some request finds
         no block, or no request decodes."""
         decoding = self.decoding
-        step, size, base = decoding.step, decoding.size, decoding.base
-        opening_phase = -step % size  # (base + step) % size == 0: the token is the first of a block
-        filling_phase = (opening_phase - 1) % size  # (base + step) % size == size - 1: it is the last
+        opening_phase = -decoding.step % decoding.size  # (base + step) % size == 0: a block's first token
         try:
             for request in decoding.by_phase[opening_phase]:
-                self.blocks.allocate(request, step + base[request] + 1)
+                self.blocks.allocate(request, decoding.step + decoding.base[request] + 1)
         except OutOfBlocks:
             # The requests before it in running order have their blocks, as they should. The requests that
             # fill a block have not been served yet, because one of them may be the victim and lose its block
@@ -158,12 +156,13 @@ class _FastRun:
         # In the readable loop, requests open and fill blocks in running order. The order does not matter: an
         # opened block was free, so it is not one of the blocks that are now filled and enter the cache.
         if self.caches:
+            filling_phase = (opening_phase - 1) % decoding.size  # (base + step) % size == size - 1: its last
             for request in decoding.by_phase[filling_phase]:
-                num_tokens = step + base[request] + 1
+                num_tokens = decoding.step + decoding.base[request] + 1
                 self.blocks.cache_blocks(request, num_tokens)
                 if self.head is not None and self.continues(self.head, request, num_tokens):
                     self.blocked = False
-        return bool(base)
+        return bool(decoding.base)
 
     def continues(self, head: Request, request: Request, num_tokens: int) -> bool:
         """Whether the block that `request` fills with its first `num_tokens` tokens has the content of the

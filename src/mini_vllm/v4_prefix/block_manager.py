@@ -34,8 +34,10 @@ class BlockManager(v3.BlockManager):
         """
         found = []
         node = self.cache.root
-        for tokens in request.blocks(self.block_size, 0, (request.num_tokens - 1) // self.block_size):
-            node = node.children.get(tokens)
+        tokens, width = request.token_bytes, request.block_width(self.block_size)
+        usable = (request.num_tokens - 1) // self.block_size  # blocks
+        for start in range(0, usable * width, width):  # Request.block, without a call for each block
+            node = node.children.get(tokens[start : start + width])
             if node is None or not node.blocks:
                 break
             found.append(node.blocks[0])
@@ -55,7 +57,8 @@ class BlockManager(v3.BlockManager):
                 del self.free[block]
             self.references[block] += 1
         request.block_table = list(cached)
-        self.paths[request] = [self.cache.node_of[block] for block in cached]
+        node_of = self.cache.node_of
+        self.paths[request] = [node_of[block] for block in cached]
         self.allocate(request, num_tokens)
 
     @nvtx_range("block_manager.allocate")
@@ -71,14 +74,11 @@ class BlockManager(v3.BlockManager):
 
     def cache_blocks(self, request: Request, num_tokens: int) -> None:
         """Enter the blocks that the request's first `num_tokens` tokens fill into the cache."""
-        path = self.paths[request]
-        first, end = len(path), num_tokens // self.block_size
-        if first == end:
-            return
+        path, tokens, width = self.paths[request], request.token_bytes, request.block_width(self.block_size)
         node = path[-1] if path else self.cache.root
-        contents = request.blocks(self.block_size, first, end)
-        for tokens, block in zip(contents, request.block_table[first:end], strict=True):
-            node = self.cache.insert(node, tokens, block)
+        for index in range(len(path), num_tokens // self.block_size):
+            content = tokens[index * width : (index + 1) * width]  # Request.block, without a call
+            node = self.cache.insert(node, content, request.block_table[index])
             path.append(node)
 
     def take(self, count: int) -> list[int]:

@@ -25,7 +25,7 @@ class Node:
 
     def __init__(self, parent: "Node | None", tokens: bytes) -> None:
         self.parent = parent
-        self.tokens = tokens  # see Request.blocks
+        self.tokens = tokens  # see Request.block
         self.children: dict[bytes, Node] = {}
         self.blocks: list[int] = []
         self.digest: bytes | None = None  # sha256, once it has been asked for
