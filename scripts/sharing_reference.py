@@ -14,7 +14,7 @@ from vllm_lab.sharing.reference import (
     conversations_used,
     notes,
 )
-from vllm_lab.traces.stream_file import StreamTable
+from vllm_lab.traces.workload import StreamTable
 
 
 def main(argv: list[str] | None = None) -> None:

@@ -8,8 +8,7 @@ from pathlib import Path
 
 from vllm_lab.common import console, files, flags
 from vllm_lab.traces.formats import EXPORTS
-from vllm_lab.traces.formats.format import Source
-from vllm_lab.traces.prompts import Prompts
+from vllm_lab.traces.formats.format import Prompts, Source
 from vllm_lab.traces.streams import StreamMaker
 from vllm_lab.traces.trace import Trace
 

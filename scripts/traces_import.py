@@ -5,7 +5,6 @@ Out: a trace of blocks in Parquet, and its part of the summary of the traces as 
 """
 
 from vllm_lab.common import console, files, flags
-from vllm_lab.traces.block_trace import import_trace
 from vllm_lab.traces.formats import IMPORTS
 
 
@@ -20,7 +19,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--block-tokens", type=int, help="prompt tokens of a hash; else the format's own")
     args = parser.parse_args(argv)
 
-    trace = import_trace(args.format, args.input, args.block_tokens)
+    trace = IMPORTS[args.format].read(args.input, args.block_tokens)
     trace.write(args.output)
     files.write_json(args.summary, trace.summary() | {"block_tokens": trace.block_tokens})
     console.log(f"{len(trace)} requests, {len(trace.stream_ids)} blocks")

@@ -5,7 +5,7 @@ Out: a line for each request; its keys are listed in workflow/schemas/trace_json
 """
 
 from vllm_lab.common import console, flags
-from vllm_lab.traces.prompts import Prompts, write_requests
+from vllm_lab.traces.formats.format import Prompts, write_requests
 from vllm_lab.traces.streams import StreamMaker
 from vllm_lab.traces.trace import Trace
 

@@ -9,8 +9,7 @@ from math import inf
 
 from vllm_lab.common import console, files, flags
 from vllm_lab.common.errors import LabError
-from vllm_lab.traces.stream_file import StreamTable
-from vllm_lab.traces.workload import Arrivals, Selection, Workload, context_length
+from vllm_lab.traces.workload import Arrivals, Selection, StreamTable, Workload, context_length
 
 
 def main(argv: list[str] | None = None) -> None:

@@ -5,7 +5,7 @@ streams.parquet, a row for each token stream with the turns whose prompts are it
 """
 
 from vllm_lab.common import console, files, flags, host
-from vllm_lab.traces.stream_file import write_streams
+from vllm_lab.traces.streams import write_streams
 
 
 def main(argv: list[str] | None = None) -> None:

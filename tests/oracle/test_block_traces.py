@@ -15,7 +15,7 @@ from vllm_lab.oracle import engine
 from vllm_lab.replay import mini
 from vllm_lab.replay.comparison import compare
 from vllm_lab.replay.requests import requests_of
-from vllm_lab.traces.block_trace import import_trace
+from vllm_lab.traces.formats import IMPORTS
 from vllm_lab.traces.trace import Trace
 
 MOONCAKE = Path(__file__).parents[2] / "resources" / "mooncake_conversation_trace.jsonl.xz"
@@ -28,7 +28,7 @@ def trace(tmp_path_factory):
     with lzma.open(MOONCAKE, "rt") as file:
         lines.write_text("".join(line for line, _ in zip(file, range(60), strict=False)))
     path = lines.with_suffix(".parquet")
-    import_trace("mooncake", lines, 512).write(path)
+    IMPORTS["mooncake"].read(lines, 512).write(path)
     return path
 
 
@@ -48,7 +48,7 @@ def test_the_expanded_tokens_share_a_block_if_and_only_if_the_ids_are_equal(tmp_
         '{"timestamp":0,"input_length":10,"output_length":3,"hash_ids":[7,8,9]}\n'
         '{"timestamp":1,"input_length":9,"output_length":1,"hash_ids":[7,5,9]}\n'
     )
-    one, two = requests_of(import_trace("mooncake", path, 4))
+    one, two = requests_of(IMPORTS["mooncake"].read(path, 4))
     assert one.prompt == [7] * 4 + [8] * 4 + [-1] * 2 and one.output == [-1] * 3
     assert two.prompt == [7] * 4 + [5] * 4 + [-2]
 

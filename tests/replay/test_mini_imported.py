@@ -10,7 +10,7 @@ from mini_vllm.limits import Limits
 from vllm_lab.replay import mini
 from vllm_lab.replay.records import RunFiles, simulated_record
 from vllm_lab.replay.requests import requests_of
-from vllm_lab.traces.block_trace import import_trace
+from vllm_lab.traces.formats import IMPORTS
 from vllm_lab.traces.trace import Trace
 
 
@@ -23,7 +23,7 @@ def test_requests_and_metrics_are_those_of_the_expanded_tokens(tmp_path, num_blo
     ]  # fmt: skip
     path, trace = tmp_path / "lines.jsonl", tmp_path / "blocks_trace.parquet"
     path.write_text("".join(json.dumps(line) + "\n" for line in lines))
-    import_trace("mooncake", path, 4).write(trace)
+    IMPORTS["mooncake"].read(path, 4).write(trace)
     files = {kind: RunFiles.of(str(tmp_path / kind)) for kind in ("blocks", "tokens")}
     replay_mini.main(
         ["--version", "v4_prefix", "--trace", str(trace), "--block-size", "4", "--num-blocks",

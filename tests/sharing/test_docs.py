@@ -6,13 +6,13 @@ import pytest
 
 from vllm_lab.sharing.metrics import METRICS
 from vllm_lab.sharing.policies import POLICIES
-from vllm_lab.traces.formats import FORMATS
+from vllm_lab.traces.formats import EXPORTS, IMPORTS
 
 DOCS = Path(__file__).parents[2] / "docs"
 
 
 @pytest.mark.parametrize(
-    ("page", "table"), [("sharing", METRICS), ("sharing", POLICIES), ("traces", FORMATS)]
+    ("page", "table"), [("sharing", METRICS), ("sharing", POLICIES), ("traces", IMPORTS | EXPORTS)]
 )
 def test_the_page_names_each_row_of_the_table(page, table):
     text = (DOCS / f"{page}.md").read_text()

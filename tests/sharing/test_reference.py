@@ -13,7 +13,7 @@ from vllm_lab.sharing.reference import (
     notes,
     openings,
 )
-from vllm_lab.traces.stream_file import StreamTable
+from vllm_lab.traces.workload import StreamTable
 
 SYSTEM = [7, 8, 9]
 MARKER = [1, 2]

@@ -17,8 +17,7 @@ from vllm_lab.sharing.figures import hit_rate_curves, hit_rate_heatmap, policy_s
 from vllm_lab.sharing.metrics import SWEEP_COLUMNS
 from vllm_lab.sharing.policies import POLICIES, Policy
 from vllm_lab.sharing.sweep import Workload, hits_of, library_hits, simulate, sweep_rows
-from vllm_lab.traces.block_paths import BlockPaths
-from vllm_lab.traces.prefix_tree import StreamOrder
+from vllm_lab.traces.prefix_tree import BlockPaths, StreamOrder
 
 capacities = st.integers(1, 30)
 

@@ -6,7 +6,7 @@ import pytest
 
 from vllm_lab.common.errors import LabError
 from vllm_lab.sharing.analysis import Sharing
-from vllm_lab.traces.block_trace import import_trace
+from vllm_lab.traces.formats import IMPORTS
 from vllm_lab.traces.prefix_tree import StreamOrder
 from vllm_lab.traces.trace import Trace
 
@@ -37,7 +37,7 @@ def write(tmp_path):
 
 
 def test_chats_are_conversations_and_times_are_seconds(write, tmp_path):
-    import_trace("bailian", write(RECORDS)).write(tmp_path / "b.parquet")
+    IMPORTS["bailian"].read(write(RECORDS)).write(tmp_path / "b.parquet")
     trace = Trace.read(tmp_path / "b.parquet")
     assert trace.request_id == ["chat159", "chat160", "chat7", "chat161"]
     assert trace.conversation_id == ["chat159", "chat159", "chat3", "chat159"]
@@ -48,13 +48,13 @@ def test_chats_are_conversations_and_times_are_seconds(write, tmp_path):
 
 def test_a_block_is_its_whole_prefix_although_its_hash_is_not(write):
     """Block 4 comes after other blocks in chat 7, so it is not shared."""
-    trace = import_trace("bailian", write(RECORDS))
+    trace = IMPORTS["bailian"].read(write(RECORDS))
     found = Sharing.of(trace, StreamOrder.of(trace), 16)
     assert found.shared_blocks.tolist() == [0, 2, 0, 2]
 
 
 def test_a_partial_block_without_an_id_gets_one_of_its_own(write):
-    trace = import_trace("bailian", write([chat(1, -1, 0, 20, [3]), chat(2, -1, 1, 20, [3])]))
+    trace = IMPORTS["bailian"].read(write([chat(1, -1, 0, 20, [3]), chat(2, -1, 1, 20, [3])]))
     assert [trace.prompt(row).tolist() for row in range(2)] == [[3, 4], [3, 5]]
 
 
@@ -70,16 +70,16 @@ def test_a_partial_block_without_an_id_gets_one_of_its_own(write):
 def test_a_bad_record_is_named_with_line_and_key(write, change, message):
     path = write([RECORDS[1], RECORDS[0] | change])
     with pytest.raises(LabError, match=f"b.jsonl: line 2: {message}"):
-        import_trace("bailian", path)
+        IMPORTS["bailian"].read(path)
 
 
 def test_a_chat_given_twice_is_named(write):
     with pytest.raises(LabError, match="chat159"):
-        import_trace("bailian", write([RECORDS[1], RECORDS[1]]))
+        IMPORTS["bailian"].read(write([RECORDS[1], RECORDS[1]]))
 
 
 def test_a_file_without_chats_is_no_bailian_trace(write):
     with pytest.raises(LabError, match="no chat_id, parent_chat_id, turn"):
-        import_trace(
-            "bailian", write([{"timestamp": 0, "input_length": 1, "output_length": 1, "hash_ids": [1]}])
+        IMPORTS["bailian"].read(
+            write([{"timestamp": 0, "input_length": 1, "output_length": 1, "hash_ids": [1]}])
         )

@@ -7,7 +7,7 @@ import lzma
 import pytest
 
 from vllm_lab.common.errors import LabError
-from vllm_lab.traces.block_trace import import_trace
+from vllm_lab.traces.formats import IMPORTS
 from vllm_lab.traces.trace import Trace
 
 RECORDS = [
@@ -21,7 +21,7 @@ TEXT = "".join(json.dumps(record) + "\n" for record in RECORDS).encode()
 def test_requests_come_in_order_of_arrival_in_seconds_named_by_line(tmp_path) -> None:
     path = tmp_path / "m.jsonl"
     path.write_bytes(TEXT)
-    import_trace("mooncake", path, 512).write(tmp_path / "m.parquet")
+    IMPORTS["mooncake"].read(path, 512).write(tmp_path / "m.parquet")
     trace = Trace.read(tmp_path / "m.parquet")
     assert trace.request_id == ["r2", "r3", "r1"]
     assert trace.arrival_time.tolist() == [0.0, 0.0, 3.0]
@@ -35,7 +35,7 @@ def test_compressed_files_read_alike(tmp_path) -> None:
     (tmp_path / "m.jsonl.gz").write_bytes(gzip.compress(TEXT))
     (tmp_path / "m.jsonl.xz").write_bytes(lzma.compress(TEXT))
     for name in ("m.jsonl.gz", "m.jsonl.xz"):
-        assert import_trace("mooncake", tmp_path / name, 512).stream_ids.tolist() == [4, 7, 4, 5, 6]
+        assert IMPORTS["mooncake"].read(tmp_path / name, 512).stream_ids.tolist() == [4, 7, 4, 5, 6]
 
 
 @pytest.mark.parametrize(
@@ -55,7 +55,7 @@ def test_bad_record_is_named_with_line_and_key(tmp_path, change, message) -> Non
     path = tmp_path / "m.jsonl"
     path.write_text(json.dumps(good) + "\n" + json.dumps(good | change) + "\n")
     with pytest.raises(LabError, match=f"m.jsonl: line 2: {message}"):
-        import_trace("mooncake", path, 512)
+        IMPORTS["mooncake"].read(path, 512)
 
 
 @pytest.mark.parametrize(
@@ -71,5 +71,5 @@ def test_bad_record_is_named_with_line_and_key(tmp_path, change, message) -> Non
 def test_file_that_is_no_trace_is_named(tmp_path, name, data, message) -> None:
     (tmp_path / name).write_bytes(data)
     with pytest.raises(LabError, match=message) as caught:
-        import_trace("mooncake", tmp_path / name, 512)
+        IMPORTS["mooncake"].read(tmp_path / name, 512)
     assert name in str(caught.value)

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vllm_lab.common.errors import LabError
-from vllm_lab.traces.prompts import write_requests
+from vllm_lab.traces.formats.format import write_requests
 from vllm_lab.traces.trace import Trace
 
 ids = st.lists(st.integers(0, 2**31 - 1), min_size=1, max_size=6)

@@ -7,8 +7,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from vllm_lab.common.errors import LabError
-from vllm_lab.traces.stream_file import StreamTable, write_streams
-from vllm_lab.traces.workload import Arrivals, Requests, Selection, Workload, context_length
+from vllm_lab.traces.streams import write_streams
+from vllm_lab.traces.workload import Arrivals, Requests, Selection, StreamTable, Workload, context_length
 
 
 def ks_distance(values: np.ndarray, mean: float) -> float:

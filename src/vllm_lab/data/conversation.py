@@ -9,16 +9,12 @@ from typing import Any
 from vllm_lab.data.ledger import Ledger, without_surrogates
 from vllm_lab.data.reader import Record
 
-ROLES = {
-    "system": "system",
-    "human": "user",
-    "user": "user",
-    "gpt": "assistant",
-    "chatgpt": "assistant",
-    "bing": "assistant",
-    "bard": "assistant",
-    "assistant": "assistant",
+SPELLINGS = {
+    "system": ("system",),
+    "user": ("human", "user"),
+    "assistant": ("gpt", "chatgpt", "bing", "bard", "assistant"),
 }
+ROLES = {spelling: role for role, spellings in SPELLINGS.items() for spelling in spellings}
 
 Note = Callable[..., None]
 
@@ -66,27 +62,24 @@ def from_record(record: Record, ledger: Ledger) -> Conversation | None:
     if not messages:
         note("no_messages_left", detail=f"{len(raw)} messages dropped")
         return None
-    if (
-        any("role" in entry for entry in raw if isinstance(entry, dict))
-        or "conversations" not in record.value
-    ):
+    has_role = any("role" in entry for entry in raw if isinstance(entry, dict))
+    if has_role or "conversations" not in record.value:
         note("openai_shape")
     return Conversation(identity, record.index, messages, len(raw))
 
 
 def _identity(record: Record, ledger: Ledger) -> str:
     given = record.value.get("id")
-    if isinstance(given, str) and given:
-        identity = without_surrogates(given)
-        if identity != given:
-            ledger.count("lone_surrogate", record.index, identity, "in the id")
-        return identity
     if given is None or given == "":
         identity = f"record-{record.index}"
         ledger.count("id_missing", record.index, identity)
         return identity
-    identity = without_surrogates(_shown(given))
-    ledger.count("id_not_string", record.index, identity, _shown(given))
+    text = given if isinstance(given, str) else _shown(given)
+    identity = without_surrogates(text)
+    if not isinstance(given, str):
+        ledger.count("id_not_string", record.index, identity, text)
+    elif identity != text:
+        ledger.count("lone_surrogate", record.index, identity, "in the id")
     return identity
 
 

@@ -21,12 +21,9 @@ from vllm_lab.data.conversation import Conversation, Message, from_record
 from vllm_lab.data.ledger import Ledger
 from vllm_lab.data.reader import Reader
 
+_MESSAGE = pa.struct([("role", pa.string()), ("text", pa.string())])
 SCHEMA = pa.schema(
-    [
-        ("conversation_id", pa.string()),
-        ("record", pa.int64()),
-        ("messages", pa.list_(pa.struct([("role", pa.string()), ("text", pa.string())]))),
-    ]
+    [("conversation_id", pa.string()), ("record", pa.int64()), ("messages", pa.list_(_MESSAGE))]
 )
 
 _PART = re.compile(r"(.+)_([0-9]{1,9})", re.DOTALL)

@@ -110,13 +110,13 @@ class _Transfer:
         """Append or restart, depending on the status of the answer; a complete file needs no more."""
         status = response.status_code
         if status == httpx.codes.REQUESTED_RANGE_NOT_SATISFIABLE:
-            if _range_total(response) == have:
+            if _in_range(response, r"bytes \*/(\d+)$") == have:
                 return
             self._forget()
             raise _Interrupted(f"the server has no byte {have} of the file; starting over")
         if status in _PASSING:
             raise _Interrupted(f"status {status}")
-        if status == httpx.codes.PARTIAL_CONTENT and _range_start(response) == have:
+        if status == httpx.codes.PARTIAL_CONTENT and _in_range(response, r"bytes (\d+)-") == have:
             self._append(response, have)
         elif status == httpx.codes.OK:
             self._forget()
@@ -175,13 +175,9 @@ def _written(response: httpx.Response, part: BinaryIO) -> Iterator[None]:
             yield
 
 
-def _range_start(response: httpx.Response) -> int | None:
-    match = re.match(r"bytes (\d+)-", response.headers.get("Content-Range", ""))
-    return int(match[1]) if match else None
-
-
-def _range_total(response: httpx.Response) -> int | None:
-    match = re.fullmatch(r"bytes \*/(\d+)", response.headers.get("Content-Range", ""))
+def _in_range(response: httpx.Response, pattern: str) -> int | None:
+    """The number that `pattern` finds in the header Content-Range."""
+    match = re.match(pattern, response.headers.get("Content-Range", ""))
     return int(match[1]) if match else None
 
 

@@ -2,7 +2,6 @@
 
 import re
 from collections import Counter
-from dataclasses import dataclass
 from typing import Any
 
 DROPPED_RECORD = "dropped record"
@@ -13,10 +12,8 @@ KEPT = "kept"
 
 RULES: dict[str, tuple[str, str]] = {
     # The file
-    "array_not_closed": (
-        KEPT,
-        "The file ends before its array does; the complete records before that are read.",
-    ),
+    "array_not_closed":
+        (KEPT, "The file ends before its array does; the complete records before that are read."),
     "invalid_json": (DROPPED_RECORD, "A stretch that is not valid JSON is skipped up to the next record."),
     "truncated_record": (DROPPED_RECORD, "The file ends inside its last record."),
     "invalid_utf8": (MENDED, "Bytes of a record that are not UTF-8 become U+FFFD."),
@@ -24,26 +21,20 @@ RULES: dict[str, tuple[str, str]] = {
     "record_not_object": (DROPPED_RECORD, "A record is not a JSON object."),
     "id_missing": (MENDED, "A record without an id is called record-<number of the record, from 0>."),
     "id_not_string": (MENDED, "An id that is not a string becomes its JSON text (the first 80 characters)."),
-    "id_duplicate": (
-        MENDED,
-        "A second conversation of the same id gets the suffix #2, a third #3, and so on.",
-    ),
+    "id_duplicate":
+        (MENDED, "A second conversation of the same id gets the suffix #2, a third #3, and so on."),
     "conversations_missing": (DROPPED_RECORD, "A record has neither 'conversations' nor 'messages'."),
     "conversations_not_list": (DROPPED_RECORD, "The messages of a record are not a list."),
     "conversations_json_string": (MENDED, "The messages are in a string of JSON, which is read."),
     "conversation_empty": (DROPPED_RECORD, "The list of messages is empty."),
-    "openai_shape": (
-        MENDED,
-        "A record in OpenAI's shape ('messages', or 'role' and 'content') is read in the same way.",
-    ),
+    "openai_shape":
+        (MENDED, "A record in OpenAI's shape ('messages', or 'role' and 'content') is read in the same way."),
     # The message
     "message_not_object": (DROPPED_MESSAGE, "A message is not a JSON object."),
     "message_json_string": (MENDED, "A message is in a string of JSON, which is read."),
     "role_missing": (DROPPED_MESSAGE, "A message does not say who speaks."),
-    "role_unknown": (
-        DROPPED_MESSAGE,
-        "The name of the speaker is not a known name of system, user or assistant.",
-    ),
+    "role_unknown":
+        (DROPPED_MESSAGE, "The name of the speaker is not a known name of system, user or assistant."),
     "role_spelling": (MENDED, "A speaker's name in another case, or with space around it, is corrected."),
     "value_missing": (DROPPED_MESSAGE, "A message has no text, or null."),
     "value_not_string": (MENDED, "A text that is a number, true or false becomes its JSON text."),
@@ -54,14 +45,12 @@ RULES: dict[str, tuple[str, str]] = {
     "no_messages_left": (DROPPED_RECORD, "Every message of the record was dropped."),
     "first_message_assistant": (KEPT, "The first message is the assistant's."),
     "consecutive_same_role": (KEPT, "A message follows another message of the same role."),
-    "part_of_conversation": (
-        KEPT,
-        "The record is a later part of a conversation (id <conversation>_<n>, n > 0).",
-    ),
+    "part_of_conversation":
+        (KEPT, "The record is a later part of a conversation (id <conversation>_<n>, n > 0)."),
     "part_overlap": (DROPPED_MESSAGE, "A message that ends one part and begins the next is kept once."),
     "part_conflict": (KEPT, "A part contradicts the part before it where they overlap, so it is kept apart."),
     "part_gap": (KEPT, "Messages are missing between a part and the part before it, so it is kept apart."),
-}
+}  # fmt: skip
 MERGED_PARTS = (
     JOINED_RECORD,
     "A later part of a conversation (id <conversation>_<n>, n > 0) is joined to it.",
@@ -77,15 +66,6 @@ def without_surrogates(text: str) -> str:
     return _SURROGATES.sub("\ufffd", text)
 
 
-@dataclass(frozen=True, slots=True)
-class Example:
-    """Where a rule was first applied: conversation id (None if unknown), number of the record, details."""
-
-    id: str | None
-    record: int | None
-    detail: str
-
-
 class Ledger:
     """Counts every application of every rule, with the first one as an example."""
 
@@ -96,16 +76,17 @@ class Ledger:
         self.stopped_after_max_records = False
         self.counts: Counter[str] = Counter()
         self.rules = RULES | ({"part_of_conversation": MERGED_PARTS} if merge_parts else {})
-        self._examples: dict[str, Example] = {}
+        self._examples: dict[str, dict[str, Any]] = {}
         self._roles: Counter[str] = Counter()
         self._first_roles: Counter[str] = Counter()
 
     def count(self, rule: str, record: int | None = None, id: str | None = None, detail: str = "") -> None:
-        """Count one application of `rule`; the first is kept as its example."""
+        """Count one application of `rule`. The first is its example: the conversation's id, the number of the
+        record, details; None where unknown."""
         self.counts[rule] += 1
         if rule not in self._examples:
             shown = without_surrogates(detail if len(detail) <= _MAX_DETAIL else detail[:_MAX_DETAIL] + " …")
-            self._examples[rule] = Example(id, record, shown)
+            self._examples[rule] = {"id": id, "record": record, "detail": shown}
 
     def count_role(self, spelling: str) -> None:
         """Count a speaker's name as the file spells it; beyond fifty spellings they share one entry."""
@@ -142,12 +123,8 @@ class Ledger:
                     "action": action,
                     "statement": statement,
                     "count": self.counts[rule],
-                    "example": self._example(rule),
+                    "example": self._examples.get(rule),
                 }
                 for rule, (action, statement) in self.rules.items()
             },
         }
-
-    def _example(self, rule: str) -> dict[str, Any] | None:
-        example = self._examples.get(rule)
-        return example and {"id": example.id, "record": example.record, "detail": example.detail}

@@ -10,7 +10,7 @@ from vllm_lab.common.files import read_json
 from vllm_lab.common.metric import Metric, qualified
 from vllm_lab.common.statistics import Distribution
 from vllm_lab.data import checkpoint
-from vllm_lab.data.shape import DTYPE_BYTES, shape_of
+from vllm_lab.data.checkpoint import DTYPE_BYTES, shape_of
 from vllm_lab.measure import worker
 from vllm_lab.measure.document import Check, Test
 from vllm_lab.measure.repeats import Reading

@@ -24,9 +24,8 @@ from vllm_lab.sharing.metrics import REFERENCE, REFERENCE_COLUMNS
 from vllm_lab.sharing.published import REFERENCE_RUN, REFERENCE_SETTINGS
 from vllm_lab.sharing.stats import block_hits, reuse_gaps
 from vllm_lab.traces.prefix_tree import StreamOrder
-from vllm_lab.traces.stream_file import StreamTable
 from vllm_lab.traces.trace import Trace
-from vllm_lab.traces.workload import Arrivals, Selection, Workload
+from vllm_lab.traces.workload import Arrivals, Selection, StreamTable, Workload
 
 OPENINGS = {
     "default_system_prompt": "prompts begin with the template's default system prompt",

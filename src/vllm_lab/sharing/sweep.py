@@ -33,8 +33,7 @@ from vllm_lab.common import console
 from vllm_lab.common.errors import LabError
 from vllm_lab.sharing.analysis import Sharing
 from vllm_lab.sharing.policies import POLICIES
-from vllm_lab.traces.block_paths import BlockPaths, SegmentPaths
-from vllm_lab.traces.prefix_tree import StreamOrder
+from vllm_lab.traces.prefix_tree import BlockPaths, SegmentPaths, StreamOrder
 from vllm_lab.traces.trace import Trace
 
 SIMULATED = tuple(name for name, policy in POLICIES.items() if not policy.library)

@@ -4,42 +4,44 @@ The text of a stream is cut where a prompt ends, and each piece is tokenised sep
 an exact prefix of its stream, and the tokens of a reply are those that an engine would have generated after
 that prompt; they go into the next prompt unchanged. Tokenising a prompt together with its reply could give
 other tokens only where the two meet.
+
+Several processes write streams.parquet. Its bytes do not depend on their number.
 """
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Sequence
+import multiprocessing
+import os
+from collections import Counter, deque
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 
+from vllm_lab.common import console
 from vllm_lab.common.errors import LabError
-from vllm_lab.traces.layout import StreamLayout, lay_out
-from vllm_lab.traces.template import (
-    Message,
-    TemplateRefusedError,
-    load_template,
-    probe,
-    without_system_prompt,
-)
+from vllm_lab.common.files import atomic_path
+from vllm_lab.traces import template, trace_file
 from vllm_lab.traces.tokenizer import ChatTokenizer
 
-SCHEMA = pa.schema(
-    [
-        ("conversation", pa.int32()),
-        ("conversation_id", pa.string()),
-        ("first_role", pa.string()),
-        ("turns", pa.list_(pa.int32())),
-        ("prompt_tokens", pa.list_(pa.int32())),
-        ("output_tokens", pa.list_(pa.int32())),
-        ("answered", pa.list_(pa.bool_())),
-        ("token_ids", pa.list_(pa.int32())),
-    ]
-)
+_NUMBERS = pa.list_(pa.int32())
+SCHEMA = pa.schema({
+    "conversation": pa.int32(), "conversation_id": pa.string(), "first_role": pa.string(),
+    "turns": _NUMBERS, "prompt_tokens": _NUMBERS, "output_tokens": _NUMBERS,
+    "answered": pa.list_(pa.bool_()), "token_ids": _NUMBERS,
+})  # fmt: skip
+
+COUNTS = (
+    "conversations", "streams", "explicit_streams", "turns", "tokens",
+    "unanswered_turns", "without_user_turn", "special_text_conversations",
+)  # fmt: skip
+BATCH = 256  # conversations; also a row group, and fixed so that the bytes do not depend on the processes
+Settings = tuple[Path, str, str]  # the arguments of StreamMaker
 
 
 @dataclass
@@ -65,11 +67,11 @@ class StreamMaker:
 
     def __init__(self, model_dir: Path, chat_template: str, default_system_prompt: str) -> None:
         self.tokenizer = ChatTokenizer(model_dir)
-        self.template = load_template(chat_template, model_dir, self.tokenizer.special_tokens)
-        self.shape = probe(self.template)
+        self.template = template.load_template(chat_template, model_dir, self.tokenizer.special_tokens)
+        self.shape = template.probe(self.template)
         self.policy = default_system_prompt
         if self.policy == "drop":
-            self.template = without_system_prompt(self.template, self.shape)
+            self.template = template.without_system_prompt(self.template, self.shape)
         end_text = self.tokenizer.find_special(self.shape.reply_end)
         self.has_end_token = end_text is not None
         end_text = end_text or self.tokenizer.special_tokens.get("eos_token", "")
@@ -84,14 +86,11 @@ class StreamMaker:
     def describe(self) -> dict[str, Any]:
         """The template, the default system prompt and the end-of-turn token, for the summary."""
         text = self.shape.injected
-        prompt: dict[str, Any] = {"policy": self.policy, "text": text, "token_ids": None}
-        if text is None:
-            prompt["problem"] = self.shape.problem
-        else:
-            prompt["token_ids"] = self.tokenizer.encode([text])[0].tolist()
+        ids = None if text is None else self.tokenizer.encode([text])[0].tolist()
+        problem = {"problem": self.shape.problem} if text is None else {}
         return {
             "template": self.template.name,
-            "default_system_prompt": prompt,
+            "default_system_prompt": {"policy": self.policy, "text": text, "token_ids": ids} | problem,
             "end_of_turn_token_id": self.end_token,
             "end_of_turn_in_template": self.has_end_token,
         }
@@ -100,7 +99,7 @@ class StreamMaker:
         """Streams of conversations number `first`, `first` + 1, … (columns conversation_id, messages)."""
         tally = Tally()
         rows: list[dict[str, Any]] = []
-        layouts: list[StreamLayout] = []
+        layouts: list[template.StreamLayout] = []
         hidden: list[dict[str, str]] = []
         for offset, record in enumerate(conversations.to_pylist()):
             streams, literals = self._lay_out(record, tally)
@@ -124,13 +123,17 @@ class StreamMaker:
             {name: [row[name] for row in rows] for name in SCHEMA.names}, schema=SCHEMA
         ), tally
 
-    def _lay_out(self, record: dict[str, Any], tally: Tally) -> tuple[list[StreamLayout], dict[str, str]]:
+    def _lay_out(
+        self, record: dict[str, Any], tally: Tally
+    ) -> tuple[list[template.StreamLayout], dict[str, str]]:
         tally.counts["conversations"] += 1
         messages, literals = self.messages(record["messages"])
         tally.counts["special_text_conversations"] += bool(literals)
         try:
-            streams = lay_out(messages, self.template, self.shape.reply_end, has_end_token=self.has_end_token)
-        except TemplateRefusedError as error:
+            streams = template.lay_out(
+                messages, self.template, self.shape.reply_end, has_end_token=self.has_end_token
+            )
+        except template.TemplateRefusedError as error:
             tally.counts["template_refused"] += 1
             tally.refused_example = tally.refused_example or {
                 "conversation_id": record["conversation_id"],
@@ -143,7 +146,7 @@ class StreamMaker:
         tally.counts["explicit_streams"] += sum(not stream.main for stream in streams)
         return streams, literals
 
-    def messages(self, messages: Sequence[dict[str, str]]) -> tuple[list[Message], dict[str, str]]:
+    def messages(self, messages: Sequence[dict[str, str]]) -> tuple[list[template.Message], dict[str, str]]:
         """Messages as templates expect them, with the literals of special tokens hidden, and the literal of
         each hiding character."""
         texts, literals = self.tokenizer.hide([message["text"] for message in messages])
@@ -152,7 +155,7 @@ class StreamMaker:
         ], literals
 
     def _encode(
-        self, layouts: Sequence[StreamLayout], hidden: Sequence[dict[str, str]]
+        self, layouts: Sequence[template.StreamLayout], hidden: Sequence[dict[str, str]]
     ) -> list[list[np.ndarray]]:
         """Token ids of every piece of every layout; pieces without literals are encoded in one batch."""
         usual = [
@@ -171,7 +174,7 @@ class StreamMaker:
             for layout, literals in zip(layouts, hidden, strict=True)
         ]
 
-    def _place(self, layout: StreamLayout, pieces: Sequence[np.ndarray]) -> dict[str, Any]:
+    def _place(self, layout: template.StreamLayout, pieces: Sequence[np.ndarray]) -> dict[str, Any]:
         """The columns of a stream. An output ends with the first end-of-turn token of its piece, or with the
         piece. The last output of a closed stream gets that token where it is missing."""
         starts = np.concatenate([[0], np.cumsum([len(piece) for piece in pieces])])
@@ -193,3 +196,75 @@ class StreamMaker:
             "answered": [turn.answered for turn in layout.turns],
             "token_ids": np.concatenate(ids),
         }
+
+
+def write_streams(conversations: Path, output: Path, settings: Settings, processes: int) -> dict[str, Any]:
+    """Write the streams of `conversations` (Parquet) to `output` and return the summary.
+
+    `settings` are the folder of the checkpoint, the chat template and the policy for the default system
+    prompt. In memory are one batch with its streams in each process, and two waiting batches for each
+    process.
+    """
+    os.environ["TOKENIZERS_PARALLELISM"] = "false"  # here and in the workers: one thread for each process
+    tally = Tally()
+    with open_conversations(conversations) as source, atomic_path(output) as partial:
+        results = _results(source, settings, processes)
+        total = -(-source.metadata.num_rows // BATCH)
+        with pq.ParquetWriter(partial, SCHEMA, compression="zstd") as writer:
+            for streams, later in console.progress(results, desc="tokenise", total=total, unit="batch"):
+                writer.write_batch(streams)
+                tally.add(later)
+        if not tally.counts["streams"]:
+            raise LabError(
+                f"{conversations}: no request in {tally.counts['conversations']} conversations: "
+                f"{tally.counts['without_user_turn']} have no user turn, the template refused "
+                f"{tally.counts['template_refused']} (first: {tally.refused_example})"
+            )
+    refused = {"count": tally.counts["template_refused"], "example": tally.refused_example}
+    counts = {name: tally.counts[name] for name in COUNTS}
+    return counts | {"template_refused": refused} | StreamMaker(*settings).describe()
+
+
+def open_conversations(path: Path) -> pq.ParquetFile:
+    """conversations.parquet with the columns that are needed here; LabError if it is something else."""
+    source = trace_file.open_parquet(path, "data_conversations")
+    missing = {"conversation_id", "messages"} - set(source.schema_arrow.names)
+    if missing:
+        raise LabError(
+            f"{path}: no column {', '.join(sorted(missing))}; run the rule data_conversations again"
+        )
+    return source
+
+
+def _results(
+    source: pq.ParquetFile, settings: Settings, processes: int
+) -> Iterator[tuple[pa.RecordBatch, Tally]]:
+    """Results in the order of the file, with at most two waiting batches for each process."""
+    batches = enumerate(source.iter_batches(BATCH, columns=["conversation_id", "messages"]))
+    if processes < 2:
+        _start_worker(settings)
+        yield from map(_work, batches)
+        return
+    spawn = multiprocessing.get_context("spawn")  # a fork would copy the threads of Arrow in an unknown state
+    with ProcessPoolExecutor(processes, spawn, _start_worker, (settings,)) as pool:
+        waiting: deque[Future[tuple[pa.RecordBatch, Tally]]] = deque()
+        for batch in batches:
+            waiting.append(pool.submit(_work, batch))
+            if len(waiting) > 2 * processes:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+
+
+_worker: StreamMaker
+
+
+def _start_worker(settings: Settings) -> None:
+    """Load the tokenizer once in each process."""
+    global _worker
+    _worker = StreamMaker(*settings)
+
+
+def _work(batch: tuple[int, pa.RecordBatch]) -> tuple[pa.RecordBatch, Tally]:
+    number, conversations = batch
+    return _worker.batch(number * BATCH, conversations)

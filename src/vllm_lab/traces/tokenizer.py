@@ -27,9 +27,7 @@ class ChatTokenizer:
     """
 
     def __init__(self, model_dir: str | os.PathLike) -> None:
-        from tokenizers import (
-            Tokenizer,
-        )  # a parent process that only distributes work does not load it
+        from tokenizers import Tokenizer  # here: a process that only distributes work does not load it
 
         self.model_dir = Path(model_dir)
         path = self.model_dir / "tokenizer.json"
@@ -49,9 +47,8 @@ class ChatTokenizer:
         self._ids = {token.content: number for number, token in added.items() if token.special}
         longest_first = sorted(self._specials, key=len, reverse=True)
         self._pattern = re.compile("|".join(map(re.escape, longest_first)) or r"(?!)")
-        self._split = re.compile(
-            "|".join(_stripping(self._specials[text]) for text in longest_first) or r"(?!)"
-        )
+        stripping = [_stripping(self._specials[text]) for text in longest_first]
+        self._split = re.compile("|".join(stripping) or r"(?!)")
         alone, after = self._encode(["a", LINE_BREAK + "a"])
         self._prepends = len(alone) > 0 and not np.array_equal(alone, after[-len(alone) :])
         self.special_tokens = _named_special_tokens(self.model_dir / "tokenizer_config.json")
@@ -102,8 +99,8 @@ class ChatTokenizer:
         parts: list[np.ndarray] = []
         position = 0
         for match in self._split.finditer(text):
-            parts += [self._encode_literal(text[position : match.start()], hidden)]
-            parts += [np.array([self._ids[match.group().strip()]], dtype=np.int32)]
+            parts.append(self._encode_literal(text[position : match.start()], hidden))
+            parts.append(np.array([self._ids[match.group().strip()]], dtype=np.int32))
             position = match.end()
         parts.append(self._encode_literal(text[position:], hidden))
         return np.concatenate(parts)

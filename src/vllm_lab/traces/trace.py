@@ -47,9 +47,8 @@ class Trace:
     def __post_init__(self) -> None:
         kinds = trace_file.NUMBERS | {"stream_ids": np.int32, "stream_offsets": np.int64}
         for name, kind in kinds.items():
-            column = np.ascontiguousarray(
-                getattr(self, name), dtype=kind
-            ).view()  # the array of the caller stays writable
+            # A view, so that the array of the caller stays writable.
+            column = np.ascontiguousarray(getattr(self, name), dtype=kind).view()
             column.setflags(write=False)
             object.__setattr__(self, name, column)
         self._check_columns()
@@ -174,10 +173,7 @@ class Trace:
             "streams": self.num_streams,
             "prompt_tokens": int(self.prompt_tokens.sum(dtype=np.int64)),
             "output_tokens": int(self.output_tokens.sum(dtype=np.int64)),
-            "lengths": {
-                "prompt_tokens": _lengths(self.prompt_tokens),
-                "output_tokens": _lengths(self.output_tokens),
-            },
+            "lengths": {name: _lengths(getattr(self, name)) for name in ("prompt_tokens", "output_tokens")},
             "duration_s": float(self.arrival_time[-1]),
         }
 

@@ -35,6 +35,9 @@ SCHEMA = pa.schema(
 )
 ROWS_PER_GROUP = 16_384
 
+ARGUMENTS = (
+    "request_id", "conversation_id", "turn", "arrival_time", "priority", "prompts", "outputs"
+)  # fmt: skip
 REQUIRED = ("request_id", "arrival_time", "prompt_token_ids", "output_token_ids")
 
 
@@ -84,25 +87,33 @@ def read_json_lines(path: str | os.PathLike) -> dict[str, Any]:
     by default, conversation_id is the request_id and turn is 1. Empty lines are ignored. For any other line,
     LabError names the line (from 1) and the key.
     """
-    requests: dict[str, list[Any]] = {"prompts": [], "outputs": []}
-    others = {name: requests.setdefault(name, []) for name in ("request_id", "conversation_id", "turn")}
-    times, priorities = requests.setdefault("arrival_time", []), requests.setdefault("priority", [])
+    requests = []
     with Path(path).open("rb") as file:
         for line, text in enumerate(file, start=1):
             if text.isspace():
                 continue
             record = _parse(path, line, text)
             field = _Reader(path, line, record)
-            others["request_id"].append(field("request_id", _is_text, "a string"))
-            others["conversation_id"].append(
-                field("conversation_id", _is_text, "a string", record["request_id"])
-            )
-            others["turn"].append(field("turn", _is_int, "an integer", 1))
-            times.append(field("arrival_time", _is_number, "seconds >= 0"))
-            priorities.append(field("priority", _is_int, "an integer", 0))
-            requests["prompts"].append(field.tokens("prompt_token_ids"))
-            requests["outputs"].append(field.tokens("output_token_ids"))
-    return requests
+            requests.append({
+                "request_id": field("request_id", _is_text, "a string"),
+                "conversation_id": field("conversation_id", _is_text, "a string", record["request_id"]),
+                "turn": field("turn", _is_int, "an integer", 1),
+                "arrival_time": field("arrival_time", _is_number, "seconds >= 0"),
+                "priority": field("priority", _is_int, "an integer", 0),
+                "prompts": field.tokens("prompt_token_ids"),
+                "outputs": field.tokens("output_token_ids"),
+            })  # fmt: skip
+    return {name: [request[name] for request in requests] for name in ARGUMENTS}
+
+
+def open_parquet(path: Path, rule: str) -> pq.ParquetFile:
+    """The Parquet file that the rule `rule` makes. LabError where it is missing or something else."""
+    try:
+        return pq.ParquetFile(path)
+    except FileNotFoundError as error:
+        raise LabError(f"{path}: no such file; run the rule {rule}") from error
+    except pa.ArrowInvalid as error:
+        raise LabError(f"{path}: not a Parquet file ({error}); run the rule {rule} again") from error
 
 
 def _check_column(path: str | os.PathLike, table: pa.Table, column: pa.Field) -> None:

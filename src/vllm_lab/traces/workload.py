@@ -10,8 +10,11 @@ import numpy as np
 
 from vllm_lab.common.errors import LabError
 from vllm_lab.common.files import read_json
-from vllm_lab.traces.stream_file import StreamTable
+from vllm_lab.traces import trace_file
+from vllm_lab.traces.streams import SCHEMA
 from vllm_lab.traces.trace import Trace
+
+LISTS = ("turns", "prompt_tokens", "output_tokens", "answered")  # the columns with a value for each turn
 
 
 @dataclass(frozen=True)
@@ -47,10 +50,8 @@ class Selection:
 
     def describe(self, first_roles: np.ndarray, chosen: int) -> dict[str, Any]:
         """The selection in words and numbers, for the summary."""
-        begins = "begin with a user message" if self.begins_with == "user" else "have a user message"
-        which = (
-            "in the order of the file" if self.order == "first" else "a seeded random sample, in its order"
-        )
+        begins = {"user": "begin with a user message", "any": "have a user message"}[self.begins_with]
+        ways = {"first": "in the order of the file", "random": "a seeded random sample, in its order"}
         eligible = len(self.eligible(first_roles))
         return {
             "asked": self.count,
@@ -58,7 +59,7 @@ class Selection:
             "begins_with": self.begins_with,
             "eligible": eligible,
             "chosen": chosen,
-            "statement": f"{chosen} of {eligible} conversations that {begins}, {which}",
+            "statement": f"{chosen} of {eligible} conversations that {begins}, {ways[self.order]}",
         }
 
 
@@ -93,11 +94,61 @@ class Arrivals:
             thinking = np.full(total, self.think_time)
         first = np.concatenate([[0], np.cumsum(turns)[:-1]]).astype(np.int64)
         thinking[first] = 0.0
-        return np.concatenate(
-            [
-                start + np.cumsum(gaps)
-                for start, gaps in zip(starts, np.split(thinking, first[1:]), strict=True)
-            ]
+        gaps = np.split(thinking, first[1:])
+        return np.concatenate([start + np.cumsum(gap) for start, gap in zip(starts, gaps, strict=True)])
+
+
+@dataclass(frozen=True)
+class StreamTable:
+    """C conversations with a user turn, T turns ordered by conversation and turn, S streams in file order."""
+
+    conversation_id: list[str]  # [C]
+    first_role: np.ndarray  # str [C]
+    turn_offsets: np.ndarray  # int64 [C + 1]: conversation c has turns turn_offsets[c]:turn_offsets[c + 1]
+    prompt_tokens: np.ndarray  # int32 [T]
+    output_tokens: np.ndarray  # int32 [T]
+    answered: np.ndarray  # bool [T]
+    stream: np.ndarray  # int64 [T]
+    token_ids: np.ndarray  # int32 [all tokens]
+    token_offsets: np.ndarray  # int64 [S + 1]
+
+    @classmethod
+    def read(cls, path: Path) -> StreamTable:
+        """Read streams.parquet. LabError naming the file and what is wrong."""
+        table = trace_file.open_parquet(path, "traces_tokens").read()
+        if not table.schema.equals(SCHEMA):
+            raise LabError(
+                f"{path}: columns are {', '.join(table.column_names)}, must be {', '.join(SCHEMA.names)} of "
+                "the documented types; run the rule traces_tokens again"
+            )
+        conversation = table["conversation"].to_numpy()
+        columns = {name: table[name].combine_chunks() for name in (*LISTS, "token_ids")}
+        flat = {name: lists.flatten().to_numpy(zero_copy_only=False) for name, lists in columns.items()}
+        lengths = {name: lists.value_lengths().to_numpy().astype(np.int64) for name, lists in columns.items()}
+        number = flat["turns"]
+        stream = np.repeat(np.arange(len(table)), lengths["turns"])
+        order = np.lexsort((number, conversation[stream]))
+        names, first_rows, of_stream = np.unique(conversation, return_index=True, return_inverse=True)
+        counts = np.bincount(of_stream[stream], minlength=len(names))
+        offsets = np.concatenate([[0], np.cumsum(counts)])
+        expected = np.arange(len(order)) - np.repeat(offsets[:-1], counts) + 1
+        if not np.array_equal(number[order], expected):
+            wrong = int(names[of_stream[stream[order]][np.argmin(number[order] == expected)]])
+            raise LabError(
+                f"{path}: conversation {wrong}: user turns are not numbered 1, 2, …; run the rule "
+                "traces_tokens again"
+            )
+        first = table.select(["conversation_id", "first_role"]).take(first_rows)
+        return cls(
+            conversation_id=first["conversation_id"].to_pylist(),
+            first_role=np.array(first["first_role"].to_pylist()),
+            turn_offsets=offsets,
+            prompt_tokens=flat["prompt_tokens"][order],
+            output_tokens=flat["output_tokens"][order],
+            answered=flat["answered"][order],
+            stream=stream[order],
+            token_ids=flat["token_ids"],
+            token_offsets=np.concatenate([[0], np.cumsum(lengths["token_ids"])]),
         )
 
 
@@ -136,6 +187,7 @@ class Requests:
         needed = np.zeros(len(used), dtype=np.int64)
         np.maximum.at(needed, number, self.prompt_tokens.astype(np.int64) + self.output_tokens)
         starts = streams.token_offsets[used]
+        tokens = [streams.token_ids[starts[one] : starts[one] + needed[one]] for one in by_first_use]
         return Trace(
             request_id=[self.name(row, streams) for row in range(len(self.turn))],
             conversation_id=[streams.conversation_id[index] for index in self.conversation],
@@ -145,9 +197,7 @@ class Requests:
             prompt_tokens=self.prompt_tokens,
             output_tokens=self.output_tokens,
             stream=rank[number],
-            stream_ids=np.concatenate(
-                [streams.token_ids[starts[index] : starts[index] + needed[index]] for index in by_first_use]
-            ),
+            stream_ids=np.concatenate(tokens),
             stream_offsets=np.concatenate([[0], np.cumsum(needed[by_first_use])]),
             metadata=metadata,
         )
@@ -173,25 +223,18 @@ class Workload:
 
     def build(self, streams: StreamTable) -> tuple[Trace, dict[str, Any]]:
         """The trace and its summary."""
-        children = np.random.SeedSequence(self.seed).spawn(4)
-        choosing, starting, thinking, ranking = (
-            np.random.Generator(np.random.PCG64(child)) for child in children
-        )
+        seeds = np.random.SeedSequence(self.seed).spawn(4)
+        choosing, starting, thinking, ranking = (np.random.default_rng(seed) for seed in seeds)
         chosen = self.selection.choose(streams.first_role, choosing)
         starts = self.arrivals.starts(len(chosen), starting)
         turns = np.diff(streams.turn_offsets)[chosen]
         if self.mode == "single_turn":
             turns = np.ones_like(turns)
-        rows = np.concatenate(
-            [
-                np.arange(first, first + count)
-                for first, count in zip(streams.turn_offsets[chosen], turns, strict=True)
-            ]
-        )
-        conversation = np.repeat(chosen, turns)
+        turn = np.arange(turns.sum()) - np.repeat(np.cumsum(turns) - turns, turns) + 1
+        rows = np.repeat(streams.turn_offsets[chosen], turns) + turn - 1
         requests = Requests(
-            conversation=conversation,
-            turn=rows - streams.turn_offsets[conversation] + 1,
+            conversation=np.repeat(chosen, turns),
+            turn=turn,
             arrival_time=self.arrivals.times(starts, turns, thinking),
             priority=np.repeat(self._draw_priorities(len(chosen), ranking), turns),
             prompt_tokens=streams.prompt_tokens[rows],
@@ -201,15 +244,13 @@ class Workload:
         )
         requests, over_context = self._fit(requests, streams)
         trace = requests.in_order().trace(streams, {"mode": self.mode, "unit": "token", "seed": self.seed})
+        thinks = {"seconds": self.arrivals.think_time, "distribution": self.arrivals.think_distribution}
         summary = trace.summary() | {
             "selection": self.selection.describe(streams.first_role, len(chosen)),
             "seed": self.seed,
             "rate": self.arrivals.rate,
             "measured_rate": len(chosen) / float(starts[-1]),
-            "think_time": {
-                "seconds": self.arrivals.think_time,
-                "distribution": self.arrivals.think_distribution,
-            },
+            "think_time": thinks,
             "priorities": {str(priority): share for priority, share in self.priorities},
             "over_context": over_context,
             "unanswered": int(np.count_nonzero(~requests.answered)),
@@ -229,19 +270,16 @@ class Workload:
         too_long = requests.prompt_tokens.astype(np.int64) + 1 > self.context
         total = requests.prompt_tokens.astype(np.int64) + requests.output_tokens
         passing = ~too_long & (total > self.context)
-        example = None
-        if too_long.any():
-            row = int(np.argmax(too_long))
-            example = {
-                "request_id": requests.name(row, streams),
-                "prompt_tokens": int(requests.prompt_tokens[row]),
-            }
+        examples = [
+            {"request_id": requests.name(row, streams), "prompt_tokens": int(requests.prompt_tokens[row])}
+            for row in np.flatnonzero(too_long)[:1]
+        ]
         report = {
             "limit": self.context,
             "policy": self.over_context,
             "requests": int(too_long.sum()),
             "outputs": int(passing.sum()),
-            "example": example,
+            "example": examples[0] if examples else None,
         }
         if self.over_context == "keep":
             return requests, report

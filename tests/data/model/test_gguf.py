@@ -5,7 +5,7 @@ import sys
 import pytest
 
 from vllm_lab.common.errors import LabError
-from vllm_lab.data.model_sources import convert
+from vllm_lab.data.sources import convert
 
 
 def test_without_torch_the_error_says_what_to_install(tmp_path, monkeypatch):

@@ -10,7 +10,7 @@ import data_model as script
 import pytest
 
 from vllm_lab.common.errors import LabError
-from vllm_lab.data import model_sources
+from vllm_lab.data import sources
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
@@ -87,4 +87,4 @@ def test_a_repository_that_does_not_exist_is_named_with_the_way_out(endpoint, tm
 @pytest.mark.parametrize("revision", ["main", "v1.0", COMMIT[:7]])
 def test_a_revision_that_can_move_is_refused(revision, tmp_path):
     with pytest.raises(LabError, match=f"model revision '{revision}': not a commit"):
-        model_sources.fetch("me/tiny", revision, tmp_path)
+        sources.fetch("me/tiny", revision, ["*"], tmp_path)

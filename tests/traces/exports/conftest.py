@@ -9,8 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.traces.conftest import many_conversations, model_dir  # noqa: F401  (fixtures)
-from vllm_lab.traces.block_trace import import_trace
-from vllm_lab.traces.formats import EXPORTS
+from vllm_lab.traces.formats import EXPORTS, IMPORTS
 from vllm_lab.traces.trace import Trace
 
 ROOT = Path(__file__).parents[3]
@@ -65,7 +64,7 @@ def exported(data, tmp_path_factory) -> Exported:
     )  # fmt: skip
     lines = folder / "lines.jsonl"
     lines.write_text("".join(json.dumps(record) + "\n" for record in HASHED))
-    import_trace("mooncake", lines).write(folder / "hashed_trace.parquet")
+    IMPORTS["mooncake"].read(lines).write(folder / "hashed_trace.parquet")
     export(folder, data)
     return Exported(folder)
 

@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 from tests.traces.exports.conftest import export
 from vllm_lab.common.schema import load
 from vllm_lab.provenance.schemas import check
-from vllm_lab.traces.block_paths import hash_ids
 from vllm_lab.traces.formats import EXPORTS
 from vllm_lab.traces.formats.format import READ_BACK, Outgoing, Reader
+from vllm_lab.traces.prefix_tree import hash_ids
 from vllm_lab.traces.trace import Trace
 
 ROOT = Path(__file__).parents[3]

@@ -15,7 +15,7 @@ from tests.server.conftest import mini_server
 from tests.traces.exports.conftest import BLOCKS, HASHED
 from vllm_lab.data.reader import Reader
 from vllm_lab.sharing.analysis import Sharing
-from vllm_lab.traces.block_trace import import_trace
+from vllm_lab.traces.formats import IMPORTS
 from vllm_lab.traces.prefix_tree import StreamOrder
 from vllm_lab.traces.trace import Trace
 
@@ -97,7 +97,7 @@ def test_vllms_serving_benchmark_sends_the_file_to_a_running_server(
 
 
 def test_the_importer_reads_the_same_blocks(exported):
-    trace, back = exported.trace(), import_trace("mooncake", exported.path("mooncake"), BLOCKS)
+    trace, back = exported.trace(), IMPORTS["mooncake"].read(exported.path("mooncake"), BLOCKS)
     assert back.prompt_tokens.tolist() == trace.prompt_tokens.tolist()
     one, other = sharing(trace), sharing(back, partial=False)
     assert other.shared_blocks.tolist() == one.shared_blocks.tolist()
@@ -107,7 +107,7 @@ def test_the_importer_reads_the_same_blocks(exported):
 
 def test_equal_prompts_alone_share_a_partial_last_block(exported):
     """As long a beginning as tokens have it, rounded up where the whole prompt is equal."""
-    trace, back = exported.trace(), import_trace("mooncake", exported.path("mooncake"), BLOCKS)
+    trace, back = exported.trace(), IMPORTS["mooncake"].read(exported.path("mooncake"), BLOCKS)
     seen, whole = set(), []
     for row in range(len(trace)):
         prompt = trace.prompt(row).tobytes()
@@ -121,7 +121,7 @@ def test_equal_prompts_alone_share_a_partial_last_block(exported):
 
 
 def test_a_trace_of_blocks_keeps_its_lengths_times_and_sharing(exported):
-    trace, back = exported.trace("hashed"), import_trace("mooncake", exported.path("mooncake", "hashed"))
+    trace, back = exported.trace("hashed"), IMPORTS["mooncake"].read(exported.path("mooncake", "hashed"))
     assert back.arrival_time.tolist() == trace.arrival_time.tolist()
     assert [back.prompt(row).tolist() for row in range(3)] == [[0, 1, 2], [0, 1], [0, 1, 3]]
     assert back.output_tokens.tolist() == [record["output_length"] for record in HASHED]
@@ -151,7 +151,7 @@ def test_aiperfs_hit_rate_is_that_of_the_analysis(exported, tmp_path):
             [aiperf, "analyze-trace", path, "--block-size", str(size), "--output-file", report],
             check=True, capture_output=True,
         )  # fmt: skip
-        found = sharing(import_trace("mooncake", path, size))
+        found = sharing(IMPORTS["mooncake"].read(path, size))
         reported = json.loads(report.read_text())["cache_hit_rate"]
         assert reported == pytest.approx(np.mean(found.shared_blocks / found.prompt_blocks))
 

@@ -1,8 +1,8 @@
-"""The formats of traces, in one table: those that come in and those that go out.
+"""The formats of traces: those that come in and those that go out.
 
-The rules, the scripts, the schemas and docs/traces.md read this table. A new format needs a module here, a
-row in the table and a test. The modules import nothing heavy, because the workflow reads the table whenever
-it starts.
+The rules, the scripts, the schemas and docs/traces.md read these two tables. A new format needs a module here
+with INCOMING or OUTGOING, a row in a table and a test. The modules import nothing heavy, because the workflow
+reads the tables whenever it starts.
 """
 
 from vllm_lab.traces.formats import (
@@ -16,15 +16,13 @@ from vllm_lab.traces.formats import (
     vidur,
 )
 
-FORMATS = {
-    "mooncake": mooncake.FORMAT,
-    "bailian": bailian.FORMAT,
-    "custom": custom.FORMAT,
-    "sharegpt": sharegpt.FORMAT,
-    "messages": messages.FORMAT,
-    "vidur": vidur.FORMAT,
-    "llmservingsim": llmservingsim.FORMAT,
-    "libcachesim": libcachesim.FORMAT,
+IMPORTS = {"mooncake": mooncake.INCOMING, "bailian": bailian.INCOMING}
+EXPORTS = {
+    "mooncake": mooncake.OUTGOING,
+    "custom": custom.OUTGOING,
+    "sharegpt": sharegpt.OUTGOING,
+    "messages": messages.OUTGOING,
+    "vidur": vidur.OUTGOING,
+    "llmservingsim": llmservingsim.OUTGOING,
+    "libcachesim": libcachesim.OUTGOING,
 }
-IMPORTS = {name: format.incoming for name, format in FORMATS.items() if format.incoming}
-EXPORTS = {name: format.outgoing for name, format in FORMATS.items() if format.outgoing}

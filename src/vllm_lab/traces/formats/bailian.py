@@ -12,35 +12,28 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from vllm_lab.traces.formats.format import (
-    KEYS,
-    Columns,
-    Format,
-    Incoming,
-    Record,
-    blocks_fault,
-    fault_of,
-    is_count,
-)
+from vllm_lab.traces.formats import format as fmt
 
 NO_PARENT = -1
 
 
 def _fault(record: Any, block_tokens: int) -> str:
-    if found := fault_of(record, (*KEYS, "chat_id", "parent_chat_id", "turn")):
+    if found := fmt.fault_of(record, (*fmt.KEYS, "chat_id", "parent_chat_id", "turn")):
         return found
     for key, good in (
-        ("chat_id", is_count(record["chat_id"])),
-        ("parent_chat_id", is_count(record["parent_chat_id"]) or record["parent_chat_id"] == NO_PARENT),
-        ("turn", is_count(record["turn"]) and record["turn"] >= 1),
+        ("chat_id", fmt.is_count(record["chat_id"])),
+        ("parent_chat_id", fmt.is_count(record["parent_chat_id"]) or record["parent_chat_id"] == NO_PARENT),
+        ("turn", fmt.is_count(record["turn"]) and record["turn"] >= 1),
     ):
         if not good:
             return f"{key} is {record[key]!r:.40}, must be an integer"
     full, rest = divmod(record["input_length"], block_tokens)
-    return blocks_fault(record, block_tokens, [full + bool(rest), full])
+    return fmt.blocks_fault(record, block_tokens, [full + bool(rest), full])
 
 
-def _columns(records: list[Record], lines: list[int], block_tokens: int) -> tuple[list[Record], Columns]:
+def _columns(
+    records: list[fmt.Record], lines: list[int], block_tokens: int
+) -> tuple[list[fmt.Record], fmt.Columns]:
     roots = _roots(records)
     return _completed(records, block_tokens), {
         "request_id": [f"chat{record['chat_id']}" for record in records],
@@ -49,7 +42,7 @@ def _columns(records: list[Record], lines: list[int], block_tokens: int) -> tupl
     }
 
 
-def _roots(records: Sequence[Record]) -> dict[int, int]:
+def _roots(records: Sequence[fmt.Record]) -> dict[int, int]:
     """chat_id -> the first chat of its conversation; of one that began before the trace, the first known one.
 
     Records are in order of arrival, so parents come first.
@@ -61,7 +54,7 @@ def _roots(records: Sequence[Record]) -> dict[int, int]:
     return roots
 
 
-def _completed(records: Sequence[Record], block_tokens: int) -> list[Record]:
+def _completed(records: Sequence[fmt.Record], block_tokens: int) -> list[fmt.Record]:
     """The records, with an id of its own for each partial last block that has none."""
     fresh = 1 + max((number for record in records for number in record["hash_ids"]), default=-1)
     completed = []
@@ -73,4 +66,4 @@ def _completed(records: Sequence[Record], block_tokens: int) -> list[Record]:
     return completed
 
 
-FORMAT = Format(Incoming(block_tokens=16, per_second=1, fault=_fault, columns=_columns))
+INCOMING = fmt.Incoming("bailian", block_tokens=16, per_second=1, fault=_fault, columns=_columns)

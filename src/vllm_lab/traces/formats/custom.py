@@ -2,46 +2,36 @@
 
 from pathlib import Path
 
-from vllm_lab.traces.formats.format import (
-    READ_BACK,
-    VLLM_BENCH,
-    Format,
-    Outgoing,
-    Reader,
-    Source,
-    write_lines,
-)
+from vllm_lab.traces.formats import format as fmt
 
 
-def _write(path: Path, source: Source) -> int:
+def _write(path: Path, source: fmt.Source) -> int:
     tokens = source.trace.output_tokens.tolist()
-    return write_lines(
+    return fmt.write_lines(
         path,
         ({"prompt": source.prompts.text(row), "output_tokens": count} for row, count in enumerate(tokens)),
     )
 
 
-FORMAT = Format(
-    outgoing=Outgoing(
-        "custom.jsonl",
-        "requests",
-        of_blocks=False,
-        readers=(
-            Reader(
-                "vLLM",
-                f"{VLLM_BENCH} --dataset-name custom --dataset-path {{file}} --custom-output-len -1"
-                " --skip-chat-template --disable-shuffle --no-oversample --num-prompts {records}"
-                """ --extra-body '{{"add_special_tokens": false}}'""",
-                READ_BACK,
-            ),
+OUTGOING = fmt.Outgoing(
+    "custom.jsonl",
+    "requests",
+    of_blocks=False,
+    readers=(
+        fmt.Reader(
+            "vLLM",
+            f"{fmt.VLLM_BENCH} --dataset-name custom --dataset-path {{file}} --custom-output-len -1"
+            " --skip-chat-template --disable-shuffle --no-oversample --num-prompts {records}"
+            """ --extra-body '{{"add_special_tokens": false}}'""",
+            fmt.READ_BACK,
         ),
-        notes=(
-            "Prompts are rendered with the chat template. Without the flags vLLM renders them again, asks "
-            "for 256 tokens each and shuffles them, and the server adds a second BOS token. There are no "
-            "arrival times.",
-            "Its reader tokenises the text anew. Where a conversation holds the text of a special token, the "
-            "tokens differ from those of the trace.",
-        ),
-        write=_write,
-    )
+    ),
+    notes=(
+        "Prompts are rendered with the chat template. Without the flags vLLM renders them again, asks "
+        "for 256 tokens each and shuffles them, and the server adds a second BOS token. There are no "
+        "arrival times.",
+        "Its reader tokenises the text anew. Where a conversation holds the text of a special token, the "
+        "tokens differ from those of the trace.",
+    ),
+    write=_write,
 )

@@ -3,37 +3,37 @@
 from pathlib import Path
 
 from vllm_lab.common.files import write_csv
-from vllm_lab.traces.formats.format import READ_BACK, Format, Outgoing, Reader, Source
+from vllm_lab.traces.formats import format as fmt
 
 
-def _write(path: Path, source: Source) -> int:
+def _write(path: Path, source: fmt.Source) -> int:
+    from vllm_lab.traces.prefix_tree import cached_blocks
+
     seconds = source.trace.arrival_time.astype("int64").tolist()
-    paths = source.cached_blocks()
+    paths = cached_blocks(source.trace, source.block_size).split()
     rows = ((seconds[row], block, 1) for row, blocks in enumerate(paths) for block in reversed(blocks))
     write_csv(path, ("time", "obj_id", "obj_size"), rows)
     return sum(map(len, paths))
 
 
-FORMAT = Format(
-    outgoing=Outgoing(
-        "libcachesim.csv",
-        "accesses",
-        of_blocks=True,
-        readers=(
-            Reader(
-                "libCacheSim",
-                "cachesim {file} csv lru 1000,10000,100000 --ignore-obj-size 1 -t 'time-col=1, obj-id-col=2,"
-                " obj-size-col=3, delimiter=,, has-header=true, obj-id-is-num=true'",
-                READ_BACK,
-            ),
+OUTGOING = fmt.Outgoing(
+    "libcachesim.csv",
+    "accesses",
+    of_blocks=True,
+    readers=(
+        fmt.Reader(
+            "libCacheSim",
+            "cachesim {file} csv lru 1000,10000,100000 --ignore-obj-size 1 -t 'time-col=1, obj-id-col=2,"
+            " obj-size-col=3, delimiter=,, has-header=true, obj-id-is-num=true'",
+            fmt.READ_BACK,
         ),
-        notes=(
-            "One line for each block of a prompt that the sharing analysis counts, so the hit rate of an "
-            "unbounded cache is the block reuse rate. The deepest block of a request comes first: lru then "
-            "evicts a block before the blocks that lead to it. The sweeps of this project also keep the "
-            "blocks of a request while it is served, so their small caches find slightly more. Times are "
-            "whole seconds.",
-        ),
-        write=_write,
-    )
+    ),
+    notes=(
+        "One line for each block of a prompt that the sharing analysis counts, so the hit rate of an "
+        "unbounded cache is the block reuse rate. The deepest block of a request comes first: lru then "
+        "evicts a block before the blocks that lead to it. The sweeps of this project also keep the "
+        "blocks of a request while it is served, so their small caches find slightly more. Times are "
+        "whole seconds.",
+    ),
+    write=_write,
 )

@@ -2,12 +2,12 @@
 
 from pathlib import Path
 
-from vllm_lab.traces.formats.format import DOCUMENTED, Format, Outgoing, Reader, Source, write_lines
+from vllm_lab.traces.formats import format as fmt
 
 
-def _write(path: Path, source: Source) -> int:
+def _write(path: Path, source: fmt.Source) -> int:
     trace = source.trace
-    return write_lines(
+    return fmt.write_lines(
         path,
         (
             {
@@ -22,24 +22,22 @@ def _write(path: Path, source: Source) -> int:
     )
 
 
-FORMAT = Format(
-    outgoing=Outgoing(
-        "llmservingsim.jsonl",
-        "requests",
-        of_blocks=False,
-        readers=(
-            Reader(
-                "LLMServingSim",
-                "python -m serving --cluster-config configs/cluster/single_node_single_instance.json"
-                " --block-size 16 --dataset {file}",
-                DOCUMENTED,
-            ),
+OUTGOING = fmt.Outgoing(
+    "llmservingsim.jsonl",
+    "requests",
+    of_blocks=False,
+    readers=(
+        fmt.Reader(
+            "LLMServingSim",
+            "python -m serving --cluster-config configs/cluster/single_node_single_instance.json"
+            " --block-size 16 --dataset {file}",
+            fmt.DOCUMENTED,
         ),
-        notes=(
-            "Prompts and outputs are token ids of the tokenizer of this trace, which the simulator's "
-            "prefix cache needs. Times are whole nanoseconds. Paths are relative to the simulator's own "
-            "folder.",
-        ),
-        write=_write,
-    )
+    ),
+    notes=(
+        "Prompts and outputs are token ids of the tokenizer of this trace, which the simulator's "
+        "prefix cache needs. Times are whole nanoseconds. Paths are relative to the simulator's own "
+        "folder.",
+    ),
+    write=_write,
 )

@@ -8,40 +8,28 @@ so request `r<line>`, counted from 1, is a conversation of its own.
 from pathlib import Path
 from typing import Any
 
-from vllm_lab.traces.formats.format import (
-    DOCUMENTED,
-    KEYS,
-    MODEL,
-    READ_BACK,
-    SERVER,
-    VLLM_BENCH,
-    Columns,
-    Format,
-    Incoming,
-    Outgoing,
-    Reader,
-    Record,
-    Source,
-    blocks_fault,
-    fault_of,
-    write_lines,
-)
+from vllm_lab.traces.formats import format as fmt
 
 
 def _fault(record: Any, block_tokens: int) -> str:
-    return fault_of(record, KEYS) or blocks_fault(
+    return fmt.fault_of(record, fmt.KEYS) or fmt.blocks_fault(
         record, block_tokens, [-(-record["input_length"] // block_tokens)]
     )
 
 
-def _columns(records: list[Record], lines: list[int], block_tokens: int) -> tuple[list[Record], Columns]:
+def _columns(
+    records: list[fmt.Record], lines: list[int], block_tokens: int
+) -> tuple[list[fmt.Record], fmt.Columns]:
     names = [f"r{line}" for line in lines]
     return records, {"request_id": names, "conversation_id": names, "turn": [1] * len(names)}
 
 
-def _write(path: Path, source: Source) -> int:
+def _write(path: Path, source: fmt.Source) -> int:
+    from vllm_lab.traces.prefix_tree import hash_ids
+
     trace = source.trace
-    return write_lines(
+    numbers = hash_ids(trace, source.block_size).split()
+    return fmt.write_lines(
         path,
         (
             {
@@ -50,54 +38,52 @@ def _write(path: Path, source: Source) -> int:
                 "output_length": int(trace.output_tokens[row]),
                 "hash_ids": ids,
             }
-            for row, ids in enumerate(source.hash_ids())
+            for row, ids in enumerate(numbers)
         ),
     )
 
 
-FORMAT = Format(
-    Incoming(block_tokens=512, per_second=1000, fault=_fault, columns=_columns),
-    Outgoing(
-        "mooncake.jsonl",
-        "requests",
-        of_blocks=True,
-        readers=(
-            Reader(
-                "vLLM",
-                f"PYTHONHASHSEED=0 {VLLM_BENCH} --dataset-name timed_trace --dataset-path {{file}}"
-                " --timed-trace-chunk-hash-size {block_size} --timed-trace-sec-multiplier 0.001"
-                " --num-prompts {records}",
-                READ_BACK,
-            ),
-            Reader("AIPerf", "aiperf analyze-trace {file} --block-size {block_size}", READ_BACK),
-            Reader(
-                "AIPerf",
-                f"aiperf profile --url {SERVER} {MODEL} --endpoint-type completions --streaming"
-                " --input-file {file} --custom-dataset-type mooncake_trace --fixed-schedule"
-                " --isl-block-size {block_size}",
-                DOCUMENTED,
-            ),
-            Reader(
-                "GuideLLM",
-                f"guidellm run --backend kind=openai_http,target={SERVER} --profile kind=replay"
-                " --data kind=mooncake,path={file},hash_id_block_size={block_size}",
-                DOCUMENTED,
-            ),
-            Reader(
-                "SGLang",
-                f"python -m sglang.bench_serving --backend sglang --port 8000 {MODEL}"
-                " --dataset-name mooncake --dataset-path {file} --mooncake-workload conversation"
-                " --mooncake-num-rounds 1 --num-prompts {records}",
-                DOCUMENTED,
-            ),
+INCOMING = fmt.Incoming("mooncake", block_tokens=512, per_second=1000, fault=_fault, columns=_columns)
+OUTGOING = fmt.Outgoing(
+    "mooncake.jsonl",
+    "requests",
+    of_blocks=True,
+    readers=(
+        fmt.Reader(
+            "vLLM",
+            f"PYTHONHASHSEED=0 {fmt.VLLM_BENCH} --dataset-name timed_trace --dataset-path {{file}}"
+            " --timed-trace-chunk-hash-size {block_size} --timed-trace-sec-multiplier 0.001"
+            " --num-prompts {records}",
+            fmt.READ_BACK,
         ),
-        notes=(
-            "Timestamps are whole milliseconds in ascending order. An id identifies the prompt up to the "
-            "end of its block; only an equal prompt has the same id for a partial last block.",
-            "Every reader needs the block size as an option: vLLM assumes 16, the others 512. vLLM reads "
-            "1,000 requests by default, and draws other tokens in each process unless PYTHONHASHSEED is "
-            "set. SGLang ignores input_length and gives every id the same number of tokens.",
+        fmt.Reader("AIPerf", "aiperf analyze-trace {file} --block-size {block_size}", fmt.READ_BACK),
+        fmt.Reader(
+            "AIPerf",
+            f"aiperf profile --url {fmt.SERVER} {fmt.MODEL} --endpoint-type completions --streaming"
+            " --input-file {file} --custom-dataset-type mooncake_trace --fixed-schedule"
+            " --isl-block-size {block_size}",
+            fmt.DOCUMENTED,
         ),
-        write=_write,
+        fmt.Reader(
+            "GuideLLM",
+            f"guidellm run --backend kind=openai_http,target={fmt.SERVER} --profile kind=replay"
+            " --data kind=mooncake,path={file},hash_id_block_size={block_size}",
+            fmt.DOCUMENTED,
+        ),
+        fmt.Reader(
+            "SGLang",
+            f"python -m sglang.bench_serving --backend sglang --port 8000 {fmt.MODEL}"
+            " --dataset-name mooncake --dataset-path {file} --mooncake-workload conversation"
+            " --mooncake-num-rounds 1 --num-prompts {records}",
+            fmt.DOCUMENTED,
+        ),
     ),
+    notes=(
+        "Timestamps are whole milliseconds in ascending order. An id identifies the prompt up to the "
+        "end of its block; only an equal prompt has the same id for a partial last block.",
+        "Every reader needs the block size as an option: vLLM assumes 16, the others 512. vLLM reads "
+        "1,000 requests by default, and draws other tokens in each process unless PYTHONHASHSEED is "
+        "set. SGLang ignores input_length and gives every id the same number of tokens.",
+    ),
+    write=_write,
 )

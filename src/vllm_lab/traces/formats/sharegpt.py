@@ -2,21 +2,13 @@
 
 from pathlib import Path
 
-from vllm_lab.traces.formats.format import (
-    READ_BACK,
-    VLLM_BENCH,
-    Format,
-    Outgoing,
-    Reader,
-    Source,
-    write_array,
-)
+from vllm_lab.traces.formats import format as fmt
 
 ROLES = {"user": "human", "assistant": "gpt", "system": "system"}
 
 
-def _write(path: Path, source: Source) -> int:
-    return write_array(
+def _write(path: Path, source: fmt.Source) -> int:
+    return fmt.write_array(
         path,
         (
             {
@@ -28,24 +20,22 @@ def _write(path: Path, source: Source) -> int:
     )
 
 
-FORMAT = Format(
-    outgoing=Outgoing(
-        "sharegpt.json",
-        "conversations",
-        of_blocks=False,
-        readers=(
-            Reader(
-                "vLLM",
-                f"{VLLM_BENCH} --dataset-name sharegpt --dataset-path {{file}} --disable-shuffle"
-                " --no-oversample --num-prompts {records}",
-                READ_BACK,
-            ),
+OUTGOING = fmt.Outgoing(
+    "sharegpt.json",
+    "conversations",
+    of_blocks=False,
+    readers=(
+        fmt.Reader(
+            "vLLM",
+            f"{fmt.VLLM_BENCH} --dataset-name sharegpt --dataset-path {{file}} --disable-shuffle"
+            " --no-oversample --num-prompts {records}",
+            fmt.READ_BACK,
         ),
-        notes=(
-            "Each conversation reaches as far as the trace does, in the order of the trace. vLLM takes "
-            "only the first two messages, from any speaker, as prompt and reply. It drops texts shorter "
-            "than 4 tokens, prompts above 1,024 tokens and pairs above 2,048.",
-        ),
-        write=_write,
-    )
+    ),
+    notes=(
+        "Each conversation reaches as far as the trace does, in the order of the trace. vLLM takes "
+        "only the first two messages, from any speaker, as prompt and reply. It drops texts shorter "
+        "than 4 tokens, prompts above 1,024 tokens and pairs above 2,048.",
+    ),
+    write=_write,
 )
