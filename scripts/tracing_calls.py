@@ -17,7 +17,7 @@ TOOLS = {"simple": documents.simple, "detailed": documents.detailed}
 
 
 def main(argv: list[str] | None = None) -> None:
-    parser = parser_of(__doc__, **dict.fromkeys(TOOLS, "JSON to write; the text goes beside it"))
+    parser = parser_of(__doc__, **dict.fromkeys(TOOLS, "JSON to write; the text goes next to it"))
     add_question(parser)
     args = parser.parse_args(argv)
     question = question_from(args)

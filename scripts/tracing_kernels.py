@@ -18,7 +18,7 @@ from vllm_lab.tracing.profiler import write_gzip
 def main(argv: list[str] | None = None) -> None:
     parser = parser_of(
         __doc__,
-        output="JSON to write; the text goes beside it",
+        output="JSON to write; the text goes next to it",
         report="PyTorch's table to write",
         chrome_trace=".json.gz to write",
     )

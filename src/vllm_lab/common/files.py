@@ -17,7 +17,7 @@ from vllm_lab.common.errors import LabError
 
 @contextmanager
 def atomic_path(path: str | os.PathLike) -> Iterator[Path]:
-    """Yield a temporary path beside `path`; rename it to `path` on success, remove it on failure.
+    """Yield a temporary path next to `path`; rename it to `path` on success, remove it on failure.
 
     Temporary files that a killed writer left are removed too. No file here has two writers at a time.
     """

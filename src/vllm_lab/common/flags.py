@@ -12,7 +12,7 @@ DEVICES = ("cpu", "cuda")
 def parser_of(
     description: str | None, parents: Sequence[argparse.ArgumentParser] = (), **paths: str
 ) -> argparse.ArgumentParser:
-    """A parser that prints `description` (a module's docstring) as it is written, with the required `paths`."""
+    """A parser with required `paths` that prints `description` (a module's docstring) as it is written."""
     formatter = argparse.RawDescriptionHelpFormatter
     parser = argparse.ArgumentParser(description=description, formatter_class=formatter, parents=parents)
     add_paths(parser, **paths)

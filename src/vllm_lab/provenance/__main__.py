@@ -1,6 +1,6 @@
 """Run jobs with their documents, and check, trace, adopt, pack and merge results.
 
-`verify`, `show` and `adopt` need nothing but Python.
+`verify`, `show` and `adopt` need only Python.
 """
 
 import argparse
@@ -23,24 +23,16 @@ def main(argv: Sequence[str] | None = None) -> None:
     run = commands.add_parser("run", help="run one job and write its document (every rule does this)")
     run.add_argument("--wildcard", action="append", default=[], metavar="NAME=VALUE")
     run.add_argument("--kind", choices=KINDS, default="deterministic")
-    run.add_argument(
-        "--inputs", nargs="*", default=[], help="all inputs; code and environment may be among them"
-    )
+    run.add_argument("--inputs", nargs="*", default=[], help="all, with code and environment")
     run.add_argument("--environment", nargs="*", default=[])
-    run.add_argument(
-        "--outputs", nargs="+", required=True, help="all outputs; the document may be among them"
-    )
+    run.add_argument("--outputs", nargs="+", required=True, help="all; the document may be among them")
     run.add_argument("--document", required=True, help="RULE.prov.json, or RULE.WILDCARDS.prov.json")
     run.add_argument("--threads", type=int, default=1)
     run.add_argument("--log", required=True)
     run.add_argument("command", nargs="+", metavar="-- COMMAND")
 
-    check = commands.add_parser(
-        "verify", help="recompute every hash; name what is missing, stale, changed, uncovered"
-    )
-    check.add_argument(
-        "results", nargs="?", default="results", help="the results folder (default: results), or an archive"
-    )
+    check = commands.add_parser("verify", help="recompute every hash, and name every file that does not fit")
+    check.add_argument("results", nargs="?", default="results", help="a folder of results, or an archive")
 
     show = commands.add_parser("show", help="print the chain from a file back to the raw data")
     show.add_argument("file")
@@ -53,9 +45,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 
     merging = commands.add_parser("merge", help="at home: check a bundle and take its results in")
     merging.add_argument("bundle", type=Path, metavar="ZIP")
-    merging.add_argument(
-        "--name", help="what the report calls it: letters, digits, - and _ (default: the file's name)"
-    )
+    merging.add_argument("--name", help="its name in the report (default: the file's name)")
 
     given = parser.parse_args(argv)
     if given.action == "run":
@@ -69,7 +59,20 @@ def main(argv: Sequence[str] | None = None) -> None:
         if touched := adopt(Path()):
             print(f"{len(touched)} files fit their documents and are current now")
     else:
-        {"pack": _pack, "merge": _merge}[given.action](given)
+        _carry(given)
+
+
+def _carry(given: argparse.Namespace) -> None:
+    """Pack a bundle, or merge it."""
+    from vllm_lab.provenance import bundle
+
+    if given.action == "pack":
+        packed = bundle.pack(Path(), given.files, given.output)
+        command = f"python -m vllm_lab.provenance merge {given.output}"
+        print(f"{given.output}: {len(packed)} files; at home: {command}")
+    else:
+        folder = bundle.merge(Path(), given.bundle, given.name or given.bundle.name.split(".")[0])
+        print(f"{folder}: merged; snakemake --cores 1 report shows it in columns of its own")
 
 
 def _run(given: argparse.Namespace) -> int:
@@ -100,21 +103,6 @@ def _run(given: argparse.Namespace) -> int:
         command=given.command,
     )
     return record.run(job)
-
-
-def _pack(given: argparse.Namespace) -> None:
-    from vllm_lab.provenance import bundle
-
-    packed = bundle.pack(Path(), given.files, given.output)
-    command = f"python -m vllm_lab.provenance merge {given.output}"
-    print(f"{given.output}: {len(packed)} files; at home: {command}")
-
-
-def _merge(given: argparse.Namespace) -> None:
-    from vllm_lab.provenance import bundle
-
-    folder = bundle.merge(Path(), given.bundle, given.name or given.bundle.name.split(".")[0])
-    print(f"{folder}: merged; snakemake --cores 1 report shows it in columns of its own")
 
 
 def _verify(results: Path) -> None:

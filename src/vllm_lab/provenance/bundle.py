@@ -101,7 +101,7 @@ def _unpack(source: Path, there: Path) -> dict[str, str]:
 
 
 def _manifest(bundle: ZipFile, source: Path) -> dict[str, str]:
-    """Path -> sha256 of what a bundle holds; LabError when the file is not one."""
+    """Path -> sha256 of the files in a bundle; LabError when the file is not a bundle."""
     try:
         body = json.loads(bundle.read(MANIFEST))
     except (KeyError, ValueError) as error:

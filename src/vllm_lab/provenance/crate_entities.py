@@ -65,7 +65,7 @@ class Entities:
         return self.add(id, "SoftwareApplication", name=name, softwareVersion=version)
 
     def machine(self, document: Document) -> Entity:
-        """The machine that a job ran on, with everything that its document says about it."""
+        """The machine that a job ran on, with all facts of its document."""
         host = document.run["host"]
         id = f"#machine/{sha256(canonical_json(host).encode()).hexdigest()[:12]}"
         facts = [self.value(f"{id}/{key}", key, value) for key, value in host.items()]

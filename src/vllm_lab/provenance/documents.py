@@ -11,7 +11,6 @@ are here.
 """
 
 import hashlib
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -124,13 +123,8 @@ def collect(root: Path, results: str = "results") -> dict[str, Document]:
 
     LabError for a file that two documents cover, since neither could then be trusted.
     """
-    return index(read(path, root) for path in find(root / results))
-
-
-def index(documents: Iterable[Document]) -> dict[str, Document]:
-    """Output path -> document; LabError when two documents claim one output."""
     covering: dict[str, Document] = {}
-    for document in documents:
+    for document in (read(path, root) for path in find(root / results)):
         for output in document.outputs:
             if output in covering:
                 raise LabError(

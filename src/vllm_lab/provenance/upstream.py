@@ -1,8 +1,8 @@
 """The walk from results back to the raw data, over provenance documents, and what it finds on the way.
 
 Everything that asks "what was this made from?" uses `upstream`: verification, archives, bundles, the research
-object, the report's list of jobs and `python -m vllm_lab.provenance show`. `code_of` finds the code of a script
-from its imports, without running it.
+object, the report's list of jobs and `python -m vllm_lab.provenance show`. `code_of` finds the code of a
+script from its imports, without running it.
 """
 
 import ast
@@ -94,7 +94,7 @@ class Jobs:
 
 
 def _name(document: Document) -> str:
-    """The rule with its wildcards, as people say it: "trace multi_turn"; a bundle's name comes before it."""
+    """The rule with its wildcards: "traces_make multi_turn". A bundle's name comes before it."""
     wildcards = document.identity["wildcards"]
     words = (document.identity["rule"], *(str(wildcards[key]) for key in sorted(wildcards)))
     return " ".join((f"{document.bundle}:", *words) if document.bundle else words)
@@ -155,7 +155,7 @@ def _describe(file: str, covering: Covering, lines: list[str], described: set[st
 
 
 def code_of(script: str, root: Path = Path()) -> list[str]:
-    """The script, all modules of PACKAGES that it imports at any depth, and the data files beside them.
+    """The script, all modules of PACKAGES that it imports at any depth, and the data files next to them.
 
     Sorted. All paths are relative to `root`, the project's root. Imports inside functions count. The modules
     of other packages are not listed, since the environment's lock covers them.

@@ -22,9 +22,7 @@ class Finding:
     """One file that does not fit."""
 
     path: str  # relative to the root
-    kind: (
-        str  # missing, changed, stale, uncovered, covered twice, forged (a document), unreadable (a document)
-    )
+    kind: str  # missing, changed, stale, uncovered, covered twice; of a document: forged, unreadable
     message: str
 
     def __str__(self) -> str:

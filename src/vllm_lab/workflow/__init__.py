@@ -1,1 +1,1 @@
-"""What the rules of the workflow compute from the configuration. No script imports it, so it reruns nothing."""
+"""What the rules compute from the configuration. No script imports it, so it reruns nothing."""

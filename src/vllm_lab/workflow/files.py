@@ -1,4 +1,4 @@
-"""The files that rules read and make, from the configuration and the experiments.
+"""The files that rules read and make, and the jobs of the report, from configuration and experiments.
 
 All paths are relative to the project's root, which is the working directory.
 """
@@ -19,8 +19,8 @@ IMPORTED_VERSION = "v4_prefix"  # the version of mini-vLLM that replays imported
 PUBLISHED = "mooncake_conversation"  # the imported trace whose hit rates are published
 CACHING = ("uncached", "cached")  # vLLM's own scheduler, without and with its prefix cache
 Jobs = Iterator[tuple[str, list[str]]]
-# The figures of each folder of results: FOLDER/figures/NAME.png and .svg. The figures of the benchmark plan have the
-# names of its tests.
+# The figures of each folder of results: FOLDER/figures/NAME.png and .svg. The figures of the benchmark plan
+# have the names of its tests.
 FIGURES = {
     "sharing": (
         "sharing_fraction_cdf",
@@ -134,7 +134,7 @@ def runs_of(experiments: Mapping[str, Experiment]) -> dict[str, Run]:
 
 
 def experiment_files(experiment: Experiment) -> list[str]:
-    """What the runs of an experiment leave behind."""
+    """The files that the runs of an experiment write."""
     endings = ("json", "steps.jsonl", "requests.csv", "events.txt")
     stem, runs = f"results/experiments/{experiment.name}", experiment.runs
     files = [f"{stem}.{run}.{ending}" for run in runs for ending in endings]
