@@ -5,8 +5,8 @@ Out: sharing_fraction_cdf, block_hit_distribution, reuse_gap_cdf, comparison, wo
 """
 
 from vllm_lab.common import console, flags
+from vllm_lab.common.figure_names import FIGURES
 from vllm_lab.sharing import figures
-from vllm_lab.workflow.files import FIGURES
 
 FILES = ("NAME", "STATS", "REQUESTS", "BLOCKS", "REUSE_GAPS", "WORKING_SET")
 
