@@ -14,7 +14,7 @@ from vllm_lab.common.metric import Metric
 from vllm_lab.common.statistics import verification
 from vllm_lab.cost_model import fit
 from vllm_lab.cost_model.fit import quantiles
-from vllm_lab.cost_model.measurements import Measurements, Run, used
+from vllm_lab.cost_model.measurements import Measurements, used
 from vllm_lab.measure.document import Test, document_of, results_of
 from vllm_lab.replay.replay import Outcome
 
@@ -49,30 +49,17 @@ TEST = Test(
 # Columns of the tables, with their types. Times are in s.
 LOAD_COLUMNS = {name: "int" for columns in fit.COLUMNS.values() for name in columns if name != "base"}
 STEP_COLUMNS = {
-    "set": "string",
-    "run": "int",
-    "used": "int",
-    "group": "int",
-    "step": "int",
-    "start": "float",
-    "seconds": "float",
-    "predicted_seconds": "float",
-    "requests": "int",
-    **LOAD_COLUMNS,
-}
+    "set": "string", "run": "int", "used": "int", "group": "int", "step": "int",
+    "start": "float", "seconds": "float", "predicted_seconds": "float",
+    "requests": "int", **LOAD_COLUMNS,
+}  # fmt: skip
 TIME_COLUMNS = {"ttft": "float", "tpot": "float?", "e2e": "float"}
 REQUEST_COLUMNS = {
-    "run": "int",
-    "used": "int",
-    "request_id": "string",
-    "arrival": "float",
-    "prompt_tokens": "int",
-    "output_tokens": "int",
-    "cached_tokens": "int",
-    **TIME_COLUMNS,
-    "predicted_cached_tokens": "int",
-    **{f"predicted_{name}": kind for name, kind in TIME_COLUMNS.items()},
-}
+    "run": "int", "used": "int", "request_id": "string", "arrival": "float",
+    "prompt_tokens": "int", "output_tokens": "int",
+    "cached_tokens": "int", **TIME_COLUMNS,
+    "predicted_cached_tokens": "int", **{f"predicted_{name}": kind for name, kind in TIME_COLUMNS.items()},
+}  # fmt: skip
 Runs = Sequence[Sequence[Outcome]]  # [runs][requests]
 
 
@@ -174,7 +161,14 @@ def measured(
         raw,
         environments={"engine": measurements.environment},
         runs=[
-            _run(name, number, run, run in used(runs))
+            {
+                "set": name,
+                "run": number,
+                "steps": run.num_steps,
+                "seconds": run.seconds,
+                **asdict(run.disturbance),
+                "used": run in used(runs),
+            }
             for name, runs in measurements.sets.items()
             for number, run in enumerate(runs)
         ],
@@ -193,14 +187,3 @@ def measured(
         results=results_of(METRICS, errors),
         verification=verification("output_throughput", throughputs),
     )
-
-
-def _run(name: str, number: int, run: Run, counts: bool) -> dict[str, Any]:
-    return {
-        "set": name,
-        "run": number,
-        "steps": run.num_steps,
-        "seconds": run.seconds,
-        **asdict(run.disturbance),
-        "used": counts,
-    }
