@@ -13,41 +13,27 @@ from vllm_lab.traces.trace import Trace
 
 
 def main(argv: list[str] | None = None) -> None:
-    parser = flags.parser_of(
-        __doc__,
-        trace="NAME_trace.parquet or .jsonl; NAME goes into the statistics",
-        stats="statistics, .json",
-        requests="table of the requests, .csv",
-        blocks="table of the distinct blocks, .csv",
-        reuse_gaps="table of the reuse gaps, .csv",
-        working_set="table of the working set, .csv",
-    )
-    parser.add_argument(
-        "--block-size", type=int, required=True, help="tokens, of the tables; a trace of blocks has its own"
-    )
-    parser.add_argument(
-        "--block-sizes", type=int, nargs="+", default=[], help="tokens, of further statistics"
-    )
+    parser = flags.parser_of(__doc__, trace="NAME_trace.parquet or .jsonl; NAME goes into the statistics")
+    parser.add_argument("--block-size", type=int, required=True, help="tokens; not for a trace of blocks")
+    parser.add_argument("--block-sizes", type=int, nargs="+", default=[], help="of further statistics")
     parser.add_argument("--windows", type=float, nargs="+", required=True, help="seconds, of the working set")
     parser.add_argument("--model-summary", type=Path, help="summary.json with kv_bytes_per_token")
+    flags.add_paths(parser, stats="JSON", requests="CSV", blocks="CSV", reuse_gaps="CSV", working_set="CSV")
     args = parser.parse_args(argv)
 
-    kv_bytes = stats.kv_bytes_of(args.model_summary)
-    name = args.trace.stem.removesuffix("_trace")
-    trace = Trace.read(args.trace)
+    trace, name = Trace.read(args.trace), args.trace.stem.removesuffix("_trace")
+    windows, kv_bytes = args.windows, stats.kv_bytes_of(args.model_summary)
     found, sharing, tokens = stats.trace_stats(
-        trace, name, args.block_size, args.block_sizes, args.windows, kv_bytes
+        trace, name, args.block_size, args.block_sizes, windows, kv_bytes
     )
     write_json(args.stats, found)
     write_csv(args.requests, metrics.REQUEST_COLUMNS, stats.request_rows(sharing, tokens))
     write_csv(args.blocks, metrics.BLOCK_COLUMNS, stats.block_rows(sharing))
     write_csv(args.reuse_gaps, metrics.GAP_COLUMNS, stats.gap_rows(sharing))
-    working_set = stats.working_set_rows(sharing, args.windows, kv_bytes)
-    write_csv(args.working_set, metrics.WORKING_SET_COLUMNS, working_set)
-    console.log(
-        f"{name}: {found['requests']} requests, {found['prompt_tokens']} prompt tokens, "
-        f"{found['metrics']['saved_prefill_fraction']:.2%} of them in blocks that an earlier prompt also has"
-    )
+    rows = stats.working_set_rows(sharing, windows, kv_bytes)
+    write_csv(args.working_set, metrics.WORKING_SET_COLUMNS, rows)
+    saved = f"{found['metrics']['saved_prefill_fraction']:.2%} of the prompt tokens"
+    console.log(f"{name}: {saved} are in blocks that an earlier prompt also has")
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """Draw the figures of prefix sharing.
 
-In: for each trace its statistics and the tables of requests, blocks, reuse gaps and working set.
+In: each trace's name, statistics and tables of requests, blocks, reuse gaps and working set.
 Out: sharing_fraction_cdf, block_hit_distribution, reuse_gap_cdf, comparison, working_set, as PNG and SVG.
 """
 
@@ -13,9 +13,7 @@ FILES = ("NAME", "STATS", "REQUESTS", "BLOCKS", "REUSE_GAPS", "WORKING_SET")
 
 def main(argv: list[str] | None = None) -> None:
     parser = flags.parser_of(__doc__, outdir="folder of the figures")
-    parser.add_argument(
-        "--trace", nargs=len(FILES), metavar=FILES, action="append", required=True, help="once for each trace"
-    )
+    parser.add_argument("--trace", nargs=len(FILES), metavar=FILES, action="append", required=True)
     args = parser.parse_args(argv)
     traces = [figures.TraceTables.read(*trace) for trace in args.trace]
     for name in FIGURES["sharing"]:

@@ -10,9 +10,8 @@ from vllm_lab.sharing.published import mooncake_comparison
 
 
 def main(argv: list[str] | None = None) -> None:
-    args = flags.parser_of(
-        __doc__, sweep="sweep, .csv", stats="sharing statistics, .json", output="comparison, .json"
-    ).parse_args(argv)
+    parser = flags.parser_of(__doc__, sweep="sweep, .csv", stats="statistics, .json", output="JSON to write")
+    args = parser.parse_args(argv)
     write_json(args.output, mooncake_comparison(read_sweep(args.sweep), read_json(args.stats)))
 
 

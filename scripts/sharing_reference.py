@@ -7,24 +7,14 @@ Out: JSON (settings, notes, rows) and the rows as CSV.
 from vllm_lab.common import console, flags
 from vllm_lab.common.errors import LabError
 from vllm_lab.common.files import read_json, write_csv, write_json
-from vllm_lab.sharing.reference import (
-    REFERENCE_COLUMNS,
-    Reference,
-    closest_definition,
-    conversations_used,
-    notes,
-)
+from vllm_lab.sharing import reference
+from vllm_lab.sharing.metrics import REFERENCE_COLUMNS
 from vllm_lab.traces.workload import StreamTable
 
 
 def main(argv: list[str] | None = None) -> None:
-    parser = flags.parser_of(
-        __doc__,
-        streams="streams.parquet",
-        tokens_summary="summary of the streams, .json",
-        output="comparison, .json",
-        csv="its rows, .csv",
-    )
+    parser = flags.parser_of(__doc__, streams="streams.parquet", tokens_summary="their summary, .json")
+    flags.add_paths(parser, output="comparison, .json", csv="its rows, .csv")
     parser.add_argument("--samples", type=int, default=20, help="random samples for the bands")
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args(argv)
@@ -32,18 +22,18 @@ def main(argv: list[str] | None = None) -> None:
     if args.samples < 1 or args.seed < 0:
         raise LabError("--samples must be above 0, --seed 0 or more")
     prompt = read_json(args.tokens_summary)["default_system_prompt"]
-    reference = Reference(StreamTable.read(args.streams), prompt)
-    rows = reference.compare(args.samples, args.seed)
+    run = reference.Reference(StreamTable.read(args.streams), prompt)
+    rows = run.compare(args.samples, args.seed)
     document = {
-        "conversations": conversations_used(reference),
-        "block_size": reference.block_size,
-        "rate": reference.rate,
+        "conversations": reference.conversations_used(run),
+        "block_size": run.block_size,
+        "rate": run.rate,
         "think_time_s": 0.0,
         "seed": args.seed,
         "samples": args.samples,
         "default_system_prompt": prompt["text"],
-        "closest": closest_definition(rows, reference.block_size),
-        "notes": notes(rows, reference.rate),
+        "closest": reference.closest_definition(rows, run.block_size),
+        "notes": reference.notes(rows, run.rate),
         "rows": rows,
     }
     write_json(args.output, document)

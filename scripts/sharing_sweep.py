@@ -16,27 +16,19 @@ from vllm_lab.traces.trace import Trace
 
 
 def main(argv: list[str] | None = None) -> None:
-    parser = flags.parser_of(
-        __doc__, trace="NAME_trace.parquet or .jsonl; NAME goes into the table", output="sweep, .csv"
-    )
-    parser.add_argument(
-        "--block-sizes", type=int, nargs="+", default=[16], help="tokens; a trace of blocks has its own"
-    )
+    parser = flags.parser_of(__doc__, trace="NAME_trace.parquet or .jsonl", output="sweep of NAME, .csv")
+    parser.add_argument("--block-sizes", type=int, nargs="+", default=[16], help="of a trace of tokens")
     capacities = parser.add_mutually_exclusive_group(required=True)
     capacities.add_argument("--capacities-tokens", type=int, nargs="+", help="the same for every block size")
-    capacities.add_argument(
-        "--capacities-blocks", type=int, nargs="+", help="for a trace of blocks, which has one block size"
-    )
+    capacities.add_argument("--capacities-blocks", type=int, nargs="+", help="for a trace of blocks")
     parser.add_argument("--policies", nargs="+", choices=POLICIES, default=list(POLICIES))
     parser.add_argument("--model-summary", type=Path, help="summary.json with kv_bytes_per_token")
     args = parser.parse_args(argv)
 
     trace = Trace.read(args.trace)
-    capacities_tokens = args.capacities_tokens or [
-        blocks * trace.block_tokens for blocks in args.capacities_blocks
-    ]
+    tokens = args.capacities_tokens or [blocks * trace.block_tokens for blocks in args.capacities_blocks]
     name, kv_bytes = args.trace.stem.removesuffix("_trace"), kv_bytes_of(args.model_summary)
-    rows = sweep_rows(trace, name, args.block_sizes, capacities_tokens, args.policies, kv_bytes)
+    rows = sweep_rows(trace, name, args.block_sizes, tokens, args.policies, kv_bytes)
     write_csv(args.output, SWEEP_COLUMNS, rows)
 
 

@@ -175,7 +175,7 @@ def test_a_capacity_below_a_block_is_refused():
 
 
 def test_a_row_in_the_table_is_all_that_a_policy_of_the_library_needs(monkeypatch, tmp_path):
-    monkeypatch.setitem(POLICIES, "clock", Policy("as Clock in libCacheSim", "Clock"))
+    monkeypatch.setitem(POLICIES, "clock", Policy("Clock"))
     trace = make_trace([[1, 2, 3, 4, 5, 0]], [(0, 5, 1, 0.0), (0, 5, 1, 1.0)])
     rows = sweep_rows(trace, "t", [1], [2], ["lru", "fifo", "clock"], kv_bytes=None)
     rates = pd.DataFrame(rows, columns=list(SWEEP_COLUMNS))

@@ -68,10 +68,7 @@ class SharedTokens:
 
 
 def shared_prefix_tokens(trace: Trace, order: StreamOrder) -> np.ndarray | None:
-    """int64 [R]: longest common token prefix of each prompt with any earlier one; None in a trace of blocks.
-
-    No block size can share more.
-    """
+    """int64 [R]: longest prefix (tokens) of each prompt in an earlier one; None in a trace of blocks."""
     if trace.unit == "block":
         return None
     tree, (leaf,) = PrefixTree.grow(order, 1, trace.stream, [trace.prompt_tokens.astype(np.int64)])

@@ -38,6 +38,15 @@ LINES = ("-", "--", "-.", "--", "-", "-", "-.", ":")
 """Of the policies: seven of Okabe and Ito's colours that are visible on white, and a dark purple."""
 
 
+USED = (
+    ("sharing_fraction", "token_sharing_fraction"),
+    ("hits",),
+    ("gap_s", "count"),
+    ("time_s", "window_s", "blocks", "kv_bytes"),
+)
+"""The columns that are read of the tables of requests, blocks, gaps and working set."""
+
+
 @dataclass(frozen=True, eq=False)
 class TraceTables:
     """The statistics and tables of one trace, as read from its files."""
@@ -50,19 +59,10 @@ class TraceTables:
     working_set: pd.DataFrame
 
     @classmethod
-    def read(
-        cls, name: str, stats: str, requests: str, blocks: str, gaps: str, working_set: str
-    ) -> TraceTables:
-        """Read the five files. LabError names a file or column that is missing."""
-        rule = "sharing_analysis"
-        return cls(
-            name.replace("_", " "),
-            read_json(stats),
-            _read(requests, ["sharing_fraction", "token_sharing_fraction"], rule),
-            _read(blocks, ["hits"], rule),
-            _read(gaps, ["gap_s", "count"], rule),
-            _read(working_set, ["time_s", "window_s", "blocks", "kv_bytes"], rule),
-        )
+    def read(cls, name: str, stats: str, *tables: str) -> TraceTables:
+        """Read the statistics and the four tables. LabError names a file or column that is missing."""
+        read = [_read(path, columns, "sharing_analysis") for path, columns in zip(tables, USED, strict=True)]
+        return cls(name.replace("_", " "), read_json(stats), *read)
 
 
 def read_hit_rates(path: str | os.PathLike) -> pd.DataFrame:
@@ -124,8 +124,7 @@ def reuse_gap_cdf(traces: Sequence[TraceTables], stem: Path) -> None:
                 label = trace.label
                 if gap[0] == 0 and below[0] >= 0.0005:
                     label += f" ({below[0]:.1%} at 0 s)"
-                x = np.concatenate([[left], np.maximum(gap, left)])
-                y = np.concatenate([[0], below])
+                x, y = np.append(left, np.maximum(gap, left)), np.append(0, below)
                 axes.step(x, y, where="post", color=colour, linestyle=line, label=label)
         axes.set(xscale="log", xlim=(left, None), ylim=(0, 1.01))
         axes.set(xlabel="time since the block's previous access (s)", ylabel="reuses at or below")

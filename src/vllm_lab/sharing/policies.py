@@ -9,33 +9,23 @@ from typing import NamedTuple
 
 
 class Policy(NamedTuple):
-    """One eviction policy.
+    """One eviction policy."""
 
-    `library` is its class in libCacheSim; it is empty for a policy that is simulated here. `least_blocks` is
-    the size of the smallest cache in which it works.
-    """
-
-    evicts: str  # which block goes first
-    library: str = ""
-    least_blocks: int = 1
+    library: str = ""  # its class in libCacheSim; empty for a policy that is simulated here
+    least_blocks: int = 1  # the size of the smallest cache in which it works
 
 
+# Each comment says which block goes first.
 POLICIES = {
-    "lru": Policy("the block whose last access is the longest ago"),
-    "fifo": Policy("the block that was inserted the longest ago"),
-    "lfu": Policy(
-        "the block with the fewest accesses since its insertion, reachable or not; among equals as lru"
-    ),
-    "length_aware": Policy(
-        "the block deepest in its prompt; among equals as lru (LengthAwareCache of Mooncake)"
-    ),
-    "belady": Policy(
-        "the block whose next access is the farthest away; it may also refuse to insert a block"
-    ),
+    "lru": Policy(),  # the block whose last access is the longest ago
+    "fifo": Policy(),  # the block that was inserted the longest ago
+    "lfu": Policy(),  # the one with the fewest accesses since its insertion, reachable or not; then as lru
+    "length_aware": Policy(),  # the block deepest in its prompt; then as lru (LengthAwareCache of Mooncake)
+    "belady": Policy(),  # the block whose next access is the farthest away; it may also refuse a block
     # The small queue of S3-FIFO, a tenth of the cache, takes nothing when it is below two blocks.
-    "s3fifo": Policy("as S3-FIFO in libCacheSim", "S3FIFO", least_blocks=20),
-    "sieve": Policy("as SIEVE in libCacheSim", "Sieve"),
-    "arc": Policy("as ARC in libCacheSim", "ARC"),
+    "s3fifo": Policy("S3FIFO", least_blocks=20),
+    "sieve": Policy("Sieve"),
+    "arc": Policy("ARC"),
 }
 BOUND = "belady"  # knows the future: no policy for real use, but the bound of all others
 

@@ -1,34 +1,11 @@
-"""Figures that others published, with their sources, and a comparison with those of Mooncake."""
+"""Hit rates that Mooncake's authors published, and a comparison with those of this project."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from vllm_lab.sharing.metrics import Row
-
-REFERENCE_SETTINGS = {"count": 1000, "rate": 2.0, "block_size": 16}
-"""The reference run: ShareGPT conversations, arrivals per second, tokens of a block; the think time is 0."""
-
-REFERENCE_RUN = {
-    "single_turn": {
-        "sharing_mean": 0.0511,
-        "sharing_median": 0.0201,
-        "block_reuse_rate": 0.0342,
-        "block_hits_mean": 1.04,
-        "block_hits_max": 10.0,
-        "reuse_gap_mean_s": 0.01,
-    },
-    "multi_turn": {
-        "sharing_mean": 0.4059,
-        "sharing_median": 0.4189,
-        "block_reuse_rate": 0.5795,
-        "block_hits_mean": 2.38,
-        "block_hits_max": 25.0,
-        "reuse_gap_mean_s": 0.00,
-    },
-}
-"""The figures of the reference run, by mode and by the names in metrics.REFERENCE."""
 
 MOONCAKE_TABLE_1 = {
     "lru": {"inf": 0.51, "100000": 0.51, "50000": 0.50, "30000": 0.48, "10000": 0.40, "1000": 0.30},
@@ -36,11 +13,9 @@ MOONCAKE_TABLE_1 = {
     "length_aware": {"inf": 0.51, "100000": 0.50, "50000": 0.48, "30000": 0.42, "10000": 0.35, "1000": 0.30},
 }
 """Hit rates by policy and capacity in blocks of 512 tokens."""
-MOONCAKE_TABLE_1_SOURCE = "arXiv 2407.00079v4, table 1"
 MOONCAKE_TABLE_1_REQUESTS = 23_608  # of the trace in the arXiv paper
 
 MOONCAKE_CONVERSATION_RATIO = 0.40
-MOONCAKE_RATIO_SOURCE = "FAST'25, table 2, conversation: the most that any cache can hit"
 
 NEARLY_ALL = 0.9  # of the hits of an unbounded cache, in the note on table 1
 
@@ -48,44 +23,30 @@ NEARLY_ALL = 0.9  # of the hits of an unbounded cache, in the note on table 1
 def mooncake_comparison(sweep: Sequence[Row], stats: dict[str, Any]) -> dict[str, Any]:
     """Table 1 of the arXiv paper and the cache ratio of FAST'25, each with the figures found here.
 
-    sweep: the rows of the conversation trace's sweep, block hit rates with the partial last block counted.
-    For a capacity that was not swept the figure found here is null. stats: the sharing statistics of the same
-    trace.
+    sweep: the rows of the conversation trace's sweep, with the partial last block counted. The figure found
+    here is null for a capacity that was not swept. stats: the sharing statistics of the same trace.
     """
-    found = _hit_rates(sweep)
+    found = {(row["policy"], row["capacity_blocks"]): float(row["hit_rate"]) for row in sweep}
     rows = []
     for policy, rates in MOONCAKE_TABLE_1.items():
         for capacity, published in rates.items():
             here = found.get((policy, capacity))
-            rows.append(
-                {
-                    "policy": policy,
-                    "capacity_blocks": capacity,
-                    "published": published,
-                    "ours": here,
-                    "difference": None if here is None else here - published,
-                }
-            )
+            row = {"policy": policy, "capacity_blocks": capacity, "published": published, "ours": here}
+            rows.append({**row, "difference": None if here is None else here - published})
     readings = [
         {"reading": name, "ours": value, "difference": value - MOONCAKE_CONVERSATION_RATIO}
         for name, value in _readings(stats).items()
     ]
-    closest = min(readings, key=lambda reading: abs(reading["difference"]))
     return {
-        "table_1": {"source": MOONCAKE_TABLE_1_SOURCE, "note": _note(found, stats), "rows": rows},
+        "table_1": {"source": "arXiv 2407.00079v4, table 1", "note": _note(found, stats), "rows": rows},
         "cache_ratio": {
-            "source": MOONCAKE_RATIO_SOURCE,
+            "source": "FAST'25, table 2, conversation: the most that any cache can hit",
             "published": MOONCAKE_CONVERSATION_RATIO,
             "readings": readings,
-            "closest": closest["reading"],
+            "closest": min(readings, key=lambda reading: abs(reading["difference"]))["reading"],
             "note": "The paper does not say which two numbers it divides.",
         },
     }
-
-
-def _hit_rates(sweep: Sequence[Row]) -> dict[tuple[str, str], float]:
-    """(policy, capacity in blocks) -> block hit rate."""
-    return {(row["policy"], row["capacity_blocks"]): float(row["hit_rate"]) for row in sweep}
 
 
 def _readings(stats: dict[str, Any]) -> dict[str, float]:
@@ -99,19 +60,20 @@ def _readings(stats: dict[str, Any]) -> dict[str, float]:
     }
 
 
-def _note(found: dict[tuple[str, str], float], stats: dict[str, Any]) -> str:
-    """Why the levels of table 1 differ; every figure is published or computed from the analysed trace."""
+def _note(found: Mapping[tuple[str, str], float], stats: dict[str, Any]) -> str:
+    """Why the levels of table 1 differ; every figure is published or computed from the analysed trace.
+
+    found: (policy, capacity in blocks) -> block hit rate.
+    """
     published, metrics = MOONCAKE_TABLE_1["lru"], stats["metrics"]
     smallest = min(published, key=float)
-    most = max(_readings(stats).values())
-    small_cache = found.get(("lru", smallest))
+    small_here = f" and {found['lru', smallest]:.0%} here" if ("lru", smallest) in found else ""
     popular = metrics["block_hits"]["max"] / metrics["block_accesses"]
-    small_here = "" if small_cache is None else f" and {small_cache:.0%} here"
     sentences = [
         f"Table 1 was measured on another trace, which has {MOONCAKE_TABLE_1_REQUESTS:,} requests; "
         f"the trace used here has {stats['requests']:,}.",
-        f"An unbounded cache hits {published['inf']:.2f} of the block accesses there and at most {most:.2f} "
-        "here by any reading.",
+        f"An unbounded cache hits {published['inf']:.2f} of the block accesses there and at most "
+        f"{max(_readings(stats).values()):.2f} here by any reading.",
         f"A cache of {int(smallest):,} blocks hits {published[smallest]:.0%} there{small_here}.",
         f"Here the most popular block makes {popular:.1%} of the accesses, and the median time between two "
         f"accesses of a block is {metrics['reuse_gap_s']['median']:.0f} s.",
@@ -121,7 +83,7 @@ def _note(found: dict[tuple[str, str], float], stats: dict[str, Any]) -> str:
     return " ".join(filter(None, sentences))
 
 
-def _needed(found: dict[tuple[str, str], float]) -> str:
+def _needed(found: Mapping[tuple[str, str], float]) -> str:
     """How many blocks lru needs here for nearly all hits; empty where no swept capacity is enough."""
     lru = {float(capacity): rate for (policy, capacity), rate in found.items() if policy == "lru"}
     wanted = NEARLY_ALL * lru.get(float("inf"), 0.0)

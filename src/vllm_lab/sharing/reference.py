@@ -3,15 +3,15 @@
 Its description leaves open whether sharing is counted in whole blocks or in tokens, what comes before the
 text of the first message (`openings`), and whether prompts shorter than a block count in the sharing
 fractions. Nothing is tuned: each combination is computed on the first conversations of the file and on random
-samples of the same size, and the nearest to each published figure is marked.
+samples of the same size, and the nearest one to each published figure is marked.
 """
 
 from __future__ import annotations
 
 import itertools
-import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from statistics import fmean
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -21,11 +21,22 @@ from vllm_lab.common.errors import LabError
 from vllm_lab.common.statistics import Distribution
 from vllm_lab.sharing.analysis import Sharing
 from vllm_lab.sharing.metrics import REFERENCE, REFERENCE_COLUMNS
-from vllm_lab.sharing.published import REFERENCE_RUN, REFERENCE_SETTINGS
 from vllm_lab.sharing.stats import block_hits, reuse_gaps
 from vllm_lab.traces.prefix_tree import StreamOrder
 from vllm_lab.traces.trace import Trace
 from vllm_lab.traces.workload import Arrivals, Selection, StreamTable, Workload
+
+REFERENCE_RUN = {
+    "single_turn": {
+        "sharing_mean": 0.0511, "sharing_median": 0.0201, "block_reuse_rate": 0.0342,
+        "block_hits_mean": 1.04, "block_hits_max": 10.0, "reuse_gap_mean_s": 0.01,
+    },
+    "multi_turn": {
+        "sharing_mean": 0.4059, "sharing_median": 0.4189, "block_reuse_rate": 0.5795,
+        "block_hits_mean": 2.38, "block_hits_max": 25.0, "reuse_gap_mean_s": 0.00,
+    },
+}  # fmt: skip
+"""The published figures, by mode and by the names in metrics.REFERENCE."""
 
 OPENINGS = {
     "default_system_prompt": "prompts begin with the template's default system prompt",
@@ -51,13 +62,13 @@ class Definition(NamedTuple):
 
 @dataclass(frozen=True)
 class Reference:
-    """The settings of the reference run, applied to given token streams."""
+    """The settings of the reference run, applied to given token streams. The think time is 0."""
 
     streams: StreamTable
     default_system_prompt: dict[str, Any]  # from the summary of the streams: policy, token_ids
-    count: int = REFERENCE_SETTINGS["count"]  # conversations
-    rate: float = REFERENCE_SETTINGS["rate"]  # conversations per second
-    block_size: int = REFERENCE_SETTINGS["block_size"]  # tokens
+    count: int = 1000  # conversations
+    rate: float = 2.0  # conversations that arrive per second
+    block_size: int = 16  # tokens
 
     def compare(self, samples: int, seed: int) -> list[dict[str, Any]]:
         """A row of REFERENCE_COLUMNS for each mode, metric and definition; bands over `samples` samples.
@@ -76,15 +87,8 @@ class Reference:
     def _figures(self, order: str, seed: int) -> dict[tuple[str, str, Definition], float]:
         found = {}
         for mode in REFERENCE_RUN:
-            workload = Workload(
-                mode=mode,
-                selection=Selection(self.count, order, "user"),
-                arrivals=Arrivals(self.rate, 0.0, "fixed"),
-                priorities=((0, 1.0),),
-                context=1,
-                over_context="keep",
-                seed=seed,
-            )
+            chosen, arrivals = Selection(self.count, order, "user"), Arrivals(self.rate, 0.0, "fixed")
+            workload = Workload(mode, chosen, arrivals, ((0, 1.0),), 1, over_context="keep", seed=seed)
             trace, _ = workload.build(self.streams)
             for policy, variant in openings(trace, self.default_system_prompt):
                 for level, metric, short, value in _measure(variant, self.block_size):
@@ -97,14 +101,10 @@ class Reference:
     ) -> dict[str, Any]:
         published = REFERENCE_RUN[mode][metric]
         band = Distribution.of(np.array(sampled))
-        low, high = band.percentile(0), band.percentile(100)
-        words = definition.describe(self.block_size)
-        values = (
-            *(mode, metric, REFERENCE[metric].unit, *definition, words, published),
-            *(value, value - published),
-            *(low, band.percentile(10), band.percentile(50), band.percentile(90), high),
-            *(low <= published <= high if sampled else None, False),
-        )
+        points = [band.percentile(percent) for percent in (0, 10, 50, 90, 100)]
+        within = points[0] <= published <= points[-1] if sampled else None
+        what = (mode, metric, REFERENCE[metric].unit, *definition, definition.describe(self.block_size))
+        values = (*what, published, value, value - published, *points, within, False)
         return dict(zip(REFERENCE_COLUMNS, values, strict=True))
 
 
@@ -132,24 +132,20 @@ def closest_definition(rows: Sequence[dict[str, Any]], block_size: int) -> dict[
     It has the smallest mean of |difference| / published over those eight figures.
     """
     compared = ("sharing_mean", "sharing_median", "block_reuse_rate", "block_hits_mean")
-    distances: dict[Definition, list[float]] = {}
-    for level, opening, short in sorted(
-        {(row["level"], row["opening"], row["short_prompts"]) for row in rows}
-    ):
-        if short:
-            distances[Definition(level, opening, short)] = [
-                abs(row["difference"]) / row["published"]
-                for row in rows
-                if (row["level"], row["opening"]) == (level, opening)
-                and row["short_prompts"] in ("", short)
-                and row["metric"] in compared
-            ]
-    best = min(distances, key=lambda definition: math.fsum(distances[definition]))
-    return {
-        **best._asdict(),
-        "definition": best.describe(block_size),
-        "mean_relative_difference": math.fsum(distances[best]) / len(distances[best]),
-    }
+    definitions = {Definition(*(row[name] for name in Definition._fields)) for row in rows}
+
+    def distance(definition: Definition) -> float:
+        return fmean(
+            abs(row["difference"]) / row["published"]
+            for row in rows
+            if (row["level"], row["opening"]) == definition[:2]
+            and row["short_prompts"] in ("", definition.short_prompts)
+            and row["metric"] in compared
+        )
+
+    best = min((one for one in sorted(definitions) if one.short_prompts), key=distance)
+    words = best.describe(block_size)
+    return {**best._asdict(), "definition": words, "mean_relative_difference": distance(best)}
 
 
 def conversations_used(reference: Reference) -> dict[str, Any]:
@@ -187,42 +183,29 @@ def openings(trace: Trace, default_system_prompt: dict[str, Any]) -> Iterator[tu
     """
     ids = default_system_prompt["token_ids"]
     if ids and default_system_prompt["policy"] == "drop":
-        yield "default_system_prompt", _prepended(trace, ids)
+        starts = np.repeat(trace.stream_offsets[:-1], len(ids))
+        streams = np.insert(trace.stream_ids, starts, ids * trace.num_streams)
+        yield "default_system_prompt", _with_streams(trace, streams, len(ids))
     elif ids:
         yield "default_system_prompt", trace
         trace = _cut(trace, ids)
     yield "role_marker", trace
-    yield "bare", _cut(trace, _common_opening(trace))
-
-
-def _prepended(trace: Trace, ids: Sequence[int]) -> Trace:
-    """The trace with `ids` before every stream."""
-    streams = np.insert(
-        trace.stream_ids, np.repeat(trace.stream_offsets[:-1], len(ids)), ids * trace.num_streams
-    )
-    return _with_streams(trace, streams, len(ids))
-
-
-def _common_opening(trace: Trace) -> list[int]:
-    """The ids that all streams begin with (of which every prompt keeps one)."""
+    # What all streams begin with; every prompt keeps one of its ids.
     shared = int(StreamOrder.of(trace).shared[1:].min(initial=trace.prompt_tokens.min() - 1))
-    return trace.stream_of(0)[:shared].tolist()
+    yield "bare", _cut(trace, trace.stream_of(0)[:shared].tolist())
 
 
 def _cut(trace: Trace, ids: Sequence[int]) -> Trace:
     """The trace without `ids`, with which every stream must begin."""
     at = trace.stream_offsets[:-1, None] + np.arange(len(ids))
     if (np.diff(trace.stream_offsets) <= len(ids)).any() or (trace.stream_ids[at] != ids).any():
-        raise LabError(
-            "a stream does not begin with the default system prompt that the summary of the streams names; "
-            "run the rule traces_tokens again, so that the two come from one run"
-        )
+        lacking = "a stream does not begin with the default system prompt of the summary of the streams"
+        raise LabError(f"{lacking}; run the rule traces_tokens again, so that the two are from one run")
     return _with_streams(trace, np.delete(trace.stream_ids, at.ravel()), -len(ids))
 
 
 def _with_streams(trace: Trace, stream_ids: np.ndarray, longer: int) -> Trace:
-    columns = {name: getattr(trace, name) for name in Trace.__dataclass_fields__}
-    columns["stream_ids"] = stream_ids
-    columns["stream_offsets"] = trace.stream_offsets + longer * np.arange(trace.num_streams + 1)
-    columns["prompt_tokens"] = trace.prompt_tokens + longer
-    return Trace(**columns)
+    """The trace with other streams, each `longer` ids longer at its beginning."""
+    offsets = trace.stream_offsets + longer * np.arange(trace.num_streams + 1)
+    prompts = trace.prompt_tokens + longer
+    return replace(trace, stream_ids=stream_ids, stream_offsets=offsets, prompt_tokens=prompts)

@@ -58,9 +58,7 @@ def sweep_rows(
     sizes = [trace.block_tokens] if trace.unit == "block" else sorted(set(block_sizes))
     tokens = sorted(set(capacities))
     if tokens and tokens[0] < max(sizes):
-        raise LabError(
-            f"capacity of {tokens[0]} tokens: must hold a block, here of up to {max(sizes)} tokens"
-        )
+        raise LabError(f"capacity of {tokens[0]} tokens: must hold a block of {max(sizes)} tokens")
     workloads = {size: Workload(Sharing.of(trace, order, size)) for size in sizes}
     prompts = int(trace.prompt_tokens.sum(dtype=np.int64))
     curves = [(size, policy) for size in sizes for policy in policies]
@@ -115,10 +113,8 @@ def hits_of(paths: BlockPaths, policy: str, capacity: int) -> np.ndarray:
     """
     about = POLICIES[policy]
     if capacity < about.least_blocks:
-        raise LabError(
-            f"{policy} needs a cache of {about.least_blocks} blocks, got {capacity}; leave out either the "
-            "policy or the capacity"
-        )
+        needed = f"{policy} needs a cache of {about.least_blocks} blocks, got {capacity}"
+        raise LabError(f"{needed}; leave out the policy or the capacity")
     if not about.library:
         return simulate(paths, policy, capacity)
     make = getattr(libcachesim, about.library)
