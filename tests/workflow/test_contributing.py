@@ -52,7 +52,7 @@ FORMAT = '''"""Request ids alone, one per line."""
 
 from pathlib import Path
 
-from vllm_lab.traces.formats.format import Format, Outgoing, Source
+from vllm_lab.traces.formats.format import Outgoing, Source
 
 
 def _write(path: Path, source: Source) -> int:
@@ -60,7 +60,7 @@ def _write(path: Path, source: Source) -> int:
     return len(source.trace.request_id)
 
 
-FORMAT = Format(outgoing=Outgoing("ids.txt", "requests", True, (), (), _write))
+OUTGOING = Outgoing("ids.txt", "requests", True, (), (), _write)
 '''
 PART = '''"""A part that is only a sentence."""
 
@@ -158,8 +158,8 @@ CHANGES: dict[str, Mapping[str, Edit]] = {
     },
     "a part of the report": {
         "src/vllm_lab/report/parts/weather.py": new(PART),
-        "src/vllm_lab/report/parts/__init__.py": lambda text: after("PARTS = (", "weather, ")(
-            after("    tracing,\n", "    weather,\n")(text)
+        "src/vllm_lab/report/parts/__init__.py": lambda text: after("PARTS = (", "weather.build, ")(
+            after("    sharing,\n", "    weather,\n")(text)
         ),
         "tests/report/test_weather.py": new(TEST),
     },

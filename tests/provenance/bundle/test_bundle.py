@@ -1,4 +1,4 @@
-"""Results measured on another machine come home whole, or not at all, and are never taken for this project's."""
+"""Results measured on another machine come home whole, or not at all, and stay apart from this project's."""
 
 import json
 import shutil

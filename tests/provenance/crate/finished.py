@@ -1,4 +1,4 @@
-"""A project whose jobs are done: given files, results, a merged bundle and a report, each with its document."""
+"""A project whose jobs are done: given files, results, a merged bundle, a report; each has its document."""
 
 from pathlib import Path
 
@@ -15,7 +15,7 @@ STARTED = "2026-01-02T03:04:05+00:00"
 
 
 def reported(root: Path) -> None:
-    """Make results of every kind below `root`, and the report; one job reads a file from outside the project."""
+    """Make results of every kind below `root`, and the report. One job reads a file outside the project."""
     outside = root.with_name("given.txt")
     outside.write_text("the user's own")
     project = Project(root)
