@@ -152,7 +152,7 @@ CHANGES: dict[str, Mapping[str, Edit]] = {
     "a trace format": {
         "src/vllm_lab/traces/formats/ids.py": new(FORMAT),
         "src/vllm_lab/traces/formats/__init__.py": lambda text: after(
-            "FORMATS = {", '\n    "ids": ids.FORMAT,'
+            "EXPORTS = {", '\n    "ids": ids.OUTGOING,'
         )(after("    custom,\n", "    ids,\n")(text)),
         "docs/traces.md": appended("\n`ids`\n"),
     },
