@@ -50,8 +50,9 @@ lint: env  ## ruff, snakefmt, snakemake --lint
 	$(BIN)/snakefmt --check Snakefile workflow
 	$(BIN)/snakemake --lint
 
-docs: env  ## the generated pages of docs/ and the picture of the rules (needs graphviz)
+docs: env  ## the generated pages and pictures of docs/ (needs graphviz)
 	$(BIN)/python -m vllm_lab.pages
+	dot -Tsvg docs/architecture.dot >docs/architecture.svg
 	$(BIN)/snakemake --quiet all --rulegraph -- archive | tred | dot -Grankdir=LR -Granksep=0.3 -Gnodesep=0.08 \
 	  -Tsvg >docs/rules.svg.partial && mv docs/rules.svg.partial docs/rules.svg
 
