@@ -58,7 +58,7 @@ rule crate:
 
 
 rule plan:
-    """all tests of the benchmark plan; each test also has a target of its own name"""
+    """all tests of the benchmark plan; each configured test also has a target of its own name"""
     input:
         plan_files(config, DEVICE),
     localrule: True

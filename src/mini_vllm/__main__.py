@@ -2,6 +2,7 @@
 demand. `mini-vllm explain` follows one request. The flags are those of `python -m vllm_lab.oracle`."""
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 from contextlib import nullcontext
@@ -24,9 +25,12 @@ def main(argv: Sequence[str] | None = None) -> None:
     try:
         args = parser().parse_args(argv)
         args.command(args)
+        sys.stdout.flush()
     except MiniError as error:
         print(f"error: {error}", file=sys.stderr)
         raise SystemExit(1) from None
+    except BrokenPipeError:  # the reader has seen enough (… | head); nothing is left to flush at exit
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def parser() -> argparse.ArgumentParser:

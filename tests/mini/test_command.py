@@ -2,6 +2,8 @@
 
 import csv
 import json
+import subprocess
+import sys
 
 import pytest
 
@@ -132,3 +134,18 @@ def test_a_file_that_is_no_trace_is_named(text, named, tmp_path, capsys):
 
 def test_ids_at_both_ends_of_the_range_are_taken():
     assert engine("v4_prefix", [Row("a", 0.0, 0, [0, 2**31 - 1], [0])], Limits(9)).coming
+
+
+def test_a_reader_that_stops_reading_ends_the_command_quietly(tmp_path):
+    trace = tmp_path / "trace.jsonl"
+    trace.write_text(
+        "".join(
+            f'{{"request_id":"{n}","arrival_time":0,"prompt_token_ids":[1],"output_token_ids":[2]}}\n'
+            for n in range(9)
+        )
+    )
+    command = f"{sys.executable} -m mini_vllm run --version v1_naive --trace {trace} --num-blocks 99 | true"
+    done = subprocess.run(
+        ["bash", "-c", f"set -o pipefail; {command}"], capture_output=True, text=True, check=False
+    )
+    assert done.stderr == ""

@@ -1,4 +1,4 @@
-"""mini_vllm takes vLLM's decisions, step for step: random workloads and the corner cases of the issue."""
+"""mini_vllm takes vLLM's decisions, step for step: random workloads and corner cases."""
 
 import pytest
 
@@ -24,7 +24,7 @@ def alike(count, **fields):
 
 
 CORNERS = {
-    "four requests in twelve blocks (peers.md 3, surprise 8)": (
+    "four requests of different priorities in twelve blocks": (
         13,
         64,
         tuple(ask(str(i), 0, 40, own=40, priority=p) for i, p in enumerate([3, 0, 2, 1])),

@@ -258,7 +258,8 @@ def kernels(
 
 def not_run(tool: str, question: Question, device: str, reason: str) -> dict[str, Any]:
     """The document where vLLM or the device is missing."""
-    return document.not_run(TESTS[tool], device, _parameters(question), reason)
+    when = document.now_and_here()
+    return document.document(TESTS[tool], device, _parameters(question), "not_run", reason=reason, **when)
 
 
 def _calls_document(
