@@ -75,12 +75,17 @@ def packages() -> dict[str, set[str]]:
     }
 
 
-def test_the_table_has_every_rule(packages):
-    assert ALLOWED.keys() == packages.keys()
+def allowed(rule: str) -> set[str]:
+    """What the table says; a rule that it does not name may import its own stage and the traces."""
+    return ALLOWED.get(rule, COMMON | {making_rules()[rule]["stage"], "traces"})
+
+
+def test_the_table_names_only_rules_that_exist(packages):
+    assert ALLOWED.keys() <= packages.keys()
 
 
 def test_no_rule_has_a_stranger_in_its_code(packages):
-    strangers = {name: found - ALLOWED[name] for name, found in packages.items() if found - ALLOWED[name]}
+    strangers = {name: found - allowed(name) for name, found in packages.items() if found - allowed(name)}
     assert strangers == {}, "a change there would rerun these rules for nothing"
 
 
