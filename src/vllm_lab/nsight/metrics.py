@@ -1,7 +1,7 @@
 """The numbers that a capture gives, each with its unit, its definition and the table of nsys it comes from.
 
 In a decode step every request decodes; in a prefill step a request prefills (mini_vllm.clock.is_decode).
-Shares are of the calling thread's time: a sum of seconds over a sum of seconds.
+A share is a sum of seconds over a sum of seconds; its definition names both.
 """
 
 from typing import NamedTuple

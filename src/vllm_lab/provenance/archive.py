@@ -1,7 +1,7 @@
 """Results and all that they were made from, in one file that can be checked anywhere.
 
 An archive is a zip file of the files in results/ that the research object describes, and an RO-Crate itself.
-It contains the project's own files as provenance/source.zip, so that code and locks can be checked too.
+It contains the project's code, locks and configuration as provenance/source.zip, so that they can be checked.
 """
 
 import tempfile
@@ -57,5 +57,5 @@ def _unpack(archive: Path, root: Path) -> None:
             source.extractall(root)
     except (OSError, BadZipFile) as error:
         raise LabError(
-            f"{archive}: not an archive of results: {error}; make one: snakemake archive"
+            f"{archive}: not an archive of results: {error}; make one: snakemake --cores 1 archive"
         ) from error
