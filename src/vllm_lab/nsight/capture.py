@@ -25,8 +25,8 @@ from vllm_lab.measure.document import now_and_here
 from vllm_lab.replay.flags import add_run, files_of, limits_from
 
 INSTALL = (
-    "nsys is not installed: `apt-get install nsight-systems` (Debian: contrib and non-free, Ubuntu: multiverse), or "
-    "NVIDIA's own package (developer.nvidia.com/nsight-systems)"
+    "nsys is not installed: `apt-get install nsight-systems` (Debian: contrib and non-free; Ubuntu: "
+    "multiverse), or NVIDIA's own package (developer.nvidia.com/nsight-systems)"
 )
 DOMAIN, CAPTURED = "vllm_lab", "capture"  # the range that nsys records; the start and the warm-up are outside
 PROFILED = "--profiled"  # the first word of a program's command line when nsys watches it
