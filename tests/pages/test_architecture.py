@@ -64,3 +64,8 @@ def test_files_do_not_import_each_other_in_a_circle():
 def test_only_the_oracle_and_the_engines_import_vllm():
     files = [file for file in LAB.rglob("*.py") if any(n.split(".")[0] == "vllm" for n in imports(file))]
     assert {file.relative_to(LAB).parts[0] for file in files} <= {"oracle", "engines"}
+
+
+def test_no_file_is_longer_than_300_lines():
+    files = [*(ROOT / "src").rglob("*.py"), *(ROOT / "scripts").glob("*.py")]
+    assert [file.name for file in files if len(file.read_text().splitlines()) > 300] == []

@@ -268,8 +268,7 @@ def _calls_document(
     config = read_json(engine.settings.model_dir / "config.json")
     found = modules.check(config, engine.modules, tracer.calls)
     checks = modules.checks_of_kinds(found)
-    whole = _document(tool, engine, question, runs, checks, total_calls=len(tracer.calls))
-    return whole | {"check": found}
+    return _document(tool, engine, question, runs, checks, total_calls=len(tracer.calls)) | {"check": found}
 
 
 def _document(
