@@ -68,8 +68,8 @@ def test_another_run_elsewhere_gives_the_same_bytes_and_identities(finished, els
 
 
 def test_snakemake_looks_seldom_through_the_waiting_jobs_while_others_are_measured(elsewhere):
-    """By the default profile: every 10 s, not every second, for each job that has ended."""
-    assert "Submitting maximum 1000 job(s) over 10.0 second(s)." in elsewhere[1]
+    """By the default profile: every 3 s, not every second, for each job that has ended."""
+    assert "Submitting maximum 300 job(s) over 3.0 second(s)." in elsewhere[1]
 
 
 @pytest.mark.browser
