@@ -135,7 +135,7 @@ def traced(script, arguments, kind="deterministic", wildcards=()):
     given = "".join(f" --wildcard {name}={{wildcards.{name}}}" for name in wildcards)
     return (
         f"python -m vllm_lab.provenance run --kind {kind}{given} --inputs {{input:q}} --environment {{input.lock:q}}"
-        " --outputs {output:q} --document {output.prov:q} --threads {threads} --log {log:q}"
+        " --schemas {input.schemas:q} --outputs {output:q} --document {output.prov:q} --threads {threads} --log {log:q}"
         f" -- python scripts/{script}.py {arguments}"
     )
 

@@ -25,6 +25,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     run.add_argument("--kind", choices=KINDS, default="deterministic")
     run.add_argument("--inputs", nargs="*", default=[], help="all, with code and environment")
     run.add_argument("--environment", nargs="*", default=[])
+    run.add_argument("--schemas", nargs="*", help="of the outputs; without it, all schemas among the inputs")
     run.add_argument("--outputs", nargs="+", required=True, help="all; the document may be among them")
     run.add_argument("--document", required=True, help="RULE.prov.json, or RULE.WILDCARDS.prov.json")
     run.add_argument("--threads", type=int, default=1)
@@ -97,7 +98,7 @@ def _run(given: argparse.Namespace) -> int:
         environment=sorted(given.environment),
         outputs=[path for path in given.outputs if path != given.document],
         document=given.document,
-        schemas=[path for path in given.inputs if path.endswith(schemas.SUFFIX)],
+        schemas=given.schemas or [path for path in given.inputs if path.endswith(schemas.SUFFIX)],
         threads=given.threads,
         log=given.log,
         command=given.command,
