@@ -33,7 +33,7 @@ def main(argv: list[str] | None = None) -> None:
     rows = stats.working_set_rows(sharing, windows, kv_bytes)
     write_csv(args.working_set, metrics.WORKING_SET_COLUMNS, rows)
     saved = f"{found['metrics']['saved_prefill_fraction']:.2%} of the prompt tokens"
-    console.log(f"{name}: {saved} are in blocks that an earlier prompt also has")
+    console.log(f"{name}: {found['requests']} requests; {saved} are in blocks of an earlier prompt, too")
 
 
 if __name__ == "__main__":
