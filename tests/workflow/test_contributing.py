@@ -5,210 +5,14 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 
+from tests.workflow.additions import CHANGES, Edit
+
 ROOT = Path(__file__).parents[2]
-Edit = Callable[[str], str]
-
-
-def after(place: str, addition: str) -> Edit:
-    """Add text behind the first `place` in a file."""
-
-    def edit(text: str) -> str:
-        assert place in text, f"{place!r} is not in the file"
-        return text.replace(place, place + addition, 1)
-
-    return edit
-
-
-def new(text: str) -> Edit:
-    return lambda _: text
-
-
-def appended(text: str) -> Edit:
-    return lambda old: old + text
-
-
-EXPERIMENT = """title: One long prompt
-question: Does a smaller token budget keep long prompts from delaying the others?
-trace: multi_turn
-settings: {requests: 30, num_blocks: 4096}
-runs:
-  mini:
-    small: {engine: v4_prefix, max_num_batched_tokens: 512}
-    large: {engine: v4_prefix, max_num_batched_tokens: 8192}
-predictions:
-  - id: tail
-    statement: With 512 tokens in a step, the 99th percentile of TTFT is lower than with 8192.
-    why: No step lasts longer than half a thousand tokens take.
-    metric: small.ttft_p99
-    relation: less than
-    value: large.ttft_p99
-"""
-FORMAT = '''"""Request ids alone, one per line."""
-
-from pathlib import Path
-
-from vllm_lab.traces.formats.format import Outgoing, Source
-
-
-def _write(path: Path, source: Source) -> int:
-    path.write_text("".join(f"{name}\\n" for name in source.trace.request_id))
-    return len(source.trace.request_id)
-
-
-OUTGOING = Outgoing("ids.txt", "requests", True, (), (), _write)
-'''
-PART = '''"""A part that is only a sentence."""
-
-from vllm_lab.report.blocks import Section, text
-from vllm_lab.report.results import Results
-
-
-def build(results: Results) -> Section:
-    """Always there."""
-    return Section("weather", "Weather", (text("The sun shines."),))
-'''
-PAIR = """
-        Pair(
-            "compiled_graphs",
-            "Graphs against eager",
-            "How much faster are compiled graphs than the eager model?",
-            "Everything against nothing.",
-            ("eager", {"enforce_eager": True}),
-            ("graphs", {"enforce_eager": False}),
-        ),"""
-VERSION = """
-    Version("v5_copy", "copy", caches=True, chunks=True, exact=True, changes="It changes nothing."),"""
-RULE = '''
-
-rule sharing_count:
-    """how many requests a trace has"""
-    input:
-        **needs("sharing_count", "sharing_count"),
-        trace="results/traces/multi_turn_trace.parquet",
-    output:
-        number="results/sharing/count.json",
-        prov="results/sharing/sharing_count.prov.json",
-    log:
-        "results/logs/sharing_count.log",
-    benchmark:
-        "results/timings/sharing_count.tsv"
-    conda:
-        ENVIRONMENT
-    message:
-        "Counting requests"
-    shell:
-        traced("sharing_count", "--trace {input.trace:q} --output {output.number:q}")
-'''
-SCRIPT = '''"""Count the requests of a trace.
-
-In: a trace.
-Out: their number (JSON).
-"""
-
-from collections.abc import Sequence
-
-from vllm_lab.common import console, flags
-from vllm_lab.common.files import write_json
-from vllm_lab.sharing.count import requests_of
-
-
-def main(argv: Sequence[str] | None = None) -> None:
-    parser = flags.parser_of(__doc__)
-    flags.add_paths(parser, trace="the trace", output="JSON to write")
-    args = parser.parse_args(argv)
-    write_json(args.output, {"requests": requests_of(args.trace)})
-
-
-if __name__ == "__main__":
-    console.run(main)
-'''
-MODULE = '''"""The number of requests of a trace."""
-
-from pathlib import Path
-
-from vllm_lab.traces.trace import Trace
-
-
-def requests_of(path: Path) -> int:
-    """How many requests the trace at `path` has."""
-    return len(Trace.read(path))
-'''
-TEST = "def test_it():\n    assert True\n"
-
-CHANGES: dict[str, Mapping[str, Edit]] = {
-    "an experiment": {"experiments/exp905.yaml": new(EXPERIMENT), "experiments/pins.txt": appended("")},
-    "an eviction policy of libCacheSim": {
-        "src/vllm_lab/sharing/policies.py": after(
-            "POLICIES = {", '\n    "clock": Policy("Clock"),  # as in libCacheSim'
-        ),
-        "docs/sharing.md": appended("\n`clock`\n"),
-        "tests/sharing/test_sweep.py": appended(f"\n\n{TEST}"),
-    },
-    "a trace format": {
-        "src/vllm_lab/traces/formats/ids.py": new(FORMAT),
-        "src/vllm_lab/traces/formats/__init__.py": lambda text: after(
-            "EXPORTS = {", '\n    "ids": ids.OUTGOING,'
-        )(after("    custom,\n", "    ids,\n")(text)),
-        "docs/traces.md": appended("\n`ids`\n"),
-    },
-    "a part of the report": {
-        "src/vllm_lab/report/parts/weather.py": new(PART),
-        "src/vllm_lab/report/parts/__init__.py": lambda text: after("PARTS = (", "weather.build, ")(
-            after("    sharing,\n", "    weather,\n")(text)
-        ),
-        "tests/report/test_weather.py": new(TEST),
-    },
-    "a test of the benchmark plan": {
-        "src/vllm_lab/plan/pairs.py": after("    for pair in (", PAIR),
-        "src/vllm_lab/plan/tests.py": after(
-            '_pair("torch_compile", "2.4", "eager", "compiled"),',
-            '\n        _pair("compiled_graphs", "2.5", "eager", "graphs"),',
-        ),
-        "docs/plan.md": lambda text: text.replace(
-            "### 3.1 ",
-            "### 2.5 `compiled_graphs`\n\n"
-            "- **Question**: how much faster are compiled graphs than the eager model?\n"
-            "\n### 3.1 ",
-            1,
-        ),
-        "config.yaml": lambda text: re.sub(r"(tests: +#[^\n]*\n +\[basics)", r"\1, compiled_graphs", text),
-        "tests/plan/test_compiled_graphs.py": new(TEST),
-    },
-    "a version of mini-vLLM, besides its folder": {
-        "src/mini_vllm/v5_copy/__init__.py": new('"""v5: v4 once more."""\n'),
-        "src/mini_vllm/v5_copy/engine.py": new(
-            '"""v4\'s engine."""\n\nfrom mini_vllm.v4_prefix.engine import Engine\n\n__all__ = ["Engine"]\n'
-        ),
-        "src/mini_vllm/tools/versions.py": after("_TABLE = (", VERSION),
-        "src/mini_vllm/tools/engines.py": lambda text: after(
-            "from mini_vllm.v4_prefix import engine as v4\n", "from mini_vllm.v5_copy import engine as v5\n"
-        )(after('"v4_prefix": v4.Engine,', '\n    "v5_copy": v5.Engine,')(text)),
-        "docs/mini_vllm.md": appended("\n## v5_copy\n"),
-        "config.yaml": after("    - src/mini_vllm/v4_prefix\n", "    - src/mini_vllm/v5_copy\n"),
-        "tests/mini/test_v5_copy.py": new(TEST),
-    },
-    "a rule": {
-        "src/vllm_lab/sharing/count.py": new(MODULE),
-        "scripts/sharing_count.py": new(SCRIPT),
-        "workflow/rules/sharing.smk": appended(RULE),
-        "workflow/schemas/sharing_count.schema.yaml": new(
-            'outputs: ["results/sharing/count.json"]\ntype: object\nrequired: [requests]\n'
-        ),
-        "results/README.md": after(
-            "|---|---|---|\n", "| `sharing/count.json` | the number of requests | `sharing_count` |\n"
-        ),
-        "src/vllm_lab/workflow/files.py": after(
-            '    yield "sharing/sharing_reference", ["sharing/reference.json"]\n',
-            '    yield "sharing/sharing_count", ["sharing/count.json"]\n',
-        ),
-        "tests/sharing/test_count.py": new(TEST),
-    },
-}
 
 
 def promised() -> dict[str, tuple[int, list[str]]]:
@@ -292,7 +96,7 @@ def test_a_new_policy_is_swept(copy):
         "--",
         "results/sharing/sweeps/hit_rates.csv",
     )
-    copy.tests("tests/sharing/test_docs.py")
+    copy.tests("tests/sharing/test_docs.py", "tests/sharing/test_sweep.py", "-k", "names_each_row or clock")
 
 
 @pytest.mark.parametrize("copy", ["a trace format"], indirect=True)
@@ -320,6 +124,7 @@ def test_a_new_part_is_on_the_page(copy):
     )
     pages = list((copy.root / "made").rglob("index.html"))
     assert "The sun shines." in pages[0].read_text()
+    copy.tests("tests/report/test_weather.py")
 
 
 @pytest.mark.parametrize("copy", ["a test of the benchmark plan"], indirect=True)
@@ -328,7 +133,7 @@ def test_a_new_test_of_the_plan_is_measured_drawn_and_documented(copy):
     assert "results/plan/cpu/compiled_graphs.json" in planned
     assert "results/plan/figures/compiled_graphs.png" in planned
     assert "compiled_graphs" in copy.run("-m", "snakemake", "--list")
-    copy.tests("tests/plan/test_tests.py")
+    copy.tests("tests/plan/test_tests.py", "tests/plan/test_compiled_graphs.py")
 
 
 @pytest.mark.parametrize("copy", ["a version of mini-vLLM, besides its folder"], indirect=True)
@@ -342,10 +147,12 @@ def test_a_new_version_is_replayed_compared_and_counted(copy):
     )
     run = ("--version", "v5_copy", "--trace", str(trace), "--num-blocks", "9")
     assert "1 finished" in copy.run("-m", "mini_vllm", "run", *run)
+    copy.tests("tests/mini/test_v5_copy.py")
 
 
 @pytest.mark.parametrize("copy", ["a rule"], indirect=True)
 def test_a_new_rule_has_all_that_rules_must_have(copy):
     assert "sharing_count" in copy.planned("results/sharing/count.json")
+    copy.tests("tests/sharing/test_count.py")
     both = ("tests/workflow/test_rules.py", "tests/workflow/test_closures.py")
     copy.tests(*both, "-k", "sharing_count or not explains")
