@@ -89,6 +89,7 @@ def _run(given: argparse.Namespace) -> int:
     if unlisted:
         raise LabError(f"{unlisted[0]}: rule {rule} depends on it but does not list it as an input")
     special = {*code, *given.environment}
+    read = [path for path in given.inputs if path.endswith(schemas.SUFFIX)]
     job = record.Job(
         rule=rule,
         wildcards=dict(pair.split("=", 1) for pair in given.wildcard),
@@ -98,7 +99,7 @@ def _run(given: argparse.Namespace) -> int:
         environment=sorted(given.environment),
         outputs=[path for path in given.outputs if path != given.document],
         document=given.document,
-        schemas=given.schemas or [path for path in given.inputs if path.endswith(schemas.SUFFIX)],
+        schemas=read if given.schemas is None else given.schemas,
         threads=given.threads,
         log=given.log,
         command=given.command,
