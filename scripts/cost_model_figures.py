@@ -7,20 +7,19 @@ Out: cost_model_steps and cost_model_requests, as PNG and SVG. If nothing was me
 import csv
 from pathlib import Path
 
-from vllm_lab.common import console, figures, flags
-from vllm_lab.common.files import read_json
+from vllm_lab.common import console, figures, files, flags
 from vllm_lab.cost_model.figures import requests_figure, steps_figure
 
 
 def main(argv: list[str] | None = None) -> None:
-    args = flags.parser_of(
-        __doc__, fit="fit.json", steps="steps.csv", heldout="heldout.csv", outdir="folder"
-    ).parse_args(argv)
+    args = flags.parse(
+        argv, __doc__, fit="fit.json", steps="steps.csv", heldout="heldout.csv", outdir="folder"
+    )
     drawn = (
         (steps_figure, args.steps, args.outdir / "cost_model_steps"),
         (requests_figure, args.heldout, args.outdir / "cost_model_requests"),
     )
-    ran = read_json(args.fit)["status"] != "not_run"
+    ran = files.read_json(args.fit)["status"] != "not_run"
     for draw, table, stem in drawn:
         if ran:
             draw(used_rows(table), stem)

@@ -10,8 +10,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from mini_vllm.clock import CostModel
-from vllm_lab.common import console, flags
-from vllm_lab.common.files import read_json, write_csv, write_json
+from vllm_lab.common import console, files, flags
 from vllm_lab.cost_model import result
 from vllm_lab.cost_model.fit import CHOSEN, cost_model, fits
 from vllm_lab.cost_model.measurements import measurements_of
@@ -22,15 +21,16 @@ PREDICTOR = "v4_prefix"  # takes the decisions of vLLM's scheduler
 
 
 def main(argv: list[str] | None = None) -> None:
-    args = flags.parser_of(
+    args = flags.parse(
+        argv,
         __doc__,
         measurements="measurements.json",
         cost_model="JSON to write",
         output="JSON to write",
         steps="CSV to write",
         heldout="CSV to write",
-    ).parse_args(argv)
-    raw = read_json(args.measurements)
+    )
+    raw = files.read_json(args.measurements)
     if raw["status"] == "not_run":
         document, steps, requests = result.not_run(raw), (), ()
         model_document = {"status": "not_run", "reason": raw["reason"]}
@@ -45,10 +45,10 @@ def main(argv: list[str] | None = None) -> None:
         steps = result.step_table(measurements, model)
         requests = result.request_table(measurements, predicted)
         log(model, document)
-    write_json(args.output, document)
-    write_json(args.cost_model, model_document)
-    write_csv(args.steps, result.STEP_COLUMNS, steps)
-    write_csv(args.heldout, result.REQUEST_COLUMNS, requests)
+    files.write_json(args.output, document)
+    files.write_json(args.cost_model, model_document)
+    files.write_csv(args.steps, result.STEP_COLUMNS, steps)
+    files.write_csv(args.heldout, result.REQUEST_COLUMNS, requests)
 
 
 def log(model: CostModel, document: Mapping) -> None:

@@ -5,9 +5,8 @@ Out: the raw measurements (JSON): every step and every held-out request of every
 or the device is missing, the file has the status not_run and the reason.
 """
 
-from vllm_lab.common import console, flags, host
+from vllm_lab.common import console, files, flags, host
 from vllm_lab.common.errors import Unavailable
-from vllm_lab.common.files import write_json
 from vllm_lab.cost_model.measure import choose, measure
 from vllm_lab.cost_model.measurements import content_of
 from vllm_lab.engines.settings import EngineSettings
@@ -40,7 +39,7 @@ def main(argv: list[str] | None = None) -> None:
     except Unavailable as missing:
         reason = str(missing)
         console.log(f"not run: {reason}")
-    write_json(args.output, raw_document(args.device, parameters, found, reason))
+    files.write_json(args.output, raw_document(args.device, parameters, found, reason))
 
 
 if __name__ == "__main__":

@@ -10,8 +10,7 @@ import shutil
 import tempfile
 from pathlib import Path
 
-from vllm_lab.common import console, flags
-from vllm_lab.common.files import write_json
+from vllm_lab.common import console, files, flags
 from vllm_lab.data import checkpoint, sources
 
 NEEDED = {
@@ -40,7 +39,7 @@ def main(argv: list[str] | None = None) -> None:
         "licence": args.licence,
     }
     summary = origin | checkpoint.summarise(args.outdir)
-    write_json(args.summary, summary)
+    files.write_json(args.summary, summary)
     console.log(
         f"{args.name}: {summary['parameters']} parameters, {summary['kv_bytes_per_token']} KV bytes per token"
     )

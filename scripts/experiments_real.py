@@ -5,9 +5,8 @@ Out: steps (JSON Lines), requests (CSV), a record (JSON) and decisions as lines 
 installed, the record has the status not_run and the reason.
 """
 
-from vllm_lab.common import console, host
+from vllm_lab.common import console, flags, host
 from vllm_lab.common.errors import Unavailable
-from vllm_lab.common.flags import add_device, parser_of
 from vllm_lab.engines.engine import Engine
 from vllm_lab.engines.records import measured_record
 from vllm_lab.engines.replay import RealRun, replay
@@ -17,8 +16,8 @@ from vllm_lab.replay.records import REAL
 
 
 def main(argv: list[str] | None = None) -> None:
-    parser = parser_of(__doc__, model_dir="the checkpoint's folder")
-    add_device(parser)
+    parser = flags.parser_of(__doc__, model_dir="the checkpoint's folder")
+    flags.add_device(parser)
     parser.add_argument("--repeats", type=int, default=3, help="each from an empty cache; the median is kept")
     add_run(parser)
     args = parser.parse_args(argv)

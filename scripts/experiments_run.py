@@ -6,9 +6,8 @@ scheduler is asked for and not installed, the record has the status not_run and 
 """
 
 from mini_vllm.tools.versions import VERSIONS
-from vllm_lab.common import console
+from vllm_lab.common import console, flags
 from vllm_lab.common.errors import Unavailable
-from vllm_lab.common.flags import parser_of
 from vllm_lab.oracle import engine as oracle
 from vllm_lab.oracle.scheduler import vllm_version
 from vllm_lab.replay import mini
@@ -17,7 +16,7 @@ from vllm_lab.replay.records import SCHEDULER, simulated_record
 
 
 def main(argv: list[str] | None = None) -> None:
-    parser = parser_of(__doc__)
+    parser = flags.parser_of(__doc__)
     parser.add_argument("--engine", required=True, choices=(*VERSIONS, SCHEDULER))
     add_run(parser)
     args = parser.parse_args(argv)

@@ -5,26 +5,25 @@ Out: one JSON: every prediction with what was observed and its verdict, the comp
 predictions are as they were pinned, and the aha.
 """
 
-from vllm_lab.common import console
-from vllm_lab.common.files import write_json
-from vllm_lab.common.flags import parser_of
+from vllm_lab.common import console, files, flags
 from vllm_lab.experiments.spec import Experiment, read_pins
 from vllm_lab.experiments.verdicts import verdict_document
 
 
 def main(argv: list[str] | None = None) -> None:
-    args = parser_of(
+    args = flags.parse(
+        argv,
         __doc__,
         experiment="experiments/NAME.yaml",
         pins="experiments/pins.txt",
         runs="folder of NAME.RUN.{json,steps.jsonl,…}",
         captures="folder of the captures' NAME.RUN.json",
         output="JSON to write",
-    ).parse_args(argv)
+    )
 
     experiment = Experiment.read(args.experiment)
     document = verdict_document(experiment, read_pins(args.pins), args.runs, args.captures)
-    write_json(args.output, document)
+    files.write_json(args.output, document)
     for entry in document["predictions"]:
         console.log(f"{entry['verdict']:9} {entry['statement']}")
 

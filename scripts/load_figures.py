@@ -4,14 +4,13 @@ In: the result document of a sweep.
 Out: latency_over_rate, as PNG and SVG. If nothing was measured, the figure says so.
 """
 
-from vllm_lab.common import console, flags
-from vllm_lab.common.files import read_json
+from vllm_lab.common import console, files, flags
 from vllm_lab.load.figures import latency_over_rate
 
 
 def main(argv: list[str] | None = None) -> None:
-    args = flags.parser_of(__doc__, load="load.json", outdir="folder").parse_args(argv)
-    latency_over_rate(read_json(args.load), args.outdir / "latency_over_rate")
+    args = flags.parse(argv, __doc__, load="load.json", outdir="folder")
+    latency_over_rate(files.read_json(args.load), args.outdir / "latency_over_rate")
 
 
 if __name__ == "__main__":

@@ -9,8 +9,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from mini_vllm.clock import read_cost_model
-from vllm_lab.common import console, flags
-from vllm_lab.common.files import read_json, write_csv, write_json
+from vllm_lab.common import console, files, flags
 from vllm_lab.load import result
 from vllm_lab.load.measurements import sweep_of
 from vllm_lab.measure.workload import at_rate, limits_of
@@ -29,7 +28,7 @@ def main(argv: list[str] | None = None) -> None:
     )
     flags.add_settings(parser, SETTINGS, "load")
     args = parser.parse_args(argv)
-    raw = read_json(args.sweep)
+    raw = files.read_json(args.sweep)
     parameters = {name: getattr(args, name) for name in SETTINGS}
     if raw["status"] == "not_run":
         document, rows = result.not_run(raw, parameters), ()
@@ -43,8 +42,8 @@ def main(argv: list[str] | None = None) -> None:
         document = result.measured(raw, parameters, found, predicted)
         rows = result.request_table(found, predicted)
         log(document)
-    write_json(args.output, document)
-    write_csv(args.requests_table, result.COLUMNS, rows)
+    files.write_json(args.output, document)
+    files.write_csv(args.requests_table, result.COLUMNS, rows)
 
 
 def log(document: Mapping) -> None:

@@ -6,9 +6,8 @@ is not installed, the device is missing or the server does not start, the JSON f
 the reason.
 """
 
-from vllm_lab.common import console, flags
+from vllm_lab.common import console, files, flags
 from vllm_lab.common.errors import Unavailable
-from vllm_lab.common.files import write_json
 from vllm_lab.engines.settings import EngineSettings
 from vllm_lab.load.measurements import content_of
 from vllm_lab.load.sweep import ServerFailedError, sweep, vllm_server
@@ -39,7 +38,7 @@ def main(argv: list[str] | None = None) -> None:
     except (Unavailable, ServerFailedError) as missing:
         reason = str(missing)
         console.log(f"not run: {reason}")
-    write_json(args.output, raw_document(args.device, parameters, found, reason))
+    files.write_json(args.output, raw_document(args.device, parameters, found, reason))
 
 
 if __name__ == "__main__":

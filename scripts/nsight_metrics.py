@@ -6,18 +6,20 @@ Where the capture lacks something, the document gives the reason. A capture that
 with status not_run.
 """
 
-from vllm_lab.common import console
-from vllm_lab.common.files import read_json, write_json
-from vllm_lab.common.flags import parser_of
+from vllm_lab.common import console, files, flags
 from vllm_lab.nsight.document import capture_document
 
 
 def main(argv: list[str] | None = None) -> None:
-    args = parser_of(
-        __doc__, capture="JSON of the capture's rule", sqlite="the capture's export", output="JSON to write"
-    ).parse_args(argv)
-    document = capture_document(read_json(args.capture), args.sqlite)
-    write_json(args.output, document)
+    args = flags.parse(
+        argv,
+        __doc__,
+        capture="JSON of the capture's rule",
+        sqlite="the capture's export",
+        output="JSON to write",
+    )
+    document = capture_document(files.read_json(args.capture), args.sqlite)
+    files.write_json(args.output, document)
     if document["status"] == "not_run":
         console.log(f"not run: {document['reason']}")
 

@@ -9,9 +9,8 @@ not_run, and the report and the export empty.
 import argparse
 import os
 
-from vllm_lab.common import console, host
+from vllm_lab.common import console, flags, host
 from vllm_lab.common.errors import Unavailable
-from vllm_lab.common.flags import add_paths
 from vllm_lab.engines.annotations import annotate
 from vllm_lab.engines.engine import Engine
 from vllm_lab.engines.records import measured_record
@@ -24,7 +23,7 @@ from vllm_lab.replay.records import REAL
 
 def add_flags(parser: argparse.ArgumentParser) -> None:
     parser.set_defaults(engine=REAL)
-    add_paths(parser, model_dir="the checkpoint's folder")
+    flags.add_paths(parser, model_dir="the checkpoint's folder")
     parser.add_argument("--needs", choices=("cuda",), help="not run on another device")
     parser.add_argument("--enforce-eager", action=argparse.BooleanOptionalAction, default=True)
     parser.add_argument("--cuda-graphs", action=argparse.BooleanOptionalAction, default=True)

@@ -6,13 +6,12 @@ Out: one zip file that `python -m vllm_lab.provenance verify` checks anywhere.
 
 from pathlib import Path
 
-from vllm_lab.common import console
-from vllm_lab.common.flags import parser_of
+from vllm_lab.common import console, flags
 from vllm_lab.provenance.archive import pack
 
 
 def main(argv: list[str] | None = None) -> None:
-    args = parser_of(__doc__, output="zip file to write").parse_args(argv)
+    args = flags.parse(argv, __doc__, output="zip file to write")
     packed = pack(Path(), args.output)
     console.log(f"{args.output}: {len(packed)} files, {args.output.stat().st_size / 2**20:.1f} MiB")
 

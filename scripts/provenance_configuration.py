@@ -6,16 +6,14 @@ Out: the same as a file, so that runs elsewhere can be compared with this one.
 
 import json
 
-from vllm_lab.common import console
-from vllm_lab.common.files import write_json
-from vllm_lab.common.flags import parser_of
+from vllm_lab.common import console, files, flags
 
 
 def main(argv: list[str] | None = None) -> None:
-    parser = parser_of(__doc__, output="JSON to write")
+    parser = flags.parser_of(__doc__, output="JSON to write")
     parser.add_argument("--settings", type=json.loads, required=True, metavar="JSON")
     args = parser.parse_args(argv)
-    write_json(args.output, args.settings)
+    files.write_json(args.output, args.settings)
 
 
 if __name__ == "__main__":

@@ -10,9 +10,7 @@ from pathlib import Path
 
 import yaml
 
-from vllm_lab.common import console
-from vllm_lab.common.files import atomic_path, read_json, sha256_file, write_json, write_zip
-from vllm_lab.common.flags import parser_of
+from vllm_lab.common import console, files, flags
 from vllm_lab.provenance.crate import describe
 from vllm_lab.provenance.documents import collect
 from vllm_lab.provenance.upstream import Jobs
@@ -20,7 +18,7 @@ from vllm_lab.provenance.verify import require
 
 
 def main(argv: list[str] | None = None) -> None:
-    parser = parser_of(
+    parser = flags.parser_of(
         __doc__,
         settings="the resolved configuration (JSON)",
         citation="CITATION.cff",
@@ -34,19 +32,19 @@ def main(argv: list[str] | None = None) -> None:
     args = parser.parse_args(argv)
 
     require(Path(), args.report, "the run is not described")
-    with atomic_path(args.workflow) as partial:
+    with files.atomic_path(args.workflow) as partial:
         shutil.copyfile(args.snakefile, partial)
-    write_zip(args.source, {path: Path(path) for path in args.project})
+    files.write_zip(args.source, {path: Path(path) for path in args.project})
     jobs = Jobs(collect(Path()), args.report).all
     described = describe(
         Path(),
         jobs,
         args.report,
-        source={path: sha256_file(path) for path in args.project},
-        settings=read_json(args.settings),
+        source={path: files.sha256_file(path) for path in args.project},
+        settings=files.read_json(args.settings),
         citation=yaml.safe_load(args.citation.read_text(encoding="utf-8")),
     )
-    write_json(args.crate, described)
+    files.write_json(args.crate, described)
     console.log(f"{args.crate}: {len(jobs)} jobs, {len(described['@graph'])} entities")
 
 

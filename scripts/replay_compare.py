@@ -5,21 +5,15 @@ Out: for each version, trace and memory how many steps are equal, both sides of 
 which requests differ in what, how far the metrics are apart, and v1's crash (JSON).
 """
 
-from pathlib import Path
-
-from vllm_lab.common import console
-from vllm_lab.common.files import write_json
-from vllm_lab.common.flags import parser_of
+from vllm_lab.common import console, files, flags
 from vllm_lab.replay.comparison import compare_all
 from vllm_lab.replay.records import stored_runs
 
 
 def main(argv: list[str] | None = None) -> None:
-    parser = parser_of(__doc__, output="JSON to write")
-    parser.add_argument("--records", type=Path, nargs="+", required=True, metavar="JSON")
-    args = parser.parse_args(argv)
+    args = flags.parse(argv, __doc__, several={"records": "of the replays, JSON"}, output="JSON to write")
     runs = compare_all(stored_runs(args.records))
-    write_json(args.output, {"runs": runs})
+    files.write_json(args.output, {"runs": runs})
     for run in runs:
         name = f"{run['version']} and {run['against']}, {run['trace']}, {run['memory']}"
         steps = f"{run.get('equal_steps')} steps equal, {run.get('differing_steps')} differ"

@@ -6,29 +6,25 @@ Out: latency_histograms, running_waiting_blocks and hit_rate_over_time of that t
 and SVG.
 """
 
-from pathlib import Path
-
-from vllm_lab.common import console
-from vllm_lab.common.files import read_json
-from vllm_lab.common.flags import parser_of
+from vllm_lab.common import console, files, flags
 from vllm_lab.replay.figures import draw_all
 from vllm_lab.replay.records import stored_runs
 from vllm_lab.traces.trace import Trace
 
 
 def main(argv: list[str] | None = None) -> None:
-    parser = parser_of(
+    args = flags.parse(
+        argv,
         __doc__,
+        several={"records": "of the replays, JSON"},
         comparison="JSON",
         trace="the trace to show, NAME_trace.parquet or .jsonl",
         outdir="folder for the figures",
     )
-    parser.add_argument("--records", type=Path, nargs="+", required=True, metavar="JSON")
-    args = parser.parse_args(argv)
     trace = Trace.read(args.trace)
     name = args.trace.stem.removesuffix("_trace")
     prompt_tokens = dict(zip(trace.request_id, trace.prompt_tokens.tolist(), strict=True))
-    comparison = read_json(args.comparison)["runs"]
+    comparison = files.read_json(args.comparison)["runs"]
     draw_all(stored_runs(args.records), comparison, name, prompt_tokens, args.outdir)
 
 

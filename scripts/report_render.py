@@ -7,10 +7,8 @@ summary of its numbers (JSON).
 
 from pathlib import Path
 
-from vllm_lab.common import console
+from vllm_lab.common import console, files, flags
 from vllm_lab.common.errors import LabError
-from vllm_lab.common.files import write_json, write_text
-from vllm_lab.common.flags import parser_of
 from vllm_lab.report import render
 from vllm_lab.report.report import compose, evaluation, summary
 from vllm_lab.report.results import Results
@@ -19,7 +17,7 @@ TITLE = "What real conversations share"
 
 
 def main(argv: list[str] | None = None) -> None:
-    parser = parser_of(
+    parser = flags.parser_of(
         __doc__,
         html="HTML page to write",
         markdown="Markdown to write",
@@ -35,11 +33,11 @@ def main(argv: list[str] | None = None) -> None:
     if not report.sections:
         raise LabError("the report knows no part for any of the --inputs; give results of a rule")
     found = summary(report)
-    write_text(args.html, render.page(report))
-    write_text(args.markdown, render.markdown(report, args.markdown.parent.as_posix()))
+    files.write_text(args.html, render.page(report))
+    files.write_text(args.markdown, render.markdown(report, args.markdown.parent.as_posix()))
     part = render.markdown(evaluation(report), args.evaluation.parent.as_posix(), varying=True)
-    write_text(args.evaluation, part)
-    write_json(args.summary, found)
+    files.write_text(args.evaluation, part)
+    files.write_json(args.summary, found)
     console.log(f"{args.html}: {len(report.sections)} sections, {len(found)} numbers")
 
 

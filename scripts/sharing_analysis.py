@@ -6,8 +6,7 @@ Out: statistics (JSON), and tables (CSV) of requests, distinct blocks, reuse gap
 
 from pathlib import Path
 
-from vllm_lab.common import console, flags
-from vllm_lab.common.files import write_csv, write_json
+from vllm_lab.common import console, files, flags
 from vllm_lab.sharing import metrics, stats
 from vllm_lab.traces.trace import Trace
 
@@ -26,12 +25,12 @@ def main(argv: list[str] | None = None) -> None:
     found, sharing, tokens = stats.trace_stats(
         trace, name, args.block_size, args.block_sizes, windows, kv_bytes
     )
-    write_json(args.stats, found)
-    write_csv(args.requests, metrics.REQUEST_COLUMNS, stats.request_rows(sharing, tokens))
-    write_csv(args.blocks, metrics.BLOCK_COLUMNS, stats.block_rows(sharing))
-    write_csv(args.reuse_gaps, metrics.GAP_COLUMNS, stats.gap_rows(sharing))
+    files.write_json(args.stats, found)
+    files.write_csv(args.requests, metrics.REQUEST_COLUMNS, stats.request_rows(sharing, tokens))
+    files.write_csv(args.blocks, metrics.BLOCK_COLUMNS, stats.block_rows(sharing))
+    files.write_csv(args.reuse_gaps, metrics.GAP_COLUMNS, stats.gap_rows(sharing))
     rows = stats.working_set_rows(sharing, windows, kv_bytes)
-    write_csv(args.working_set, metrics.WORKING_SET_COLUMNS, rows)
+    files.write_csv(args.working_set, metrics.WORKING_SET_COLUMNS, rows)
     saved = f"{found['metrics']['saved_prefill_fraction']:.2%} of the prompt tokens"
     console.log(f"{name}: {found['requests']} requests; {saved} are in blocks of an earlier prompt, too")
 

@@ -4,9 +4,8 @@ In: the token streams and their summary, which has the default system prompt of 
 Out: JSON (settings, notes, rows) and the rows as CSV.
 """
 
-from vllm_lab.common import console, flags
+from vllm_lab.common import console, files, flags
 from vllm_lab.common.errors import LabError
-from vllm_lab.common.files import read_json, write_csv, write_json
 from vllm_lab.sharing import reference
 from vllm_lab.sharing.metrics import REFERENCE_COLUMNS
 from vllm_lab.traces.workload import StreamTable
@@ -21,7 +20,7 @@ def main(argv: list[str] | None = None) -> None:
 
     if args.samples < 1 or args.seed < 0:
         raise LabError("--samples must be above 0, --seed 0 or more")
-    prompt = read_json(args.tokens_summary)["default_system_prompt"]
+    prompt = files.read_json(args.tokens_summary)["default_system_prompt"]
     run = reference.Reference(StreamTable.read(args.streams), prompt)
     rows = run.compare(args.samples, args.seed)
     document = {
@@ -36,8 +35,8 @@ def main(argv: list[str] | None = None) -> None:
         "notes": reference.notes(rows, run.rate),
         "rows": rows,
     }
-    write_json(args.output, document)
-    write_csv(args.csv, REFERENCE_COLUMNS, (row.values() for row in rows))
+    files.write_json(args.output, document)
+    files.write_csv(args.csv, REFERENCE_COLUMNS, (row.values() for row in rows))
 
 
 if __name__ == "__main__":

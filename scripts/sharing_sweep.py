@@ -6,8 +6,7 @@ Out: one tidy CSV of hit rates by block size, policy and capacity; the last capa
 
 from pathlib import Path
 
-from vllm_lab.common import console, flags
-from vllm_lab.common.files import write_csv
+from vllm_lab.common import console, files, flags
 from vllm_lab.sharing.metrics import SWEEP_COLUMNS
 from vllm_lab.sharing.policies import POLICIES
 from vllm_lab.sharing.stats import kv_bytes_of
@@ -29,7 +28,7 @@ def main(argv: list[str] | None = None) -> None:
     tokens = args.capacities_tokens or [blocks * trace.block_tokens for blocks in args.capacities_blocks]
     name, kv_bytes = args.trace.stem.removesuffix("_trace"), kv_bytes_of(args.model_summary)
     rows = sweep_rows(trace, name, args.block_sizes, tokens, args.policies, kv_bytes)
-    write_csv(args.output, SWEEP_COLUMNS, rows)
+    files.write_csv(args.output, SWEEP_COLUMNS, rows)
 
 
 if __name__ == "__main__":

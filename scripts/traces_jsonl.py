@@ -11,9 +11,7 @@ from vllm_lab.traces.trace import Trace
 
 
 def main(argv: list[str] | None = None) -> None:
-    parser = flags.parser_of(__doc__, trace="trace, .parquet", output="trace, .jsonl")
-    flags.add_rendering(parser)
-    args = parser.parse_args(argv)
+    args = flags.parse(argv, __doc__, flags.add_rendering, trace="trace, .parquet", output="trace, .jsonl")
 
     trace = Trace.read(args.trace)
     maker = StreamMaker(args.model_dir, args.chat_template, args.default_system_prompt)

@@ -9,9 +9,7 @@ from vllm_lab.traces.streams import write_streams
 
 
 def main(argv: list[str] | None = None) -> None:
-    parser = flags.parser_of(__doc__, output="streams.parquet", summary="summary, .json")
-    flags.add_rendering(parser)
-    args = parser.parse_args(argv)
+    args = flags.parse(argv, __doc__, flags.add_rendering, output="streams.parquet", summary="summary, .json")
 
     settings = (args.model_dir, args.chat_template, args.default_system_prompt)
     summary = write_streams(args.conversations, args.output, settings, host.threads())

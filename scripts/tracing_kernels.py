@@ -5,10 +5,8 @@ Out: kernels by time and by class (JSON and text), PyTorch's whole table, and a 
 not installed or the device is not there: the same files, status not_run.
 """
 
-from vllm_lab.common import console
+from vllm_lab.common import console, files, flags
 from vllm_lab.common.errors import Unavailable
-from vllm_lab.common.files import write_json, write_text
-from vllm_lab.common.flags import parser_of
 from vllm_lab.engines.engine import Engine
 from vllm_lab.tracing import documents, text
 from vllm_lab.tracing.documents import add_question, question_from, settings_from
@@ -16,14 +14,14 @@ from vllm_lab.tracing.profiler import write_gzip
 
 
 def main(argv: list[str] | None = None) -> None:
-    parser = parser_of(
+    args = flags.parse(
+        argv,
         __doc__,
+        add_question,
         output="JSON to write; the text goes next to it",
         report="PyTorch's table to write",
         chrome_trace=".json.gz to write",
     )
-    add_question(parser)
-    args = parser.parse_args(argv)
     question = question_from(args)
     try:
         with Engine(settings_from(args, question, args.device == "cpu")) as engine:
@@ -31,10 +29,10 @@ def main(argv: list[str] | None = None) -> None:
     except Unavailable as missing:
         console.log(f"not run: {missing}")
         found = documents.not_run("kernels", question, args.device, str(missing))
-        write_text(args.report, f"not run: {missing}\n")
+        files.write_text(args.report, f"not run: {missing}\n")
         write_gzip(args.chrome_trace, b'{"traceEvents": []}\n')
-    write_json(args.output, found)
-    write_text(args.output.with_suffix(".txt"), text.layout(found))
+    files.write_json(args.output, found)
+    files.write_text(args.output.with_suffix(".txt"), text.layout(found))
 
 
 if __name__ == "__main__":

@@ -102,18 +102,13 @@ In: a trace.
 Out: their number (JSON).
 """
 
-from collections.abc import Sequence
-
-from vllm_lab.common import console, flags
-from vllm_lab.common.files import write_json
+from vllm_lab.common import console, files, flags
 from vllm_lab.sharing.count import requests_of
 
 
-def main(argv: Sequence[str] | None = None) -> None:
-    parser = flags.parser_of(__doc__)
-    flags.add_paths(parser, trace="the trace", output="JSON to write")
-    args = parser.parse_args(argv)
-    write_json(args.output, {"requests": requests_of(args.trace)})
+def main(argv: list[str] | None = None) -> None:
+    args = flags.parse(argv, __doc__, trace="the trace", output="JSON to write")
+    files.write_json(args.output, {"requests": requests_of(args.trace)})
 
 
 if __name__ == "__main__":

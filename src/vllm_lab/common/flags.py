@@ -3,10 +3,29 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 DEVICES = ("cpu", "cuda")
+
+
+def parse(
+    argv: Sequence[str] | None,
+    description: str | None,
+    *more: Callable[[argparse.ArgumentParser], None],
+    several: Mapping[str, str] | None = None,
+    **paths: str,
+) -> argparse.Namespace:
+    """The arguments of a script: required `paths`, lists of paths (`several`), and the flags that `more` add.
+
+    parse(argv, __doc__, add_model, several={"traces": "the traces"}, output="JSON to write")
+    """
+    parser = parser_of(description, **paths)
+    for name, meaning in (several or {}).items():
+        parser.add_argument(spelt(name), type=Path, nargs="+", required=True, help=meaning)
+    for add_flags in more:
+        add_flags(parser)
+    return parser.parse_args(argv)
 
 
 def parser_of(
