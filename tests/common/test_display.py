@@ -52,7 +52,8 @@ def test_an_unknown_unit_is_refused():
 
 
 @given(
-    st.floats(allow_nan=False, allow_infinity=False, min_value=-1e18, max_value=1e18), st.sampled_from(UNITS)
+    st.floats(allow_nan=False, allow_infinity=False, min_value=-1e18, max_value=1e18),
+    st.sampled_from(list(UNITS)),
 )
 def test_every_finite_value_can_be_shown_on_one_line_without_a_hyphen_for_minus(value, unit):
     shown = display(value, unit)

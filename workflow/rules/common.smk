@@ -12,12 +12,12 @@ sys.path.insert(0, str(ROOT / "src"))
 from mini_vllm.tools.versions import VERSIONS
 from vllm_lab.common import schema
 from vllm_lab.common.errors import LabError
-from vllm_lab.common.figure_names import FIGURES
 from vllm_lab.experiments.spec import Experiment
 from vllm_lab.plan.tests import SUFFIX, TESTS
 from vllm_lab.provenance.upstream import code_of
 from vllm_lab.workflow.files import (
     CACHING,
+    FIGURES,
     MODES,
     check_paths,
     code_files,

@@ -1,1 +1,1 @@
-"""What all stages share: errors, files, the console, the host, figures, statistics, metrics."""
+"""What all stages share; each file says what it is for."""

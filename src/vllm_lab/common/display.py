@@ -1,18 +1,10 @@
 """How people read values and texts: 0.4059 as "40.6 %", 1073741824 as "1.00 GiB", text safe for Markdown."""
 
 import re
+from collections.abc import Callable
 
 from vllm_lab.common.errors import LabError
 
-COUNTS = (
-    "blocks", "calls", "conversations", "kernels", "lines", "messages", "preemptions", "records", "requests",
-    "step", "steps", "streams", "tokens", "",
-)  # fmt: skip
-RATES = ("1/s", "requests/s", "tokens/s")
-UNITS = (
-    *COUNTS, *RATES, "fraction", "%", "points", "x", "bytes", "GiB", "GB", "GB/s", "s", "ms", "s/token",
-    "accesses/block",
-)  # fmt: skip
 _SPECIAL = re.compile(r"([\\`*_{}\[\]<>|#~!&$])")
 
 
@@ -26,29 +18,7 @@ def display(value: float | int | str | None, unit: str, decimals: int | None = N
         raise LabError(f"unit {unit!r} cannot be shown; add it to vllm_lab/common/display.py")
     if value is None:
         return "–"
-    if isinstance(value, str):
-        return value
-    if unit == "fraction":
-        return f"{_percent(100 * value, decimals)} %"
-    if unit == "points":
-        return f"{_fixed(100 * value, decimals, 2, sign=True)} points"
-    if unit == "bytes":
-        return _bytes(value, decimals)
-    if unit == "GiB":
-        return _bytes(value * 2**30, decimals)
-    if unit == "s":
-        return _seconds(value, decimals)
-    if unit == "s/token":
-        return f"{_plain(1e6 * value, decimals)} µs/token"
-    if unit in RATES:
-        return f"{_fixed(value, decimals, 2)}/s"
-    if unit in ("ms", "GB", "GB/s"):
-        return f"{_plain(value, decimals)} {unit}"
-    if unit == "%":
-        return f"{_percent(value, decimals)} %"
-    if unit == "x":
-        return f"{_fixed(value, decimals, 1)}×"
-    return _plain(value, decimals)
+    return value if isinstance(value, str) else UNITS[unit](value, decimals)
 
 
 def escape(words: str) -> str:
@@ -95,3 +65,26 @@ def _seconds(value: float, decimals: int | None) -> str:
     if decimals is None and shown == 0:
         return "0 s"
     return f"{_fixed(shown, decimals, 2 if abs(shown) < 10 else 1 if abs(shown) < 100 else 0)} {name}"
+
+
+_COUNTS = (
+    "blocks", "calls", "conversations", "kernels", "lines", "messages", "preemptions", "records", "requests",
+    "step", "steps", "streams", "tokens", "accesses/block", "",
+)  # fmt: skip
+_RATES = ("1/s", "requests/s", "tokens/s")
+# Unit -> the text of a value in it, from the value and the digits after the point (None: the unit's own).
+UNITS: dict[str, Callable[[float | int, int | None], str]] = {
+    **dict.fromkeys(_COUNTS, _plain),
+    **dict.fromkeys(_RATES, lambda value, digits: f"{_fixed(value, digits, 2)}/s"),
+    "fraction": lambda value, digits: f"{_percent(100 * value, digits)} %",
+    "%": lambda value, digits: f"{_percent(value, digits)} %",
+    "points": lambda value, digits: f"{_fixed(100 * value, digits, 2, sign=True)} points",
+    "x": lambda value, digits: f"{_fixed(value, digits, 1)}×",
+    "bytes": _bytes,
+    "GiB": lambda value, digits: _bytes(value * 2**30, digits),
+    "GB": lambda value, digits: f"{_plain(value, digits)} GB",
+    "GB/s": lambda value, digits: f"{_plain(value, digits)} GB/s",
+    "s": _seconds,
+    "ms": lambda value, digits: f"{_plain(value, digits)} ms",
+    "s/token": lambda value, digits: f"{_plain(1e6 * value, digits)} µs/token",
+}

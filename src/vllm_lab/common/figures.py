@@ -1,7 +1,5 @@
 """How every figure of this project looks and is written: for print, for 700 pixels, for all eyes."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -36,6 +34,7 @@ STYLE = {
     "svg.fonttype": "path",
     "svg.hashsalt": "vllm-lab",  # otherwise element ids are random
 }
+_METADATA = {"png": {"Software": None}, "svg": {"Date": None, "Creator": None}}  # no versions, no times
 
 
 @contextmanager
@@ -49,8 +48,9 @@ def figure(
     with matplotlib.rc_context(STYLE):
         canvas = Figure(figsize=(WIDTH, height), layout="constrained")
         yield canvas.subplots(rows, columns, squeeze=False, **grid).ravel().tolist()
-        _write(canvas, stem, "png", {"Software": None})
-        _write(canvas, stem, "svg", {"Date": None, "Creator": None})
+        for kind, metadata in _METADATA.items():
+            with atomic_path(stem.with_name(f"{stem.name}.{kind}")) as partial:
+                canvas.savefig(partial, format=kind, metadata=metadata)
 
 
 def message(stem: Path, words: str) -> None:
@@ -79,8 +79,3 @@ def short_count(value: float) -> str:
         if value >= size:
             return f"{value / size:.3g}{letter}"
     return f"{value:g}"
-
-
-def _write(canvas: Figure, stem: Path, kind: str, metadata: dict[str, None]) -> None:
-    with atomic_path(stem.with_name(f"{stem.name}.{kind}")) as partial:
-        canvas.savefig(partial, format=kind, metadata=metadata)

@@ -1,7 +1,5 @@
 """Command line flags that several commands share, spelt and explained in one place."""
 
-from __future__ import annotations
-
 import argparse
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path

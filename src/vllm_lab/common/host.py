@@ -1,11 +1,17 @@
-"""The hardware and software that a job sees, read inside the job: a cluster's nodes differ from its head."""
+"""The machine under a job, asked by the job itself: a cluster's nodes differ from its head.
 
+Its hardware and software, and processes that end with the process that started them.
+"""
+
+import ctypes
 import os
 import platform
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -15,6 +21,7 @@ PACKAGES = ("snakemake", "numpy", "pandas", "pyarrow", "matplotlib", "tokenizers
 _CLUSTER_VARIABLES = {"SLURM_JOB_ID": "slurm_job_id", "SLURM_JOB_PARTITION": "slurm_partition",
                       "SLURMD_NODENAME": "slurm_node", "SLURM_JOB_GPUS": "slurm_gpus",
                       "SLURM_STEP_GPUS": "slurm_gpus"}  # fmt: skip
+_PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
 
 def hardware() -> dict[str, Any]:
@@ -24,7 +31,7 @@ def hardware() -> dict[str, Any]:
         "os": platform.platform(terse=True),
         "kernel": platform.release(),
         "cpu": _cpu_model(),
-        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "cores": _cores(),
         "memory_gib": _memory_gib(),
         "gpus": _gpus(),
     }
@@ -39,11 +46,7 @@ def machine(host: Mapping[str, Any]) -> str:
 
 def threads() -> int:
     """How many cores this job may use: those that the workflow gave it (VLLM_LAB_THREADS), else all."""
-    given = os.environ.get("VLLM_LAB_THREADS")
-    if given:
-        return max(1, int(given))
-    affinity = getattr(os, "sched_getaffinity", None)
-    return len(affinity(0)) if affinity else os.cpu_count() or 1
+    return max(1, int(os.environ.get("VLLM_LAB_THREADS") or _cores()))
 
 
 def cluster() -> dict[str, str]:
@@ -73,9 +76,40 @@ def git_state(root: Path) -> dict[str, Any] | None:
     return {"commit": commit, "dirty": bool(changes)}
 
 
+def die_with_parent(number: int = signal.SIGKILL) -> None:
+    """Let Linux send this process the signal `number` when its parent dies, even by SIGKILL.
+
+    The signal also comes when the thread that started this process ends (man 2 PR_SET_PDEATHSIG). On other
+    systems nothing happens.
+    """
+    if sys.platform != "linux":
+        return
+    parent = os.getppid()
+    ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, number)
+    if os.getppid() != parent:  # it died in between
+        os.kill(os.getpid(), number)
+
+
+def end_session(leader: subprocess.Popen, patience: float) -> None:
+    """End a session: SIGTERM for its leader, up to `patience` seconds to end, then SIGKILL for all."""
+    try:
+        with suppress(subprocess.TimeoutExpired):
+            leader.terminate()
+            leader.wait(patience)
+    finally:
+        with suppress(ProcessLookupError):  # every process has ended
+            os.killpg(leader.pid, signal.SIGKILL)
+        leader.wait()
+
+
 def _output(command: list[str]) -> str:
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     return done.stdout.strip() if done.returncode == 0 else ""
+
+
+def _cores() -> int:
+    """The cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _cpu_model() -> str:

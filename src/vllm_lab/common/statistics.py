@@ -54,11 +54,8 @@ class Distribution:
             return None
         rank = percent / 100 * (self.size - 1)
         below = math.floor(rank)
-        upper_ranks = np.cumsum(self.counts)
-        low, high = (
-            float(self.values[np.searchsorted(upper_ranks, at, side="right")])
-            for at in (below, min(below + 1, self.size - 1))
-        )
+        ranks = (below, min(below + 1, self.size - 1))
+        low, high = self.values[np.searchsorted(np.cumsum(self.counts), ranks, side="right")].tolist()
         part = rank - below  # interpolated from the nearer side, as numpy does
         return low + (high - low) * part if part < 0.5 else high - (high - low) * (1 - part)
 

@@ -27,7 +27,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from vllm_lab.common import console
 from vllm_lab.common.errors import LabError
-from vllm_lab.common.processes import die_with_parent, end_session
+from vllm_lab.common.host import die_with_parent, end_session
 from vllm_lab.engines import engine
 from vllm_lab.engines.settings import FORCED_TOKENS, EngineSettings
 from vllm_lab.load.measurements import ERROR_LENGTH, Cell, SentRequest, Sweep

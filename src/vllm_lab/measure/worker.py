@@ -15,8 +15,8 @@ from typing import Any, TypeVar
 
 from mini_vllm.clock import is_decode, kind_of_step
 from vllm_lab.common.errors import LabError
+from vllm_lab.common.host import die_with_parent
 from vllm_lab.common.metric import Metric
-from vllm_lab.common.processes import die_with_parent
 from vllm_lab.engines.engine import Engine, load
 from vllm_lab.engines.replay import RealStep, replay
 from vllm_lab.engines.settings import EngineSettings

@@ -8,7 +8,7 @@ import re
 from vllm_lab.common.errors import LabError
 
 PACKAGES = {
-    "common": "errors, files, console, processes, the host, figures, statistics, metrics, shared flags",
+    "common": "errors, files, schemas, console, flags, the machine, metrics, statistics, figures",
     "provenance": "a document for each job, its verification, the archive, bundles, the research object",
     "data": "conversations and the model: fetch, read, mend; the checkpoint",
     "traces": "token streams and traces; one file for each format that comes in or goes out",

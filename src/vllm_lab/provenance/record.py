@@ -22,7 +22,6 @@ from typing import Any, BinaryIO
 from vllm_lab.common import host
 from vllm_lab.common.errors import LabError
 from vllm_lab.common.files import sha256_file
-from vllm_lab.common.processes import die_with_parent
 from vllm_lab.provenance import schemas
 from vllm_lab.provenance.documents import Document, identity_digest
 
@@ -51,7 +50,7 @@ def run(job: Job) -> int:
     LabError if the job succeeded and an output is missing or does not fit its schema, or if an input changed
     while the job ran.
     """
-    die_with_parent(signal.SIGTERM)
+    host.die_with_parent(signal.SIGTERM)
     sources = (*job.inputs, *job.code, *job.environment)
     before = _hashes(sources)
     stamps = _stamps(sources)
@@ -140,7 +139,9 @@ def _execute(job: Job) -> int:
             stderr=subprocess.STDOUT,
             stdin=subprocess.DEVNULL,
             env=_environment(job),
-            preexec_fn=partial(die_with_parent, signal.SIGTERM),  # a job does not outlive a killed workflow
+            preexec_fn=partial(
+                host.die_with_parent, signal.SIGTERM
+            ),  # a job does not outlive a killed workflow
         )
         previous = signal.signal(signal.SIGTERM, lambda *_: child.terminate())
         try:
