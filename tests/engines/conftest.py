@@ -7,7 +7,7 @@ import numba  # noqa: F401  (vLLM must start when it is loaded, see engine._hidd
 import numpy as np
 import pytest
 
-from vllm_lab.replay.requests import TracedRequest
+from vllm_lab.replay.replay import TracedRequest
 
 SHAPE = {
     "architectures": ["LlamaForCausalLM"],

@@ -13,7 +13,7 @@ from vllm_lab.engines.replay import RealRun, replay
 from vllm_lab.engines.settings import EngineSettings
 from vllm_lab.oracle import engine as oracle
 from vllm_lab.replay.comparison import STEP_FIELDS
-from vllm_lab.replay.requests import TracedRequest
+from vllm_lab.replay.replay import TracedRequest
 
 pytest.importorskip("vllm")
 

@@ -12,7 +12,7 @@ from vllm_lab.experiments.spec import Experiment, Prediction, Reference
 from vllm_lab.experiments.verdicts import Observations, judge, judge_all, verdict_document
 from vllm_lab.replay import mini
 from vllm_lab.replay.records import RunFiles, simulated_record
-from vllm_lab.replay.requests import TracedRequest
+from vllm_lab.replay.replay import TracedRequest
 
 RUN = {
     "status": "simulated",

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 import pytest
 
 from vllm_lab.load.sweep import replay
-from vllm_lab.replay.requests import TracedRequest
+from vllm_lab.replay.replay import TracedRequest
 
 ASKED = [TracedRequest("r", 0.0, 0, [1, 2], [3, 4])]
 CHUNK = b'data: {"choices": [{"text": "a"}]}\n\n'

@@ -20,7 +20,7 @@ from vllm_lab.measure import workload
 from vllm_lab.measure.document import raw_document
 from vllm_lab.provenance.schemas import check
 from vllm_lab.provenance.upstream import code_of
-from vllm_lab.replay.requests import TracedRequest, requests_of
+from vllm_lab.replay.replay import TracedRequest, requests_of
 from vllm_lab.sharing.analysis import SharedTokens
 
 ROOT = Path(__file__).parents[2]

@@ -12,7 +12,7 @@ from mini_vllm.limits import Limits
 from mini_vllm.tools.records import COLUMNS, outcome
 from tests.mini.workloads import CLOCK, Row, engine, workloads
 from vllm_lab.oracle.engine import run
-from vllm_lab.replay.requests import TracedRequest
+from vllm_lab.replay.replay import TracedRequest
 
 pytest.importorskip("vllm")
 

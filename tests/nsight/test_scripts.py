@@ -17,7 +17,7 @@ from vllm_lab.common.errors import LabError
 from vllm_lab.provenance.schemas import check
 from vllm_lab.provenance.upstream import code_of
 from vllm_lab.replay.records import StoredRun
-from vllm_lab.replay.requests import requests_of
+from vllm_lab.replay.replay import requests_of
 from vllm_lab.traces.trace import Trace
 from vllm_lab.workflow.files import FIGURES
 

@@ -14,7 +14,7 @@ from mini_vllm.tools.trace import read_trace
 from vllm_lab.oracle import engine
 from vllm_lab.replay import mini
 from vllm_lab.replay.comparison import compare
-from vllm_lab.replay.requests import requests_of
+from vllm_lab.replay.replay import requests_of
 from vllm_lab.traces.formats import IMPORTS
 from vllm_lab.traces.trace import Trace
 

@@ -12,7 +12,7 @@ from mini_vllm.limits import Limits
 from vllm_lab.common.errors import LabError
 from vllm_lab.oracle import engine
 from vllm_lab.replay import records
-from vllm_lab.replay.requests import TracedRequest
+from vllm_lab.replay.replay import TracedRequest
 
 
 def request(name, prompt, output=1, arrival=0.0, priority=0):

@@ -5,8 +5,7 @@ import pytest
 from mini_vllm.clock import Clock
 from mini_vllm.limits import Limits
 from mini_vllm.tools.records import Step
-from vllm_lab.replay.replay import Outcome, Refusal, Result
-from vllm_lab.replay.requests import TracedRequest
+from vllm_lab.replay.replay import Outcome, Refusal, Result, TracedRequest
 
 # 9 usable blocks of 4 tokens. a, b and c arrive at 0 s, and c has to wait; big never fits; d comes after two
 # idle seconds. b is preempted in step 1 and computes its 4 tokens again, and the one it had got, in step 3.

@@ -23,8 +23,7 @@ from vllm_lab.replay.records import (
     simulated_record,
     stored_runs,
 )
-from vllm_lab.replay.replay import Refusal
-from vllm_lab.replay.requests import TracedRequest
+from vllm_lab.replay.replay import Refusal, TracedRequest
 
 
 @pytest.fixture

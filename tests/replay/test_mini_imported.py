@@ -9,7 +9,7 @@ from mini_vllm.clock import Clock
 from mini_vllm.limits import Limits
 from vllm_lab.replay import mini
 from vllm_lab.replay.records import RunFiles, simulated_record
-from vllm_lab.replay.requests import requests_of
+from vllm_lab.replay.replay import requests_of
 from vllm_lab.traces.formats import IMPORTS
 from vllm_lab.traces.trace import Trace
 

@@ -3,8 +3,7 @@
 import pytest
 
 from vllm_lab.common.errors import LabError
-from vllm_lab.replay.replay import EngineStep, Outcome, Replay
-from vllm_lab.replay.requests import TracedRequest
+from vllm_lab.replay.replay import EngineStep, Outcome, Replay, TracedRequest
 
 
 class OneTokenEach:

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from vllm_lab.replay.requests import TracedRequest, requests_of
+from vllm_lab.replay.replay import TracedRequest, requests_of
 from vllm_lab.traces.trace import Trace
 
 ROOT = Path(__file__).parents[2]

@@ -15,7 +15,7 @@ from vllm_lab.engines.replay import replay
 from vllm_lab.engines.settings import EngineSettings
 from vllm_lab.measure.repeats import watched
 from vllm_lab.measure.workload import at_rate, shuffled
-from vllm_lab.replay.requests import TracedRequest
+from vllm_lab.replay.replay import TracedRequest
 from vllm_lab.traces.trace import Trace
 
 

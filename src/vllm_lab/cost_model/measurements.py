@@ -8,8 +8,7 @@ from typing import Any
 
 from vllm_lab.measure import repeats
 from vllm_lab.measure.repeats import Disturbance
-from vllm_lab.replay.replay import Outcome
-from vllm_lab.replay.requests import TracedRequest
+from vllm_lab.replay.replay import Outcome, TracedRequest
 
 FITTED, HELDOUT = "fitted", "heldout"  # the two sets of requests
 

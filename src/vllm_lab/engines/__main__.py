@@ -10,7 +10,7 @@ from vllm_lab.common.flags import add_device, add_paths
 from vllm_lab.engines.replay import run
 from vllm_lab.engines.settings import EngineSettings
 from vllm_lab.replay import flags, records
-from vllm_lab.replay.requests import shortened
+from vllm_lab.replay.replay import shortened
 
 
 def main(argv: Sequence[str] | None = None) -> None:

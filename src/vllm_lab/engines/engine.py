@@ -14,8 +14,7 @@ from vllm_lab.common.errors import LabError, Unavailable
 from vllm_lab.common.host import hardware
 from vllm_lab.engines.settings import FORCED_TOKENS, EngineSettings
 from vllm_lab.oracle.scheduler import Watch, block_hasher, vllm_version
-from vllm_lab.replay.replay import EngineStep
-from vllm_lab.replay.requests import TracedRequest
+from vllm_lab.replay.replay import EngineStep, TracedRequest
 
 
 class Engine:

@@ -8,7 +8,7 @@ from typing import Any
 from mini_vllm.limits import Limits
 from vllm_lab.engines.replay import RealRun
 from vllm_lab.replay.records import REAL, limits_record, outcome_record
-from vllm_lab.replay.requests import TracedRequest
+from vllm_lab.replay.replay import TracedRequest
 
 
 def measured_record(

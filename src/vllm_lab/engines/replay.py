@@ -10,8 +10,7 @@ from typing import Any
 from mini_vllm.tools.records import Step
 from vllm_lab.engines.engine import Engine
 from vllm_lab.engines.settings import EngineSettings
-from vllm_lab.replay.replay import Outcome, Refusal, Replay, Result
-from vllm_lab.replay.requests import TracedRequest
+from vllm_lab.replay.replay import Outcome, Refusal, Replay, Result, TracedRequest
 
 _FIELDS = [field.name for field in fields(Step)]
 

@@ -32,7 +32,7 @@ from vllm_lab.engines import engine
 from vllm_lab.engines.settings import FORCED_TOKENS, EngineSettings
 from vllm_lab.load.measurements import ERROR_LENGTH, Cell, SentRequest, Sweep
 from vllm_lab.measure.workload import at_rate
-from vllm_lab.replay.requests import TracedRequest
+from vllm_lab.replay.replay import TracedRequest
 
 MODEL = "model"  # the model's name in requests
 FORCED = "vllm_lab.engines.forced_plugin:ForcedTokens"

@@ -9,7 +9,7 @@ from dataclasses import replace
 from vllm_lab.common.metric import Metric, qualified
 from vllm_lab.engines.settings import EngineSettings
 from vllm_lab.measure.worker import EngineProcess, Replayed, running
-from vllm_lab.replay.requests import TracedRequest
+from vllm_lab.replay.replay import TracedRequest
 
 IN_TURNS = (
     "Two engines, each in a process of its own, replay the same requests in turns, from an empty prefix "

@@ -22,8 +22,7 @@ from vllm_lab.engines.replay import RealStep, replay
 from vllm_lab.engines.settings import EngineSettings
 from vllm_lab.measure.workload import at_once
 from vllm_lab.oracle.scheduler import require_vllm
-from vllm_lab.replay.replay import Outcome
-from vllm_lab.replay.requests import TracedRequest
+from vllm_lab.replay.replay import Outcome, TracedRequest
 
 Result = TypeVar("Result")
 CLOCK = "time.perf_counter around each LLMEngine.step, on CUDA after torch.cuda.synchronize"

@@ -10,7 +10,7 @@ import numpy as np
 
 from mini_vllm.limits import Limits
 from vllm_lab.common.errors import LabError
-from vllm_lab.replay.requests import TracedRequest, requests_of, shortened
+from vllm_lab.replay.replay import TracedRequest, requests_of, shortened
 from vllm_lab.traces.trace import Trace
 
 # The settings of an engine that limit its scheduler, and their types.

@@ -9,7 +9,7 @@ from random import Random
 from mini_vllm.clock import Clock, CostModel
 from mini_vllm.errors import MiniError
 from mini_vllm.limits import Limits
-from vllm_lab.replay.requests import TracedRequest
+from vllm_lab.replay.replay import TracedRequest
 
 STREAM_IDS = 1_000_000  # token ids reserved for each stream, so that two streams never share one
 MOST_STEPS = 400  # about: a budget of 1 token would make the longest workloads slow and show nothing new

@@ -7,8 +7,7 @@ from typing import Any
 
 from mini_vllm.limits import Limits
 from vllm_lab.oracle.scheduler import Watch, build, request_maker
-from vllm_lab.replay.replay import EngineStep, Replay, Result
-from vllm_lab.replay.requests import TracedRequest
+from vllm_lab.replay.replay import EngineStep, Replay, Result, TracedRequest
 
 
 def run(requests: Sequence[TracedRequest], limits: Limits) -> Result:

@@ -12,8 +12,7 @@ from vllm_lab.oracle import engine
 from vllm_lab.oracle.cases import Case, random_case, shrink
 from vllm_lab.replay import mini
 from vllm_lab.replay.comparison import compare
-from vllm_lab.replay.replay import Result
-from vllm_lab.replay.requests import TracedRequest
+from vllm_lab.replay.replay import Result, TracedRequest
 
 MUST_BE_EQUAL = tuple(name for name, version in VERSIONS.items() if version.exact)
 

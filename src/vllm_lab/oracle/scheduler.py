@@ -17,7 +17,7 @@ from typing import Any
 
 from mini_vllm.limits import Limits
 from vllm_lab.common.errors import Unavailable
-from vllm_lab.replay.requests import TracedRequest
+from vllm_lab.replay.replay import TracedRequest
 
 INSTALL = "install envs/cpu.lock or envs/cuda.lock"
 NO_PARENT = bytes(32)  # in place of the hash of a first block's parent

@@ -16,7 +16,7 @@ from vllm_lab.measure.document import Check, Test
 from vllm_lab.measure.repeats import Reading
 from vllm_lab.measure.worker import LATENCIES, EngineProcess, Replayed
 from vllm_lab.plan.job import Job
-from vllm_lab.replay.requests import TracedRequest
+from vllm_lab.replay.replay import TracedRequest
 
 PERCENTS = (50, 90, 95, 99)
 GB = 1e9

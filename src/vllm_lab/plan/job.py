@@ -15,7 +15,7 @@ from vllm_lab.engines.settings import EngineSettings
 from vllm_lab.measure.document import GENERATED, PROMPTS, Test, document, measured, now_and_here
 from vllm_lab.measure.repeats import Reading, Repeats, Run
 from vllm_lab.measure.workload import ample_limits, at_once, choose, uniform
-from vllm_lab.replay.requests import TracedRequest
+from vllm_lab.replay.replay import TracedRequest
 from vllm_lab.traces.trace import Trace
 
 ENGINE = {"block_size": int, "max_num_seqs": int, "max_num_batched_tokens": int}

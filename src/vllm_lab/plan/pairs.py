@@ -14,7 +14,7 @@ from vllm_lab.measure.repeats import Reading
 from vllm_lab.measure.sides import IN_TURNS, in_turns, of_sides, side_by_side, values_of_sides
 from vllm_lab.measure.worker import CLOCK, LATENCIES, THROUGHPUT, Replayed
 from vllm_lab.plan.job import Job
-from vllm_lab.replay.requests import TracedRequest
+from vllm_lab.replay.replay import TracedRequest
 
 WAITS = ("first_token_latency_ms", "time_per_output_token_ms")
 EACH = {  # the metrics of each side

@@ -15,7 +15,7 @@ from vllm_lab.measure.worker import CLOCK, LATENCIES, THROUGHPUT, Replayed
 from vllm_lab.measure.workload import trace_of
 from vllm_lab.oracle import engine as scheduler
 from vllm_lab.plan.job import Job
-from vllm_lab.replay.requests import TracedRequest
+from vllm_lab.replay.replay import TracedRequest
 from vllm_lab.sharing.analysis import SharedTokens
 
 UNPREDICTED = "unpredicted_requests"  # in a run's values: requests with other hits than predicted

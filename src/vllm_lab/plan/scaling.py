@@ -22,7 +22,7 @@ from vllm_lab.measure.repeats import Reading
 from vllm_lab.measure.worker import CLOCK, KINDS_IN_WORDS, THROUGHPUT, EngineProcess, Replayed, running
 from vllm_lab.oracle.scheduler import require_vllm
 from vllm_lab.plan.job import Job
-from vllm_lab.replay.requests import TracedRequest
+from vllm_lab.replay.replay import TracedRequest
 
 METHOD = (
     "An engine for each device (on the CPU a process pinned to one core), all started and warmed up before. "

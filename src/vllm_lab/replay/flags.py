@@ -9,7 +9,7 @@ from typing import Any
 from mini_vllm.clock import DEFAULT_CLOCK, parse_clock, read_cost_model
 from mini_vllm.limits import Limits
 from vllm_lab.replay.records import RunFiles
-from vllm_lab.replay.requests import TracedRequest, requests_of, shortened
+from vllm_lab.replay.replay import TracedRequest, requests_of, shortened
 from vllm_lab.traces.trace import Trace
 
 _DEFAULT = Limits(num_blocks=2)

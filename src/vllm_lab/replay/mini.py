@@ -9,8 +9,7 @@ from mini_vllm.limits import Limits
 from mini_vllm.request import Request
 from mini_vllm.tools.engines import build, replay
 from mini_vllm.tools.records import Step, outcome
-from vllm_lab.replay.replay import Crash, Outcome, Refusal, Result
-from vllm_lab.replay.requests import TracedRequest
+from vllm_lab.replay.replay import Crash, Outcome, Refusal, Result, TracedRequest
 
 
 def run(version: str, requests: Sequence[TracedRequest], limits: Limits) -> Result:

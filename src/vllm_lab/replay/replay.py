@@ -1,19 +1,89 @@
-"""The replay of a trace through an engine: requests enter at their times, and each step hands out tokens.
+"""The replay of a trace through an engine: the requests, the loop that sends them, and what comes out.
 
-An engine is a scheduler with a clock. The oracle's clock is virtual, the real engine's is the machine's; all
-else is the same and is here.
+An engine is a scheduler with a clock. The clock of mini_vllm and of the oracle is virtual, that of the real
+engine is the machine's.
 """
 
 from __future__ import annotations
 
 from collections import Counter, deque
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
+
+import numpy as np
 
 from mini_vllm.tools.records import Step
 from vllm_lab.common.errors import LabError
-from vllm_lab.replay.requests import TracedRequest
+from vllm_lab.traces.trace import Trace
+
+
+@dataclass(frozen=True)
+class TracedRequest:
+    """A request of a trace: when it arrives, its prompt, and the answer that it will get."""
+
+    request_id: str
+    arrival_time: float  # s
+    priority: int
+    prompt: list[int]  # token ids, >= 1
+    output: list[int]  # token ids, >= 1
+
+    @property
+    def prompt_tokens(self) -> int:
+        """Tokens of the prompt."""
+        return len(self.prompt)
+
+    @property
+    def output_tokens(self) -> int:
+        """Tokens of the output."""
+        return len(self.output)
+
+    @property
+    def tokens(self) -> int:
+        """Tokens of prompt and output."""
+        return len(self.prompt) + len(self.output)
+
+
+def requests_of(trace: Trace, limit: int | None = None) -> list[TracedRequest]:
+    """The trace's requests (its first `limit`) in the trace's order.
+
+    In a trace of blocks an id becomes as many equal tokens as a block has, so that two blocks are equal if
+    and only if their ids are. The prompt's partial last block and the output consist of the token -1 - row,
+    which no other request has (mini_vllm reads such a trace in the same way).
+    """
+    requests = []
+    for row in range(len(trace))[:limit]:
+        if trace.unit == "block":
+            full, rest = divmod(int(trace.prompt_tokens[row]), trace.block_tokens)
+            own = -1 - row
+            prompt = np.repeat(trace.prompt(row)[:full], trace.block_tokens).tolist() + [own] * rest
+            output = [own] * int(trace.output_tokens[row])
+        else:
+            prompt, output = trace.prompt(row).tolist(), trace.output(row).tolist()
+        arrival, priority = float(trace.arrival_time[row]), int(trace.priority[row])
+        requests.append(TracedRequest(trace.request_id[row], arrival, priority, prompt, output))
+    return requests
+
+
+def shortened(
+    requests: Sequence[TracedRequest],
+    max_prompt_tokens: int | None = None,
+    max_output_tokens: int | None = None,
+    time_scale: float = 1.0,
+) -> list[TracedRequest]:
+    """The requests made small enough for a small machine.
+
+    Those with prompts longer than `max_prompt_tokens` are left out, outputs are cut to `max_output_tokens`,
+    and arrival times count from the first one that is kept, multiplied by `time_scale`.
+    """
+    kept = [row for row in requests if max_prompt_tokens is None or len(row.prompt) <= max_prompt_tokens]
+    start = min((row.arrival_time for row in kept), default=0.0)
+    return [
+        replace(
+            row, arrival_time=(row.arrival_time - start) * time_scale, output=row.output[:max_output_tokens]
+        )
+        for row in kept
+    ]
 
 
 @dataclass(frozen=True)
@@ -41,17 +111,9 @@ class Outcome:
         output_tokens: int,
     ) -> Outcome:
         """For a request that got its first token at `first` and its last one at `last` (s)."""
+        ttft, e2e = first - arrival, last - arrival
         tpot = (last - first) / (output_tokens - 1) if output_tokens > 1 else None
-        return cls(
-            request_id,
-            arrival,
-            cached_tokens,
-            preemptions,
-            first - arrival,
-            tpot,
-            last - arrival,
-            output_tokens,
-        )
+        return cls(request_id, arrival, cached_tokens, preemptions, ttft, tpot, e2e, output_tokens)
 
 
 @dataclass(frozen=True)
@@ -127,15 +189,13 @@ class Replay:
     def __init__(self, engine: Engine, requests: Sequence[TracedRequest]) -> None:
         self.engine = engine
         self.ordered = sorted(requests, key=lambda request: request.arrival_time)
-        reasons = {request.request_id: engine.refusal(request) for request in self.ordered}
-        self.refused = [Refusal(name, reason) for name, reason in reasons.items() if reason]
-        self._refused = {refusal.request_id for refusal in self.refused}
-        self._coming = deque(request for request in self.ordered if request.request_id not in self._refused)
+        reasons = [(request, engine.refusal(request)) for request in self.ordered]
+        self.refused = [Refusal(request.request_id, reason) for request, reason in reasons if reason]
+        self._coming = deque(request for request, reason in reasons if not reason)
+        self._unfinished: dict[str, None] = {}  # ids of requests in the engine, in order of arrival
         self._preemptions: Counter[str] = Counter()
         self._cached: dict[str, int] = {}  # request id -> tokens found in the cache at first admission
-        self._first_token: dict[str, float] = {}
-        self._last_token: dict[str, float] = {}
-        self._unfinished: dict[str, None] = {}  # ids of requests in the engine, in order of arrival
+        self._tokens_at: dict[str, tuple[float, float]] = {}  # request id -> times of first and last token
         self._origin = engine.now()
 
     def steps(self) -> Iterator[tuple[Step, EngineStep]]:
@@ -150,13 +210,9 @@ class Replay:
             if not done.scheduled:
                 self._check_progress(done)
                 continue
-            start = done.start - self._origin
+            start, free = done.start - self._origin, self.engine.free_blocks
             self._note(done, start + done.seconds)
-            record = Step(
-                number, start, done.scheduled, done.preempted, done.finished, done.evicted,
-                self.engine.free_blocks,
-            )  # fmt: skip
-            yield record, done
+            yield Step(number, start, done.scheduled, done.preempted, done.finished, done.evicted, free), done
             number += 1
 
     def outcomes(self) -> list[Outcome]:
@@ -164,18 +220,11 @@ class Replay:
         return [self._outcome(request) for request in self.ordered]
 
     def _outcome(self, request: TracedRequest) -> Outcome:
-        name = request.request_id
-        if name in self._refused:
-            return Outcome(name, request.arrival_time)
-        return Outcome.finished(
-            name,
-            request.arrival_time,
-            self._cached[name],
-            self._preemptions[name],
-            self._first_token[name],
-            self._last_token[name],
-            len(request.output),
-        )
+        name, arrival = request.request_id, request.arrival_time
+        if name not in self._tokens_at:  # it was refused
+            return Outcome(name, arrival)
+        counts = self._cached[name], self._preemptions[name]
+        return Outcome.finished(name, arrival, *counts, *self._tokens_at[name], request.output_tokens)
 
     def _admit(self) -> bool:
         """Queue all that has arrived, after a wait for the next arrival if idle; False at the very end."""
@@ -193,8 +242,8 @@ class Replay:
         """Note when tokens appeared (at `end`, s), what was found in the cache, and who has finished."""
         self._cached.update(step.cached)
         for name in step.tokens:
-            self._first_token.setdefault(name, end)
-            self._last_token[name] = end
+            first, _ = self._tokens_at.get(name, (end, end))
+            self._tokens_at[name] = first, end
         for name in step.finished:
             del self._unfinished[name]
 

@@ -22,7 +22,7 @@ from vllm_lab.engines.settings import EngineSettings
 from vllm_lab.measure import document
 from vllm_lab.measure.document import Check, Test
 from vllm_lab.measure.repeats import Disturbance, used, watched
-from vllm_lab.replay.requests import TracedRequest
+from vllm_lab.replay.replay import TracedRequest
 from vllm_lab.traces.tokenizer import ChatTokenizer
 from vllm_lab.tracing import modules
 from vllm_lab.tracing.calls import Tracer, by_class, call_list, layer_path, most_called, traced
