@@ -60,7 +60,7 @@ rule crate:
 rule plan:
     """all tests of the benchmark plan; each configured test also has a target of its own name"""
     input:
-        plan_files(config, DEVICE),
+        files.plan_results(config, DEVICE),
     localrule: True
 
 

@@ -31,15 +31,15 @@ def config(monkeypatch):
     ],
 )
 def test_a_mapping_becomes_flags(values, words):
-    assert flags.flags(values) == words
+    assert flags.of(values) == words
 
 
 def test_a_source_gives_its_own_flags_or_its_path():
     hub = {"repo": "me/mine", "revision": "abc"}
-    assert flags.source_flags({"source": "hub", "hub": hub, "path": ""}) == [
+    assert flags.source({"source": "hub", "hub": hub, "path": ""}) == [
         "--source", "hub", "--repo", "me/mine", "--revision", "abc"
     ]  # fmt: skip
-    assert flags.source_flags({"source": "path", "hub": hub, "path": "a.json"}) == [
+    assert flags.source({"source": "path", "hub": hub, "path": "a.json"}) == [
         "--source", "path", "--path", "a.json"
     ]  # fmt: skip
 
@@ -47,21 +47,21 @@ def test_a_source_gives_its_own_flags_or_its_path():
 def test_an_imported_trace_is_replayed_whole_and_in_blocks_of_its_own(config):
     config["replay"] |= {"requests": 30, "block_size": 16}
     config["traces"]["imported"] = {"theirs": {"block_tokens": 512}}
-    own, imported = flags.replay_flags(config), flags.replay_flags(config, "theirs")
+    own, imported = flags.replay(config), flags.replay(config, "theirs")
     assert own[:4] == ["--limit", "30", "--block-size", "16"]
     assert imported[:2] == ["--block-size", "512"]
     assert own[4:] == imported[2:]
-    assert "--capacities-blocks" in flags.sweep_flags(config, "theirs")
-    assert "--capacities-tokens" in flags.sweep_flags(config, "multi_turn")
+    assert "--capacities-blocks" in flags.sweep(config, "theirs")
+    assert "--capacities-tokens" in flags.sweep(config, "multi_turn")
 
 
 def test_a_test_of_the_plan_takes_dummy_weights_and_prompts_of_a_trace_where_they_are_given(config):
     config["plan"]["cpu"]["dummy_weights_of"] = ""
-    plain = flags.plan_flags(config, "cpu", "basics")
+    plain = flags.plan(config, "cpu", "basics")
     assert plain[plain.index("--model-dir") + 1] == "results/data/model"
     assert "--prompts" not in plain
     config["plan"]["cpu"]["dummy_weights_of"] = "resources/shapes/big"
-    shaped = flags.plan_flags(config, "cpu", "basics", "t.parquet")
+    shaped = flags.plan(config, "cpu", "basics", "t.parquet")
     assert shaped[shaped.index("--model-name") + 1] == "big"
     assert shaped[-4:] == ["--prompts", "sharegpt", "--trace", "t.parquet"]
 
@@ -93,14 +93,14 @@ def test_a_path_that_is_not_there_is_named_by_its_key(config, change, key):
 def test_a_trace_is_exported_in_each_format_that_can_hold_it(config):
     config["exports"]["formats"] = ["mooncake", "sharegpt"]
     config["traces"]["imported"] = {"theirs": {}}
-    names = {Path(file).name for file in files.export_files(config)}
+    names = {Path(file).name for file in files.exports(config)}
     assert "theirs.mooncake.jsonl" in names
     assert "multi_turn.sharegpt.json" in names
     assert "theirs.sharegpt.json" not in names
 
 
 def test_every_replay_has_its_files_for_both_engines(config):
-    made = files.replay_files(config, "json")
+    made = files.replays(config, "json")
     assert len(made) == len(set(made)) == 2 * 2 * (len(files.VERSIONS) + 2)
     assert "results/replay/v1_naive.single_turn.ample.json" in made
     assert "results/oracle/vllm_cached.multi_turn.scarce.json" in made
@@ -122,21 +122,21 @@ def test_a_captured_run_adds_its_capture(config):
     experiments = {p.stem: Experiment.read(p) for p in sorted((ROOT / "experiments").glob("*.yaml"))}
     runs = files.runs_of(experiments)
     captured = {name for name, run in runs.items() if run.is_captured}
-    listed = {file for e in experiments.values() for file in files.experiment_files(e)}
+    listed = {file for e in experiments.values() for file in files.experiment(e)}
     assert captured
     assert {f for f in listed if "/nsight/" in f} == {f"results/nsight/{name}.json" for name in captured}
     assert {f"results/experiments/{name}.events.txt" for name in runs} <= listed
 
 
 def test_the_report_shows_each_file_once_and_no_figure_of_captures_that_are_not_made(config):
-    everything = files.report_files(config, "cpu", {})
+    everything = files.report_results(config, "cpu", {})
     assert len(everything) == len(set(everything))
     assert not [file for file in everything if "nsight" in file]
     assert "results/replay/figures/divergence.svg" in everything
 
 
 def test_the_limits_that_judge_a_load_are_no_setting_of_its_measurement(config):
-    measured, judging = flags.load_flags(config["load"]), flags.judging_flags(config["load"])
+    measured, judging = flags.load(config["load"]), flags.judging(config["load"])
     assert "--rates" in measured
     assert "--limit-ttft" in judging
     names = {word for words in (measured, judging) for word in words if word.startswith("--")}

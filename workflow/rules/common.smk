@@ -15,37 +15,7 @@ from vllm_lab.common.errors import LabError
 from vllm_lab.experiments.spec import Experiment
 from vllm_lab.plan.tests import SUFFIX, TESTS
 from vllm_lab.provenance.upstream import code_of
-from vllm_lab.workflow.files import (
-    CACHING,
-    FIGURES,
-    MODES,
-    check_paths,
-    code_files,
-    experiment_files,
-    export_files,
-    given_files,
-    plan_files,
-    plan_tests,
-    project_files,
-    replay_files,
-    report_documents,
-    report_files,
-    runs_of,
-    sharing_tables,
-    template_file,
-)
-from vllm_lab.workflow.flags import (
-    flags,
-    imported_flags,
-    judging_flags,
-    load_flags,
-    plan_flags,
-    replay_flags,
-    source_flags,
-    sweep_flags,
-    template_flags,
-    trace_flags,
-)
+from vllm_lab.workflow import files, flags
 
 # Jobs run this environment's python and this checkout's modules, whatever else is on the path. Their output goes to
 # their logs, and to the terminal too unless a logger plugin (--logger rich) draws there.
@@ -60,7 +30,7 @@ if DEVICE == "auto":
     DEVICE = "cuda" if shutil.which("nvidia-smi") else "cpu"
 try:
     schema.check(config, ROOT / "workflow/schemas/config.schema.yaml")
-    check_paths(config, DEVICE)
+    files.check_paths(config, DEVICE)
     EXPERIMENTS = {path.stem: Experiment.read(path) for path in sorted(Path("experiments").glob("*.yaml"))}
 except LabError as error:
     raise SystemExit(str(error)) from None
@@ -83,12 +53,12 @@ TOKENIZER = [
 ]
 
 IMPORTED = sorted(config["traces"]["imported"])
-TRACES = [*MODES, *IMPORTED]
+TRACES = [*files.MODES, *IMPORTED]
 MEMORY = list(config["replay"]["num_blocks"])
-PLAN_TESTS = plan_tests(config)
+PLAN_TESTS = files.plan_tests(config)
 
 # The runs of the experiments, as EXPERIMENT.RUN.
-RUNS = runs_of(EXPERIMENTS)
+RUNS = files.runs_of(EXPERIMENTS)
 CAPTURED_RUNS = [name for name, run in RUNS.items() if run.is_captured]
 CAPTURED_MINI_RUNS = [name for name in CAPTURED_RUNS if not RUNS[name].is_real]
 CAPTURED_VLLM_RUNS = [name for name in CAPTURED_RUNS if RUNS[name].is_real]
@@ -116,7 +86,7 @@ def needs(rule, *schemas, vllm=False):
 
 def drawn(folder, caption, category, names=None):
     """The figures of results/FOLDER, as PNG and SVG. Snakemake's own report shows the PNG files with a caption."""
-    stems = [f"results/{folder}/figures/{name}" for name in names or FIGURES[folder]]
+    stems = [f"results/{folder}/figures/{name}" for name in names or files.FIGURES[folder]]
     shown = report(
         [f"{stem}.png" for stem in stems],
         caption=f"../report/{caption}.rst",

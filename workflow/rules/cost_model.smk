@@ -25,7 +25,7 @@ rule cost_model_measure:
         **measured(),
     params:
         device=DEVICE,
-        flags=flags(config["cost_model"]),
+        flags=flags.of(config["cost_model"]),
     message:
         "Measuring the steps of vLLM ({params.device})"
     shell:

@@ -4,7 +4,7 @@
 rule data_sharegpt:
     """the raw conversations, fetched and checked against their sha256"""
     input:
-        given_files(config["sharegpt"]),
+        files.given(config["sharegpt"]),
         **needs("data_sharegpt"),
     output:
         raw="results/data/sharegpt.json",
@@ -17,7 +17,7 @@ rule data_sharegpt:
     conda:
         ENVIRONMENT
     params:
-        flags=source_flags(config["sharegpt"]),
+        flags=flags.source(config["sharegpt"]),
     message:
         "Fetching ShareGPT ({config[sharegpt][source]})"
     shell:
@@ -40,7 +40,7 @@ rule data_conversations:
     conda:
         ENVIRONMENT
     params:
-        flags=flags({key: config["sharegpt"][key] or False for key in ("merge_parts", "max_records")}),
+        flags=flags.of({key: config["sharegpt"][key] or False for key in ("merge_parts", "max_records")}),
     message:
         "Reading and mending the conversations"
     shell:
@@ -54,7 +54,7 @@ rule data_conversations:
 rule data_model:
     """the model's checkpoint: tokenizer, configuration and weights"""
     input:
-        given_files(config["model"]),
+        files.given(config["model"]),
         **needs("data_model", "model_summary"),
     output:
         tokenizer=TOKENIZER,
@@ -72,8 +72,8 @@ rule data_model:
         ENVIRONMENT
     params:
         flags=[
-            *source_flags(config["model"]),
-            *flags({key: config["model"][key] for key in ("name", "licence", "weights")}),
+            *flags.source(config["model"]),
+            *flags.of({key: config["model"][key] for key in ("name", "licence", "weights")}),
         ],
     message:
         "Making the checkpoint of {config[model][name]}"

@@ -85,7 +85,7 @@ rule experiments_real:
 rule experiments_verdict:
     """the verdicts on an experiment's predictions"""
     input:
-        lambda wildcards: experiment_files(EXPERIMENTS[wildcards.experiment]),
+        lambda wildcards: files.experiment(EXPERIMENTS[wildcards.experiment]),
         **needs("experiments_verdict", "verdict", "experiment"),
         experiment="experiments/{experiment}.yaml",
         pins="experiments/pins.txt",

@@ -27,7 +27,7 @@ rule load_sweep:
         **measured(),
     params:
         device=DEVICE,
-        flags=load_flags(config["load"]),
+        flags=flags.load(config["load"]),
     message:
         "Sending the multi-turn trace to vLLM's server ({params.device})"
     shell:
@@ -58,7 +58,7 @@ rule load_predict:
     container:
         VLLM_CONTAINER
     params:
-        flags=judging_flags(config["load"]),
+        flags=flags.judging(config["load"]),
     message:
         "Comparing vLLM's server with its prediction in virtual time"
     shell:

@@ -9,25 +9,31 @@ rule oracle_replay:
         trace="results/traces/{trace}_trace.parquet",
     output:
         steps=expand(
-            "results/oracle/vllm_{caching}.{{trace}}.{memory}.steps.jsonl", caching=CACHING, memory=MEMORY
+            "results/oracle/vllm_{caching}.{{trace}}.{memory}.steps.jsonl",
+            caching=files.CACHING,
+            memory=MEMORY,
         ),
         requests=expand(
-            "results/oracle/vllm_{caching}.{{trace}}.{memory}.requests.csv", caching=CACHING, memory=MEMORY
+            "results/oracle/vllm_{caching}.{{trace}}.{memory}.requests.csv",
+            caching=files.CACHING,
+            memory=MEMORY,
         ),
-        record=expand("results/oracle/vllm_{caching}.{{trace}}.{memory}.json", caching=CACHING, memory=MEMORY),
+        record=expand(
+            "results/oracle/vllm_{caching}.{{trace}}.{memory}.json", caching=files.CACHING, memory=MEMORY
+        ),
         prov="results/oracle/oracle_replay.{trace}.prov.json",
     log:
         "results/logs/oracle_replay.{trace}.log",
     benchmark:
         "results/timings/oracle_replay.{trace}.tsv"
     wildcard_constraints:
-        trace=any_of(MODES),
+        trace=any_of(files.MODES),
     conda:
         VLLM_ENVIRONMENT
     container:
         VLLM_CONTAINER
     params:
-        limits=replay_flags(config),
+        limits=flags.replay(config),
         memory=[word for name in MEMORY for word in ("--memory", name, config["replay"]["num_blocks"][name])],
     message:
         "Replaying the {wildcards.trace} trace through vLLM's scheduler"

@@ -5,7 +5,7 @@ rule plan_code_quality:
     """lines, functions and branches of the code"""
     input:
         **needs("plan_code_quality", "plan", "document"),
-        measured=code_files(config["plan"]["code_quality"]),
+        measured=files.code(config["plan"]["code_quality"]),
     output:
         result="results/plan/code_quality.json",
         prov="results/plan/plan_code_quality.prov.json",
@@ -53,7 +53,7 @@ rule plan_basics:
     resources:
         **measured(),
     params:
-        flags=lambda wildcards: plan_flags(config, DEVICE, "basics", plan_trace(wildcards)),
+        flags=lambda wildcards: flags.plan(config, DEVICE, "basics", plan_trace(wildcards)),
     message:
         "Measuring throughput, latency and memory of vLLM ({wildcards.device}{wildcards.prompts})"
     shell:
@@ -90,7 +90,7 @@ rule plan_prefix_cache:
     resources:
         **measured(),
     params:
-        flags=lambda wildcards: plan_flags(config, DEVICE, "prefix_cache", plan_trace(wildcards)),
+        flags=lambda wildcards: flags.plan(config, DEVICE, "prefix_cache", plan_trace(wildcards)),
     message:
         "Measuring vLLM with the prefix cache off and on ({wildcards.device}{wildcards.prompts})"
     shell:
@@ -127,7 +127,7 @@ rule plan_pair:
     resources:
         **measured(),
     params:
-        flags=lambda wildcards: plan_flags(config, DEVICE, "pairs", plan_trace(wildcards)),
+        flags=lambda wildcards: flags.plan(config, DEVICE, "pairs", plan_trace(wildcards)),
     message:
         "Measuring vLLM with and without: {wildcards.test} ({wildcards.device}{wildcards.prompts})"
     shell:
@@ -166,7 +166,7 @@ rule plan_scaling:
     resources:
         **measured(gpus=min(max(config["plan"][DEVICE]["scaling"]["devices"]), CLUSTER["gpus"])),
     params:
-        flags=lambda wildcards: plan_flags(config, DEVICE, "scaling", plan_trace(wildcards)),
+        flags=lambda wildcards: flags.plan(config, DEVICE, "scaling", plan_trace(wildcards)),
     message:
         "Measuring vLLM on one and on more devices ({wildcards.device}{wildcards.prompts})"
     shell:

@@ -37,7 +37,7 @@ rule provenance_crate:
         ],
         documents=[*rules.report_render.input.documents, rules.report_render.output.prov],
         configuration=rules.provenance_configuration.output.configuration,
-        project=project_files(),
+        project=files.project(),
     output:
         crate="results/ro-crate-metadata.json",
         workflow="results/provenance/Snakefile",

@@ -17,12 +17,12 @@ rule replay_mini:
         "results/timings/replay_mini.{version}.{trace}.{memory}.tsv"
     wildcard_constraints:
         version=any_of(VERSIONS),
-        trace=any_of(MODES),
+        trace=any_of(files.MODES),
         memory=any_of(MEMORY),
     conda:
         ENVIRONMENT
     params:
-        limits=replay_flags(config),
+        limits=flags.replay(config),
         num_blocks=lookup(within=config, dpath="replay/num_blocks/{memory}"),
         steps=lambda _, output: ["--steps", output.steps],
     message:
@@ -56,7 +56,7 @@ use rule replay_mini as replay_mini_imported with:
         trace=any_of(IMPORTED),
         memory=any_of(MEMORY),
     params:
-        limits=lambda wildcards: replay_flags(config, wildcards.trace),
+        limits=lambda wildcards: flags.replay(config, wildcards.trace),
         num_blocks=lookup(within=config, dpath="replay/imported_num_blocks/{memory}"),
         steps=[],
 
@@ -64,9 +64,9 @@ use rule replay_mini as replay_mini_imported with:
 rule replay_compare:
     """mini-vLLM compared with vLLM's scheduler, step by step"""
     input:
-        replay_files(config, "steps.jsonl", "requests.csv"),
+        files.replays(config, "steps.jsonl", "requests.csv"),
         **needs("replay_compare", "comparison"),
-        records=replay_files(config, "json"),
+        records=files.replays(config, "json"),
     output:
         comparison=report(
             "results/replay/comparison.json", caption="../report/comparison.rst", category="Scheduling"
@@ -91,9 +91,9 @@ rule replay_compare:
 rule replay_figures:
     """the figures of scheduling"""
     input:
-        replay_files(config, "steps.jsonl", "requests.csv"),
+        files.replays(config, "steps.jsonl", "requests.csv"),
         **needs("replay_figures"),
-        records=replay_files(config, "json"),
+        records=files.replays(config, "json"),
         trace="results/traces/multi_turn_trace.parquet",
         comparison="results/replay/comparison.json",
     output:

@@ -5,8 +5,8 @@ rule report_render:
     """the report as a page, as Markdown and as numbers"""
     input:
         **needs("report_render", "report_summary"),
-        results=report_files(config, DEVICE, EXPERIMENTS),
-        documents=report_documents(config, DEVICE, EXPERIMENTS),
+        results=files.report_results(config, DEVICE, EXPERIMENTS),
+        documents=files.report_documents(config, DEVICE, EXPERIMENTS),
     output:
         html=report("results/report/index.html", caption="../report/page.rst", category="Report"),
         markdown="results/report/report.md",

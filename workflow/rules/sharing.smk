@@ -45,7 +45,7 @@ rule sharing_figures:
     """the figures of prefix sharing"""
     input:
         **needs("sharing_figures"),
-        tables=[table for trace in TRACES for table in sharing_tables(trace)],
+        tables=[table for trace in TRACES for table in files.sharing_tables(trace)],
     output:
         *drawn("sharing", caption="figures", category="Prefix sharing"),
         prov="results/sharing/sharing_figures.prov.json",
@@ -57,7 +57,7 @@ rule sharing_figures:
     conda:
         ENVIRONMENT
     params:
-        traces=[word for trace in TRACES for word in ("--trace", trace, *sharing_tables(trace))],
+        traces=[word for trace in TRACES for word in ("--trace", trace, *files.sharing_tables(trace))],
     message:
         "Drawing the figures of prefix sharing"
     shell:
@@ -114,7 +114,7 @@ rule sharing_sweep:
     conda:
         ENVIRONMENT
     params:
-        flags=lambda wildcards: sweep_flags(config, wildcards.trace),
+        flags=lambda wildcards: flags.sweep(config, wildcards.trace),
     message:
         "Sweeping cache sizes and eviction policies over the {wildcards.trace} trace"
     shell:

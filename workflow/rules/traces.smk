@@ -5,7 +5,7 @@ rule traces_tokens:
     """every conversation rendered and tokenised once"""
     input:
         TOKENIZER,
-        template_file(config),
+        files.template(config),
         **needs("traces_tokens", "streams", "tokens_summary"),
         conversations="results/data/conversations.parquet",
     output:
@@ -20,7 +20,7 @@ rule traces_tokens:
         ENVIRONMENT
     threads: 16
     params:
-        flags=template_flags(config["traces"]),
+        flags=flags.template(config["traces"]),
     message:
         "Tokenising every conversation once"
     shell:
@@ -46,11 +46,11 @@ rule traces_make:
     benchmark:
         "results/timings/traces_make.{mode}.tsv"
     wildcard_constraints:
-        mode=any_of(MODES),
+        mode=any_of(files.MODES),
     conda:
         ENVIRONMENT
     params:
-        flags=trace_flags(config["traces"]),
+        flags=flags.trace(config["traces"]),
     message:
         "Making the {wildcards.mode} trace"
     shell:
@@ -66,7 +66,7 @@ rule traces_jsonl:
     """a trace as JSON Lines, with the text and tokens of every prompt"""
     input:
         TOKENIZER,
-        template_file(config),
+        files.template(config),
         **needs("traces_jsonl", "trace_jsonl"),
         trace="results/traces/{mode}_trace.parquet",
         conversations="results/data/conversations.parquet",
@@ -78,11 +78,11 @@ rule traces_jsonl:
     benchmark:
         "results/timings/traces_jsonl.{mode}.tsv"
     wildcard_constraints:
-        mode=any_of(MODES),
+        mode=any_of(files.MODES),
     conda:
         ENVIRONMENT
     params:
-        flags=template_flags(config["traces"]),
+        flags=flags.template(config["traces"]),
     message:
         "Writing the {wildcards.mode} trace as JSON Lines"
     shell:
@@ -112,7 +112,7 @@ rule traces_import:
     conda:
         ENVIRONMENT
     params:
-        flags=lambda wildcards: imported_flags(config["traces"]["imported"][wildcards.imported]),
+        flags=lambda wildcards: flags.imported(config["traces"]["imported"][wildcards.imported]),
     message:
         "Importing the trace {wildcards.imported}"
     shell:
@@ -154,12 +154,12 @@ rule traces_exports:
     """the traces in the formats of other tools"""
     input:
         TOKENIZER,
-        template_file(config),
+        files.template(config),
         **needs("traces_exports", "exports"),
         traces=expand("results/traces/{trace}_trace.parquet", trace=TRACES),
         conversations="results/data/conversations.parquet",
     output:
-        export_files(config),
+        files.exports(config),
         index="results/traces/exports/index.json",
         prov="results/traces/exports/traces_exports.prov.json",
     log:
@@ -169,8 +169,8 @@ rule traces_exports:
     conda:
         ENVIRONMENT
     params:
-        exports=flags(config["exports"]),
-        template=template_flags(config["traces"]),
+        exports=flags.of(config["exports"]),
+        template=flags.template(config["traces"]),
     message:
         "Writing the traces for other tools"
     shell:

@@ -27,7 +27,7 @@ rule tracing_calls:
     resources:
         **measured(),
     params:
-        flags=flags(config["tracing"]),
+        flags=flags.of(config["tracing"]),
     message:
         "Tracing the calls of vLLM's modules ({wildcards.device})"
     shell:
@@ -67,7 +67,7 @@ rule tracing_kernels:
     resources:
         **measured(),
     params:
-        flags=flags(config["tracing"]),
+        flags=flags.of(config["tracing"]),
     message:
         "Profiling the kernels of vLLM ({wildcards.device})"
     shell:

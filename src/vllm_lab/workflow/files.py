@@ -54,7 +54,7 @@ def check_paths(config: Config, device: str) -> None:
             raise LabError(f"config: {key}: {path}: no such file or folder")
 
 
-def given_files(section: Config) -> list[str]:
+def given(section: Config) -> list[str]:
     """The user's own file, or the files of the user's own folder, where the section's source is `path`."""
     if section["source"] != "path":
         return []
@@ -62,13 +62,13 @@ def given_files(section: Config) -> list[str]:
     return [str(file) for file in sorted(own.iterdir()) if file.is_file()] if own.is_dir() else [str(own)]
 
 
-def template_file(config: Config) -> list[str]:
+def template(config: Config) -> list[str]:
     """The user's own chat template, where the configuration names a file."""
     given = config["traces"]["chat_template"]
     return [given] if given.endswith(".jinja") else []
 
 
-def export_files(config: Config) -> list[str]:
+def exports(config: Config) -> list[str]:
     """A file for each trace and each configured format that can hold the trace."""
     imported = sorted(config["traces"]["imported"])
     return [
@@ -85,7 +85,7 @@ def sharing_tables(trace: str) -> list[str]:
     return [f"results/sharing/{trace}_{table}" for table in tables]
 
 
-def replay_files(config: Config, *kinds: str) -> list[str]:
+def replays(config: Config, *kinds: str) -> list[str]:
     """The files of every replay of mini-vLLM and of vLLM's scheduler, by trace, memory and engine."""
     engines = [f"replay/{version}" for version in VERSIONS] + [f"oracle/vllm_{c}" for c in CACHING]
     return [
@@ -94,13 +94,13 @@ def replay_files(config: Config, *kinds: str) -> list[str]:
     ]
 
 
-def code_files(paths: Iterable[str]) -> list[str]:
+def code(paths: Iterable[str]) -> list[str]:
     """The Python files at the given paths, folders searched."""
     found = [file for path in map(Path, paths) for file in (path.rglob("*.py") if path.is_dir() else [path])]
     return sorted({str(file) for file in found})
 
 
-def project_files() -> list[str]:
+def project() -> list[str]:
     """The project's own files, without its tests: what a copy needs to run, and its licence and citation."""
     names = [
         "Snakefile", "config.yaml", "pyproject.toml", "Makefile", "README.md", "LICENSE", "CITATION.cff"
@@ -117,7 +117,7 @@ def plan_tests(config: Config) -> list[str]:
     return [test for choice in config["plan"]["tests"] for test in plan.chosen(choice)]
 
 
-def plan_files(config: Config, device: str) -> list[str]:
+def plan_results(config: Config, device: str) -> list[str]:
     """The plan's results that the report shows."""
     tests = [f"results/plan/{device}/{test}.json" for test in plan_tests(config)]
     return ["results/plan/code_quality.json", *tests]
@@ -128,7 +128,7 @@ def runs_of(experiments: Mapping[str, Experiment]) -> dict[str, Run]:
     return {f"{name}.{run}": found for name, e in experiments.items() for run, found in e.runs.items()}
 
 
-def experiment_files(experiment: Experiment) -> list[str]:
+def experiment(experiment: Experiment) -> list[str]:
     """The files that the runs of an experiment write."""
     endings = ("json", "steps.jsonl", "requests.csv", "events.txt")
     stem, runs = f"results/experiments/{experiment.name}", experiment.runs
@@ -137,21 +137,21 @@ def experiment_files(experiment: Experiment) -> list[str]:
     return files + [f"results/nsight/{experiment.name}.{name}.json" for name in captured]
 
 
-def bundled_files() -> list[str]:
+def bundled() -> list[str]:
     """Results measured elsewhere and their documents, from merged bundles. No rule makes them."""
     return sorted(str(path) for path in Path("results/bundles").rglob("*") if path.is_file())
 
 
-def report_files(config: Config, device: str, experiments: Mapping[str, Experiment]) -> list[str]:
+def report_results(config: Config, device: str, experiments: Mapping[str, Experiment]) -> list[str]:
     """The results that the report shows."""
     made = [f"results/{file}" for _, files in report_jobs(config, device, experiments) for file in files]
-    return made + [path for path in bundled_files() if not path.endswith(".prov.json")]
+    return made + [path for path in bundled() if not path.endswith(".prov.json")]
 
 
 def report_documents(config: Config, device: str, experiments: Mapping[str, Experiment]) -> list[str]:
     """The provenance documents of all jobs behind the report."""
     made = [f"results/{job}.prov.json" for job, _ in report_jobs(config, device, experiments)]
-    return made + [path for path in bundled_files() if path.endswith(".prov.json")]
+    return made + [path for path in bundled() if path.endswith(".prov.json")]
 
 
 def report_jobs(config: Config, device: str, experiments: Mapping[str, Experiment]) -> Jobs:

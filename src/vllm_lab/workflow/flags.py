@@ -8,7 +8,7 @@ Config = Mapping[str, Any]
 JUDGING = ("limit_ttft", "limit_tpot", "limit_e2e", "turn_factor")  # settings of `load`
 
 
-def flags(values: Config) -> list[str]:
+def of(values: Config) -> list[str]:
     """A mapping as flags: a list repeats the value, True gives the bare flag, False and "" give nothing."""
     words: list[str] = []
     for name, value in values.items():
@@ -20,24 +20,23 @@ def flags(values: Config) -> list[str]:
     return words
 
 
-def source_flags(section: Config) -> list[str]:
+def source(section: Config) -> list[str]:
     """`--source X` and the flags of that source. The section has one entry for each source."""
     given = section[section["source"]]
-    return flags({"source": section["source"], **(given if isinstance(given, Mapping) else {"path": given})})
+    return of({"source": section["source"], **(given if isinstance(given, Mapping) else {"path": given})})
 
 
-def template_flags(traces: Config) -> list[str]:
+def template(traces: Config) -> list[str]:
     """How a conversation is rendered as a prompt."""
-    return flags({key: traces[key] for key in ("chat_template", "default_system_prompt")})
+    return of(_chosen(traces, "chat_template", "default_system_prompt"))
 
 
-def trace_flags(traces: Config) -> list[str]:
+def trace(traces: Config) -> list[str]:
     """Which conversations become requests, and when the requests arrive."""
-    return flags(
+    return of(
         {
             **traces["conversations"],
-            "seed": traces["seed"],
-            "rate": traces["rate"],
+            **_chosen(traces, "seed", "rate"),
             "think_time": traces["think_time"]["seconds"],
             "think_distribution": traces["think_time"]["distribution"],
             "over_context": traces["over_context"],
@@ -46,60 +45,63 @@ def trace_flags(traces: Config) -> list[str]:
     )
 
 
-def imported_flags(imported: Config) -> list[str]:
+def imported(section: Config) -> list[str]:
     """Format, file and block size (tokens) of an imported trace."""
-    return flags(
-        {"format": imported["format"], "input": imported["path"], "block_tokens": imported["block_tokens"]}
+    return of(
+        {"format": section["format"], "input": section["path"], "block_tokens": section["block_tokens"]}
     )
 
 
-def sweep_flags(config: Config, trace: str) -> list[str]:
+def sweep(config: Config, trace: str) -> list[str]:
     """Block sizes, cache capacities and eviction policies. An imported trace has its own block size."""
-    sweep = config["sweep"]
+    settings = config["sweep"]
     if trace in config["traces"]["imported"]:
-        sizes = {"capacities_blocks": sweep["imported_capacities_blocks"]}
+        sizes = {"capacities_blocks": settings["imported_capacities_blocks"]}
     else:
         sizes = {
             "block_sizes": config["sharing"]["block_sizes"],
-            "capacities_tokens": sweep["capacities_tokens"],
+            "capacities_tokens": settings["capacities_tokens"],
         }
-    return flags({**sizes, "policies": sweep["policies"]})
+    return of({**sizes, "policies": settings["policies"]})
 
 
-def replay_flags(config: Config, imported: str = "") -> list[str]:
+def replay(config: Config, imported: str = "") -> list[str]:
     """How much of a trace is replayed, under which limits, with which clock.
 
     An imported trace (its name) is replayed whole, in blocks of its own size.
     """
-    replay = config["replay"]
-    limit, block_size = replay["requests"], replay["block_size"]
+    settings = config["replay"]
     if imported:
-        limit, block_size = 0, config["traces"]["imported"][imported]["block_tokens"]
-    names = ("max_num_seqs", "max_num_batched_tokens", "policy")
-    clock = ",".join(str(replay["clock"][part]) for part in ("base", "per_token", "per_request"))
-    limits = {"block_size": block_size, **{name: replay[name] for name in names}}
-    return flags({"limit": limit or False, **limits, "clock": clock})
+        size = {"block_size": config["traces"]["imported"][imported]["block_tokens"]}
+    else:
+        size = {"limit": settings["requests"] or False, "block_size": settings["block_size"]}
+    limits = _chosen(settings, "max_num_seqs", "max_num_batched_tokens", "policy")
+    clock = ",".join(str(settings["clock"][part]) for part in ("base", "per_token", "per_request"))
+    return of({**size, **limits, "clock": clock})
 
 
-def load_flags(load: Config) -> list[str]:
+def load(section: Config) -> list[str]:
     """The settings of the load on a server that decide what is measured."""
-    return flags({name: value for name, value in load.items() if name not in JUDGING})
+    return of({name: value for name, value in section.items() if name not in JUDGING})
 
 
-def judging_flags(load: Config) -> list[str]:
+def judging(section: Config) -> list[str]:
     """The settings that judge a measured load. A change in them reruns no measurement."""
-    return flags({name: load[name] for name in JUDGING})
+    return of(_chosen(section, *JUDGING))
 
 
-def plan_flags(config: Config, device: str, workload: str, trace: str = "") -> list[str]:
+def plan(config: Config, device: str, workload: str, trace: str = "") -> list[str]:
     """Model, engine, repeats and workload of a test of the plan. Its prompts come from `trace` if given."""
-    plan = config["plan"]
-    given, shape = plan[device], plan[device]["dummy_weights_of"]
-    model = (
-        {"model_dir": shape, "model_name": Path(shape).name, "load_format": "dummy"}
-        if shape
-        else {"model_dir": "results/data/model", "model_name": config["model"]["name"]}
-    )
-    repeats = {name: plan[name] for name in ("seed", "repeats", "most_repeats", "tolerance_pct")}
+    settings = config["plan"]
+    on_device = settings[device]
+    if shape := on_device["dummy_weights_of"]:
+        model = {"model_dir": shape, "model_name": Path(shape).name, "load_format": "dummy"}
+    else:
+        model = {"model_dir": "results/data/model", "model_name": config["model"]["name"]}
+    repeats = _chosen(settings, "seed", "repeats", "most_repeats", "tolerance_pct")
     prompts = {"prompts": "sharegpt", "trace": trace} if trace else {}
-    return flags({**model, **repeats, **given["engine"], **given[workload], **prompts})
+    return of({**model, **repeats, **on_device["engine"], **on_device[workload], **prompts})
+
+
+def _chosen(section: Config, *names: str) -> dict[str, Any]:
+    return {name: section[name] for name in names}
