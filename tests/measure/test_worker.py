@@ -60,3 +60,11 @@ def test_latencies_are_in_ms_of_the_requests_asked_for():
     assert found["first_token_latency_ms"] == [3000, 3000]
     assert found["time_per_output_token_ms"] == [625, 1250]
     assert found["total_latency_ms"] == [4250, 4250]
+
+
+def test_a_request_of_one_output_token_has_no_time_per_output_token():
+    found = replayed(STEPS, {"a": 9, "b": 4, "c": 6})
+    found.requests[1] = Outcome.finished("b", 0.0, 0, 0, 3.0, 3.0, 1)
+    latencies = found.latencies_ms()
+    assert latencies["time_per_output_token_ms"] == [625, 250]
+    assert latencies["total_latency_ms"] == [4250, 3000, 4250]

@@ -89,7 +89,7 @@ def no_processes(*_):
 
 
 def side_by_side(**engines):
-    """In the place of sides.side_by_side: fake engines, the sides of which the test must ask for."""
+    """In the place of job.side_by_side: fake engines, the sides of which the test must ask for."""
 
     @contextmanager
     def start(settings, requests):
@@ -152,6 +152,24 @@ def test_one_engine_s_throughput_latency_and_memory(job, tmp_path, monkeypatch):
     assert len(latency["runs"][0]["raw"]["loaded_total_latency_ms"]) == 2  # the middle half of four
     assert memory["results"]["activation_memory_gb"]["value"] == pytest.approx(0.002)
     assert [check["kind"] for check in memory["checks"] if check["holds"]] == ["kv_cache_by_shape"]
+
+
+def test_requests_of_one_output_token_are_measured_without_a_time_per_output_token(
+    job, tmp_path, monkeypatch
+):
+    """prefix_cache.output_tokens may be 1, and an output of a trace may be as short."""
+    job.args.output_tokens = 1
+    requests = job.requests(4, seed=0)
+    engines = {"off": FakeEngine(0.2), "on": FakeEngine(0.1)}
+    monkeypatch.setattr(prefix_cache, "side_by_side", side_by_side(**engines))
+    found = checked(tmp_path, prefix_cache.document(job, requests))
+    assert found["results"]["off_first_token_latency_ms"]["value"] == pytest.approx(200)
+
+    monkeypatch.setattr(basics, "EngineProcess", lambda _: FakeEngine(0.1))
+    monkeypatch.setattr(worker, "running", no_processes)
+    _, latency, _ = (checked(tmp_path, found) for found in basics.documents(job, requests, requests))
+    assert latency["results"]["total_latency_ms"]["value"] == pytest.approx(100)
+    assert not [name for name in latency["results"] if "time_per_output_token" in name]
 
 
 @pytest.fixture

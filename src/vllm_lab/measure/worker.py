@@ -13,7 +13,7 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, TypeVar
 
-from mini_vllm.clock import is_decode, kind_of_step
+from mini_vllm.clock import StepLoad
 from vllm_lab.common.errors import LabError
 from vllm_lab.common.host import die_with_parent
 from vllm_lab.common.metric import Metric
@@ -94,19 +94,14 @@ class Replayed:
         """
         found = {kind: Phase() for kind in ("prefill", "decode", "mixed")}
         for step in self.steps:
-            rows = [
-                (step.computed[name], tokens, self.prompts[name]) for name, tokens in step.scheduled.items()
-            ]
-            prefilled = [
-                min(end, prompt) - (end - tokens)
-                for end, tokens, prompt in rows
-                if not is_decode(tokens, end - tokens, prompt)
-            ]
-            phase = found[kind_of_step(len(prefilled), len(rows) - len(prefilled))]
+            ends = [step.computed[name] for name in step.scheduled]
+            prompts = [self.prompts[name] for name in step.scheduled]
+            load = StepLoad.of(step.scheduled.values(), ends, prompts)
+            phase = found[load.kind]
             phase.steps += 1
             phase.seconds += step.seconds
-            phase.prompt_tokens += sum(prefilled)
-            phase.output_tokens += sum(end >= prompt for end, _, prompt in rows)
+            phase.prompt_tokens += load.prefill_tokens
+            phase.output_tokens += sum(end >= prompt for end, prompt in zip(ends, prompts, strict=True))
         return found
 
     def throughput(self) -> dict[str, float]:
@@ -128,9 +123,12 @@ class Replayed:
         return values
 
     def latencies_ms(self, counted: slice = slice(None)) -> dict[str, list[float]]:
-        """LATENCIES (ms) of the requests in `counted`, in order of arrival."""
+        """LATENCIES (ms) of the requests in `counted`, in order of arrival. One token has no TPOT."""
         rows = self.requests[counted]
-        return {name: [1000 * getattr(row, field) for row in rows] for name, field in _FIELDS.items()}
+        return {
+            name: [1000 * value for row in rows if (value := getattr(row, field)) is not None]
+            for name, field in _FIELDS.items()
+        }
 
 
 class EngineProcess:

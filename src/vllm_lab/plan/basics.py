@@ -126,10 +126,10 @@ def _latencies(
     alone = {name: [value for found in each for value in found[name]] for name in LATENCIES}
     quarter = len(arriving) // 4
     loaded = engine.replay(arriving).latencies_ms(slice(quarter, len(arriving) - quarter))
-    values = {name: fmean(sample) for name, sample in alone.items()}
+    values = {name: fmean(sample) for name, sample in alone.items() if sample}
     for name, sample in loaded.items():
-        distribution = Distribution.of(sample)
-        values |= {_loaded(name, percent): distribution.percentile(percent) for percent in PERCENTS}
+        found = Distribution.of(sample)
+        values |= {_loaded(name, percent): found.percentile(percent) for percent in PERCENTS if sample}
     return Reading(values, alone | {f"loaded_{name}": sample for name, sample in loaded.items()})
 
 

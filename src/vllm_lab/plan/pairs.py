@@ -4,27 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from statistics import fmean
 from typing import Any
 
 from vllm_lab.common.errors import Unavailable
-from vllm_lab.common.metric import Metric, qualified
+from vllm_lab.common.metric import Metric
 from vllm_lab.measure.document import Test
 from vllm_lab.measure.repeats import Reading
-from vllm_lab.measure.sides import IN_TURNS, in_turns, of_sides, side_by_side, values_of_sides
-from vllm_lab.measure.worker import CLOCK, LATENCIES, THROUGHPUT, Replayed
-from vllm_lab.plan.job import Job
+from vllm_lab.measure.worker import CLOCK, Replayed
+from vllm_lab.plan.job import IN_TURNS, Job, in_turns, metrics_of_sides, side_by_side, values_of_sides
 from vllm_lab.replay.replay import TracedRequest
 
-WAITS = ("first_token_latency_ms", "time_per_output_token_ms")
-EACH = {  # the metrics of each side
-    **{
-        name: THROUGHPUT[name]
-        for name in ("total_time", "prefill_throughput", "decode_throughput", "end_to_end_throughput")
-    },
-    "decode_step_ms": Metric("ms", "seconds of decode steps / their number", "Decode step"),
-    **{name: qualified(name, LATENCIES[name], "mean") for name in WAITS},
-}
+EACH = (  # the metrics of each side
+    "total_time", "prefill_throughput", "decode_throughput", "end_to_end_throughput", "decode_step_ms",
+    "first_token_latency_ms", "time_per_output_token_ms",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -51,7 +44,7 @@ class Pair:
             self.step_gain: Metric("%", f"100 x (1 - {on} / {off}) of decode_step_ms, of each run"),
             "speedup": Metric("x", f"{off}_total_time / {on}_total_time of each run"),
         }
-        method, metrics = f"{IN_TURNS} {self.method}", gains | of_sides(EACH, (off, on))
+        method, metrics = f"{IN_TURNS} {self.method}", gains | metrics_of_sides((off, on), EACH)
         return Test(self.id, self.name, self.question, method, CLOCK, metrics, "speedup")
 
 
@@ -100,22 +93,11 @@ def document(pair: Pair, job: Job, requests: Sequence[TracedRequest]) -> dict[st
 
 def _values(pair: Pair, replays: Mapping[str, Replayed]) -> dict[str, float]:
     """Values of the pair's metrics; `replays`: of both sides, the one without first."""
-    sides = {side: _side(replayed) for side, replayed in replays.items()}
-    without, with_ = sides.values()
-    throughput = with_["end_to_end_throughput"] / without["end_to_end_throughput"]
-    step = with_["decode_step_ms"] / without["decode_step_ms"]
-    return {
+    values = values_of_sides(replays, EACH)
+    off, on = replays
+    throughput = values[f"{on}_end_to_end_throughput"] / values[f"{off}_end_to_end_throughput"]
+    return values | {
         pair.gain: 100 * (throughput - 1),
-        pair.step_gain: 100 * (1 - step),
-        "speedup": without["total_time"] / with_["total_time"],
-        **values_of_sides(sides),
-    }
-
-
-def _side(replayed: Replayed) -> dict[str, float]:
-    """Values of EACH, without those of a kind of step that did not occur."""
-    found, waits = replayed.throughput(), replayed.latencies_ms()
-    return {name: value for name, value in found.items() if name in EACH} | {
-        "decode_step_ms": 1000 * found["decode_time"] / found["decode_steps"],
-        **{name: fmean(waits[name]) for name in WAITS},
+        pair.step_gain: 100 * (1 - values[f"{on}_decode_step_ms"] / values[f"{off}_decode_step_ms"]),
+        "speedup": values[f"{off}_total_time"] / values[f"{on}_total_time"],
     }
