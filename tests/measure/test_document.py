@@ -8,7 +8,7 @@ import pytest
 from vllm_lab.common.errors import LabError
 from vllm_lab.common.files import write_json
 from vllm_lab.common.metric import Metric
-from vllm_lab.measure.document import Check, Test, checks_of, document, measured, now_and_here, results_of
+from vllm_lab.measure.document import Check, Test, document, measured, now_and_here, results_of
 from vllm_lab.measure.repeats import Disturbance, Repeats, Run
 from vllm_lab.provenance.schemas import check
 
@@ -37,7 +37,7 @@ def write(folder: Path, found: dict, schema: str = "plan") -> None:
 def test_a_measured_document_has_titles_units_definitions_and_spread(tmp_path):
     checks = [Check("by_hand", "total time by a stopwatch", 2.0, 2.02, tolerance_pct=2.0)]
     environments = {"engine": {"version": "1"}}
-    found = measured(TEST, "cpu", {"n": 1}, environments, runs(1.9, 2.1), Repeats(2, 2, 6.0), checks)
+    found = measured(TEST, "cpu", {"n": 1}, environments, runs(1.9, 2.1), Repeats(2, 2, 6.0), checks=checks)
     write(tmp_path, found)
     assert list(found["results"]) == ["total_time"]  # no run has a hit_rate
     result = found["results"]["total_time"]
@@ -83,8 +83,8 @@ def test_a_stage_adds_keys_to_the_common_ones_and_its_schema_refers_to_them(tmp_
         '$ref: "document.schema.yaml#/$defs/document"\nunevaluatedProperties: false\n'
         "properties: {fit: {type: object}}\n"
     )
-    given = {"results": results_of(TEST.metrics, {"total_time": 1.0}), "checks": checks_of([])}
-    own = document(TEST, None, {}, "derived", **given, fit={"base": 1.0})
+    results = results_of(TEST.metrics, {"total_time": 1.0})
+    own = document(TEST, None, {}, "derived", results=results, fit={"base": 1.0})
     write_json(tmp_path / "own.json", own)
     check(tmp_path / "own.json", tmp_path / "own.schema.yaml")
     for broken, place in ((own | {"fitt": {}}, "fitt"), (own | {"question": ""}, "question")):

@@ -6,7 +6,7 @@ schema is `$defs/document` in workflow/schemas/document.schema.yaml.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
@@ -69,13 +69,12 @@ def measured(
     environments: Mapping[str, Any],
     runs: Sequence[Run],
     repeats: Repeats,
-    checks: Sequence[Check] = (),
     **own: Any,
 ) -> dict[str, Any]:
     """The document of a test whose runs were repeated.
 
-    `environments`: engine's name -> what it ran with. `own`: further keys. A metric has a result if every run
-    that counts has a value for it.
+    `environments`: engine's name -> what it ran with. `own`: its checks and further keys, as in `document`.
+    A metric has a result if every run that counts has a value for it.
     """
     counting = [run.values for run in runs if run.used]
     summaries = {
@@ -92,13 +91,17 @@ def measured(
         ],
         "results": results_of(test.metrics, summaries),
         "verification": verification(test.headline, headline, repeats.tolerance_pct),
-        "checks": checks_of(checks),
     }
     return document(test, device, parameters, "measured", **now_and_here(), **found, **own)
 
 
 def document(
-    test: Test, device: str | None, parameters: Mapping[str, Any], status: str, **found: Any
+    test: Test,
+    device: str | None,
+    parameters: Mapping[str, Any],
+    status: str,
+    checks: Iterable[Check] = (),
+    **found: Any,
 ) -> dict[str, Any]:
     """The keys that every document has, empty where `found` does not fill them; `found` may add keys.
 
@@ -121,7 +124,7 @@ def document(
         "results": {},
         "parts_not_run": [],
         "verification": None,
-        "checks": [],
+        "checks": [asdict(check) | {"holds": check.holds} for check in checks],
     } | found
 
 
@@ -181,8 +184,3 @@ def results_of(
                 "spread_pct": summary.spread_pct,
             }
     return found
-
-
-def checks_of(checks: Sequence[Check]) -> list[dict[str, Any]]:
-    """A document's checks."""
-    return [asdict(check) | {"holds": check.holds} for check in checks]

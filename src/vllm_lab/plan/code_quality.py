@@ -14,7 +14,7 @@ from radon.visitors import Class, Function
 
 from vllm_lab.common.errors import LabError
 from vllm_lab.common.metric import Metric
-from vllm_lab.measure.document import Check, Test, checks_of, document, results_of
+from vllm_lab.measure.document import Check, Test, document, results_of
 
 TEST = Test(
     id="code_quality",
@@ -55,7 +55,7 @@ def count(paths: Sequence[Path]) -> dict[str, Any]:
         for file, text in sorted(texts.items())
     ]
     given = {"paths": [path.as_posix() for path in paths]}
-    return document(TEST, None, given, "derived", runs=runs, results=results, checks=checks_of(checks))
+    return document(TEST, None, given, "derived", runs=runs, results=results, checks=checks)
 
 
 def counts(*sources: str) -> dict[str, float]:

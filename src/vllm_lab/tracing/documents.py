@@ -289,7 +289,7 @@ def _document(
         runs=pairs,
         results=document.results_of(test.metrics, {**values, **runs.costs()}),
         verification=verification(test.headline, headline),
-        checks=document.checks_of([same, *checks]),
+        checks=[same, *checks],
         prompt_tokens=len(question.prompt),
         answer="".join(map(decode, runs.last.tokens)),
         forward_tokens=runs.last.scheduled,
