@@ -16,14 +16,10 @@ from vllm_lab.sharing.analysis import Sharing
 from vllm_lab.sharing.figures import hit_rate_curves, hit_rate_heatmap, policy_styles
 from vllm_lab.sharing.metrics import SWEEP_COLUMNS
 from vllm_lab.sharing.policies import POLICIES, Policy
-from vllm_lab.sharing.sweep import Workload, hits_of, library_hits, simulate, sweep_rows
-from vllm_lab.traces.prefix_tree import BlockPaths, StreamOrder
+from vllm_lab.sharing.sweep import hits_of, library_hits, sweep_rows
+from vllm_lab.traces.prefix_tree import BlockPaths, StreamOrder, cached_blocks
 
 capacities = st.integers(1, 30)
-
-
-def workload_of(trace, block_size=1):
-    return Workload(Sharing.of(trace, StreamOrder.of(trace), block_size))
 
 
 def plain_hits(paths, policy, capacity):
@@ -56,38 +52,34 @@ def test_paths_expand_to_each_prompts_blocks_numbered_by_first_access(trace, blo
     expected = [
         [number.setdefault(block, len(number)) for block in path] for path in paths_of(trace, block_size)
     ]
-    paths = workload_of(trace, block_size).blocks
+    paths = cached_blocks(trace, block_size)
     assert [paths.block[a:b].tolist() for a, b in itertools.pairwise(paths.offsets)] == expected
     assert paths.distinct == len(number)
 
 
 @given(token_traces(), capacities, st.sampled_from(["lru", "fifo", "lfu", "length_aware"]))
 def test_each_policy_equals_its_plain_simulation(trace, capacity, policy):
-    found = simulate(workload_of(trace).blocks, policy, capacity)
+    found = hits_of(cached_blocks(trace, 1), policy, capacity)
     assert found.tolist() == plain_hits(paths_of(trace, 1), policy, capacity)
 
 
-@given(token_traces(), st.integers(1, 3))
-def test_the_lru_curve_equals_direct_simulation_at_every_capacity(trace, block_size):
-    workload = workload_of(trace, block_size)
-    for capacity in range(1, workload.paths.distinct + 1):
-        assert workload.lru_curve.hits[capacity] == simulate(workload.blocks, "lru", capacity).sum()
-
-
 @given(block_traces(), capacities)
-def test_lru_token_hits_weigh_a_partial_block_by_its_tokens(trace, capacity):
-    workload = workload_of(trace, trace.block_tokens)
-    hits = simulate(workload.blocks, "lru", capacity)
-    tokens = np.minimum(hits * trace.block_tokens, trace.prompt_tokens).sum()
-    assert workload.hits("lru", capacity) == (hits.sum(), tokens)
+def test_token_hits_weigh_a_partial_block_by_its_tokens(trace, capacity):
+    size = trace.block_tokens
+    row, _ = sweep_rows(trace, "t", [], [capacity * size], ["lru"], None)
+    hits = hits_of(cached_blocks(trace, size), "lru", capacity)
+    found = dict(zip(SWEEP_COLUMNS, row, strict=True))
+    assert found["block_hits"] == hits.sum()
+    tokens = np.minimum(hits * size, trace.prompt_tokens).sum()
+    assert found["token_hit_rate"] == tokens / trace.prompt_tokens.sum()
 
 
 @given(token_traces(), capacities)
 def test_belady_bounds_every_policy(trace, capacity):
-    workload = workload_of(trace)
-    bound, _ = workload.hits("belady", capacity)
+    paths = cached_blocks(trace, 1)
+    bound = hits_of(paths, "belady", capacity).sum()
     able = [name for name, policy in POLICIES.items() if capacity >= policy.least_blocks]
-    assert all(workload.hits(policy, capacity)[0] <= bound for policy in able)
+    assert all(hits_of(paths, policy, capacity).sum() <= bound for policy in able)
 
 
 @settings(max_examples=60, deadline=None)
@@ -104,34 +96,34 @@ def test_belady_is_the_best_of_all_choices(trace, capacity):
             for kept in itertools.combinations(sorted(pool), min(capacity, len(pool))):
                 following[frozenset(kept)] = max(hits, following.get(frozenset(kept), 0))
         best = following
-    assert simulate(workload_of(trace).blocks, "belady", capacity).sum() == max(best.values())
+    assert hits_of(cached_blocks(trace, 1), "belady", capacity).sum() == max(best.values())
 
 
 @given(token_traces(), st.sampled_from(list(POLICIES)))
 def test_a_cache_that_holds_everything_hits_what_is_shared(trace, policy):
-    workload = workload_of(trace)
-    found = hits_of(workload.blocks, policy, max(20, workload.paths.distinct))
-    assert found.tolist() == workload.sharing.shared_blocks.tolist()
+    paths = cached_blocks(trace, 1)
+    found = hits_of(paths, policy, max(20, paths.distinct))
+    assert found.tolist() == Sharing.of(trace, StreamOrder.of(trace), 1).shared_blocks.tolist()
 
 
 @given(token_traces(), capacities)
 def test_lru_never_hits_less_in_a_larger_cache(trace, capacity):
-    workload = workload_of(trace)
-    assert workload.hits("lru", capacity)[0] <= workload.hits("lru", capacity + 1)[0]
+    paths = cached_blocks(trace, 1)
+    assert hits_of(paths, "lru", capacity).sum() <= hits_of(paths, "lru", capacity + 1).sum()
 
 
 @given(token_traces(), capacities)
 def test_the_lru_of_the_library_equals_the_simulated_one(trace, capacity):
-    paths = workload_of(trace).blocks
+    paths = cached_blocks(trace, 1)
     found = library_hits(paths, libcachesim.LRU(cache_size=capacity), capacity)
-    assert found.tolist() == simulate(paths, "lru", capacity).tolist()
+    assert found.tolist() == hits_of(paths, "lru", capacity).tolist()
 
 
 @given(st.lists(st.integers(0, 9), min_size=1, max_size=60), st.integers(1, 8))
 def test_the_fifo_of_the_library_equals_the_simulated_one_for_single_blocks(blocks, capacity):
     paths = BlockPaths(np.array(blocks), np.arange(len(blocks) + 1), 10)
     found = library_hits(paths, libcachesim.FIFO(cache_size=capacity), capacity)
-    assert found.tolist() == simulate(paths, "fifo", capacity).tolist()
+    assert found.tolist() == hits_of(paths, "fifo", capacity).tolist()
 
 
 def test_an_evicted_parent_makes_its_children_unreachable():
@@ -140,20 +132,20 @@ def test_an_evicted_parent_makes_its_children_unreachable():
         [[5, 6, 0], [7, 0], [8, 0], [5, 6, 9, 0]],
         [(0, 1, 1, 0.0), (1, 1, 1, 1.0), (0, 2, 1, 2.0), (2, 1, 1, 3.0), (0, 2, 1, 4.0)],
     )
-    hits = simulate(workload_of(trace).blocks, "fifo", 3)
+    hits = hits_of(cached_blocks(trace, 1), "fifo", 3)
     assert hits.tolist() == [0, 0, 1, 0, 0]  # the last finds its second block cached, but not its first
 
 
 def test_a_prompt_longer_than_the_cache_leaves_its_leading_blocks():
     trace = make_trace([[1, 2, 3, 4, 5, 0]], [(0, 5, 1, 0.0), (0, 5, 1, 1.0)])
     for policy in (name for name, about in POLICIES.items() if about.least_blocks <= 2):
-        assert workload_of(trace).hits(policy, 2)[0] == 2, policy
+        assert hits_of(cached_blocks(trace, 1), policy, 2).sum() == 2, policy
 
 
 def test_a_library_policy_is_refused_a_cache_that_it_would_abort_on():
     trace = make_trace([list(range(20))], [(0, 19, 1, 0.0)])
     with pytest.raises(LabError, match="s3fifo needs a cache of 20 blocks"):
-        workload_of(trace).hits("s3fifo", 15)
+        hits_of(cached_blocks(trace, 1), "s3fifo", 15)
 
 
 def test_rows_are_tidy_and_capacities_alike_for_every_block_size():

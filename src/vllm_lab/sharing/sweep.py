@@ -21,8 +21,6 @@ from __future__ import annotations
 import heapq
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 import libcachesim
@@ -33,7 +31,7 @@ from vllm_lab.common import console
 from vllm_lab.common.errors import LabError
 from vllm_lab.sharing.analysis import Sharing
 from vllm_lab.sharing.policies import POLICIES
-from vllm_lab.traces.prefix_tree import BlockPaths, SegmentPaths, StreamOrder
+from vllm_lab.traces.prefix_tree import BlockPaths, StreamOrder, cached_blocks
 from vllm_lab.traces.trace import Trace
 
 SIMULATED = tuple(name for name, policy in POLICIES.items() if not policy.library)
@@ -59,51 +57,21 @@ def sweep_rows(
     tokens = sorted(set(capacities))
     if tokens and tokens[0] < max(sizes):
         raise LabError(f"capacity of {tokens[0]} tokens: must hold a block of {max(sizes)} tokens")
-    workloads = {size: Workload(Sharing.of(trace, order, size)) for size in sizes}
+    paths = {size: cached_blocks(trace, size, order) for size in sizes}
+    shared = {size: Sharing.of(trace, order, size).shared_blocks for size in sizes}
     prompts = int(trace.prompt_tokens.sum(dtype=np.int64))
     curves = [(size, policy) for size in sizes for policy in policies]
     for size, policy in console.progress(curves, desc=f"sweep {name}", unit="curve"):
-        workload = workloads[size]
-        accesses = int(workload.sharing.prompt_blocks.sum())
+        accesses = len(paths[size].block)
         for capacity in (*tokens, math.inf):
             blocks = capacity // size if math.isfinite(capacity) else math.inf
             gib = None if kv_bytes is None else blocks * size * kv_bytes / 2**30
-            hits, hit_tokens = workload.hits(policy, min(blocks, max(1, workload.paths.distinct)))
-            hit_rate = hits / accesses if accesses else None
-            yield (name, size, policy, capacity, blocks, gib, len(trace), accesses, hits, hit_rate,
+            evicts = blocks < paths[size].distinct
+            hits = hits_of(paths[size], policy, blocks) if evicts else shared[size]
+            hit_blocks, hit_tokens = int(hits.sum()), int(np.minimum(hits * size, trace.prompt_tokens).sum())
+            hit_rate = hit_blocks / accesses if accesses else None
+            yield (name, size, policy, capacity, blocks, gib, len(trace), accesses, hit_blocks, hit_rate,
                    hit_tokens / prompts)  # fmt: skip
-
-
-@dataclass(frozen=True, eq=False)
-class Workload:
-    """One trace at one block size, prepared for replays against caches."""
-
-    sharing: Sharing
-
-    @cached_property
-    def paths(self) -> SegmentPaths:
-        return SegmentPaths.of(self.sharing.tree, self.sharing.accesses, len(self.sharing.trace))
-
-    @cached_property
-    def blocks(self) -> BlockPaths:
-        return self.paths.expand()
-
-    @cached_property
-    def lru_curve(self) -> LruCurve:
-        return LruCurve.of(self.paths)
-
-    def hits(self, policy: str, capacity: int) -> tuple[int, int]:
-        """Block hits and prompt tokens in them, with a cache of `capacity` >= 1 blocks."""
-        sharing, prompts = self.sharing, self.sharing.trace.prompt_tokens
-        if policy == "lru" and capacity < self.paths.distinct:
-            curve, total = self.lru_curve, int(self.lru_curve.hits[capacity])
-            # A partial last block (trace of blocks) holds fewer tokens than the others.
-            lacking = np.maximum(sharing.prompt_blocks * sharing.block_tokens - prompts, 0)
-            last_hits = (curve.last_needs > 0) & (curve.last_needs <= capacity)
-            return total, total * sharing.block_tokens - int(lacking[last_hits].sum())
-        evicts = capacity < self.paths.distinct
-        hits = hits_of(self.blocks, policy, capacity) if evicts else sharing.shared_blocks
-        return int(hits.sum()), int(np.minimum(hits * sharing.block_tokens, prompts).sum())
 
 
 def hits_of(paths: BlockPaths, policy: str, capacity: int) -> np.ndarray:
@@ -115,14 +83,9 @@ def hits_of(paths: BlockPaths, policy: str, capacity: int) -> np.ndarray:
     if capacity < about.least_blocks:
         needed = f"{policy} needs a cache of {about.least_blocks} blocks, got {capacity}"
         raise LabError(f"{needed}; leave out the policy or the capacity")
-    if not about.library:
-        return simulate(paths, policy, capacity)
-    make = getattr(libcachesim, about.library)
-    return library_hits(paths, make(cache_size=capacity, hashpower=capacity.bit_length() + 1), capacity)
-
-
-def simulate(paths: BlockPaths, policy: str, capacity: int) -> np.ndarray:
-    """Hits of each request, as of `hits_of`, with a policy that is simulated here."""
+    if about.library:
+        make = getattr(libcachesim, about.library)
+        return library_hits(paths, make(cache_size=capacity, hashpower=capacity.bit_length() + 1), capacity)
     code = SIMULATED.index(policy)
     later = _next_request(paths.block, paths.offsets, paths.distinct) if code == BELADY else paths.block
     return _simulate(paths.block, paths.offsets, later, paths.distinct, code, capacity)
@@ -145,80 +108,6 @@ def library_hits(paths: BlockPaths, cache: libcachesim.CacheBase, capacity: int)
             request.obj_id = block
             get(request)
     return hits
-
-
-@dataclass(frozen=True, eq=False)
-class LruCurve:
-    """Hits of an LRU cache of every capacity, from one pass over a trace.
-
-    (R. L. Mattson et al., Evaluation techniques for storage hierarchies, IBM Systems Journal 9(2), 1970.) An
-    access hits an LRU cache of c blocks if fewer than c distinct blocks are more recent than its own. Blocks
-    that were last accessed by one request form a contiguous tail of its path, because an access to a block is
-    also an access to all blocks before it. Among them the shallower block counts as more recent. So the live
-    blocks of each request are one number in a Fenwick tree over requests, and a run of blocks with the same
-    last request has consecutive distances.
-    """
-
-    hits: np.ndarray  # int64 [distinct + 1]: by capacity in blocks, block hits
-    last_needs: np.ndarray  # int64 [R]: the least capacity at which a request's last block hits; 0 if at none
-
-    @classmethod
-    def of(cls, paths: SegmentPaths) -> LruCurve:
-        """The curve from one pass over the paths, in time O(path segments x log R)."""
-        accesses, last_needs = _needed_capacities(paths.segment, paths.offsets, paths.blocks, paths.distinct)
-        return cls(np.cumsum(np.cumsum(accesses))[: paths.distinct + 1], last_needs)
-
-
-@njit(cache=True)
-def _needed_capacities(segment, offsets, blocks, distinct):  # pragma: no cover (compiled)
-    """By capacity, how many more accesses hit than with one block less, as differences (int64 [distinct +
-    2]); and last_needs."""
-    requests = len(offsets) - 1
-    accesses = np.zeros(distinct + 2, np.int64)
-    last_needs = np.zeros(requests, np.int64)
-    last = np.full(len(blocks), -1)  # segment -> the request that accessed it last
-    live = np.zeros(requests + 1, np.int64)  # Fenwick tree: request -> blocks that it accessed last
-    total = 0
-    for r in range(requests):
-        run, need, length = -1, 0, 0
-        for at in range(offsets[r], offsets[r + 1]):
-            s = segment[at]
-            length += blocks[s]
-            if last[s] < 0:
-                need = 0
-                total += blocks[s]
-                continue
-            if last[s] != run:
-                run, need = last[s], total - _sum_to(live, last[s])
-            accesses[need + 1] += 1
-            accesses[need + blocks[s] + 1] -= 1
-            need += blocks[s]
-        last_needs[r] = need
-        for at in range(offsets[r], offsets[r + 1]):
-            s = segment[at]
-            if last[s] >= 0:
-                _add(live, last[s], -blocks[s])
-            last[s] = r
-        _add(live, r, length)
-    return accesses, last_needs
-
-
-@njit(cache=True)
-def _sum_to(tree, index):  # pragma: no cover (compiled)
-    """Sum of the values at 0 … index."""
-    total, at = 0, index + 1
-    while at > 0:
-        total += tree[at]
-        at -= at & -at
-    return total
-
-
-@njit(cache=True)
-def _add(tree, index, value):  # pragma: no cover (compiled)
-    at = index + 1
-    while at < len(tree):
-        tree[at] += value
-        at += at & -at
 
 
 @njit(cache=True)
