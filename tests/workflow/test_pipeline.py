@@ -139,7 +139,7 @@ predictions:
 def test_an_experiment_of_your_own_needs_no_code(project):
     (project.root / "experiments/exp005.yaml").write_text(NEW_EXPERIMENT)
     assert project.planned() == {
-        "experiments_run",
+        "experiments_mini",
         "experiments_verdict",
         "experiments_progress",
         "report_render",

@@ -90,8 +90,8 @@ def append(path: Path) -> None:
         ),
         (
             "src/mini_vllm/v2_lru/scheduler.py",
-            {"replay_mini", "experiments_run", "nsight_mini", "cost_model_fit", "plan_code_quality"},
-            {"oracle_replay", "sharing_sweep", *DATA, *MEASURED},
+            {"replay_mini", "experiments_mini", "nsight_mini", "cost_model_fit", "plan_code_quality"},
+            {"oracle_replay", "experiments_oracle", "sharing_sweep", *DATA, *MEASURED},
         ),
         (
             "src/vllm_lab/replay/comparison.py",
@@ -109,8 +109,8 @@ def append(path: Path) -> None:
         ("src/vllm_lab/tracing/kernels.yaml", {"tracing_kernels"}, {"plan_basics", "cost_model_measure"}),
         (
             VLLM_LOCK,
-            {"oracle_replay", "experiments_run", *MEASURED},
-            {"sharing_analysis", "sharing_sweep", "replay_mini", *DATA},
+            {"oracle_replay", "experiments_oracle", *MEASURED},
+            {"sharing_analysis", "sharing_sweep", "replay_mini", "experiments_mini", *DATA},
         ),
     ],
 )

@@ -60,10 +60,6 @@ PLAN_TESTS = files.plan_tests(config)
 # The runs of the experiments, as EXPERIMENT.RUN.
 RUNS = files.runs_of(EXPERIMENTS)
 CAPTURED_RUNS = [name for name, run in RUNS.items() if run.is_captured]
-CAPTURED_MINI_RUNS = [name for name in CAPTURED_RUNS if not RUNS[name].is_real]
-CAPTURED_VLLM_RUNS = [name for name in CAPTURED_RUNS if RUNS[name].is_real]
-REAL_RUNS = [name for name, run in RUNS.items() if run.is_real and not run.is_captured]
-SIMULATED_RUNS = [name for name in RUNS if name not in CAPTURED_RUNS + REAL_RUNS]
 
 
 def any_of(names):
@@ -135,6 +131,11 @@ def plan_model():
 def plan_trace(wildcards):
     """The trace that the prompts of a test come from; nothing where the prompts are generated."""
     return "results/traces/multi_turn_trace.parquet" if wildcards.prompts else []
+
+
+def runs_made_by(rule):
+    """The constraint of wildcard `run` in a rule that makes runs of experiments."""
+    return any_of(name for name, run in RUNS.items() if run.rule == rule)
 
 
 def experiment_trace(wildcards):

@@ -1,35 +1,36 @@
 # Predictions, written and pinned before a run, are compared with what happened: one set of jobs for each
 # experiments/NAME.yaml. Values of `run` are NAME.RUN.
 
+RUN_SCHEMAS = ("steps", "replayed_requests", "replay")
 
-rule experiments_run:
-    """a run of an experiment in virtual time"""
+
+rule experiments_mini:
+    """a run of an experiment through a version of mini-vLLM"""
     input:
-        **needs("experiments_run", "steps", "replayed_requests", "replay", vllm=True),
+        **needs("experiments_mini", *RUN_SCHEMAS),
         trace=experiment_trace,
     output:
         steps="results/experiments/{run}.steps.jsonl",
         requests="results/experiments/{run}.requests.csv",
         record="results/experiments/{run}.json",
         events="results/experiments/{run}.events.txt",
-        prov="results/experiments/experiments_run.{run}.prov.json",
+        prov="results/experiments/experiments_mini.{run}.prov.json",
     log:
-        "results/logs/experiments_run.{run}.log",
+        "results/logs/experiments_mini.{run}.log",
     benchmark:
-        "results/timings/experiments_run.{run}.tsv"
+        "results/timings/experiments_mini.{run}.tsv"
     wildcard_constraints:
-        run=any_of(SIMULATED_RUNS),
+        run=runs_made_by("experiments_mini"),
     conda:
-        VLLM_ENVIRONMENT
-    container:
-        VLLM_CONTAINER
+        ENVIRONMENT
     params:
+        script="experiments_mini",
         flags=experiment_flags,
     message:
         "Running {wildcards.run} in virtual time"
     shell:
         traced(
-            "experiments_run",
+            "{params.script}",
             "--trace {input.trace:q} {params.flags:q} --steps {output.steps:q}"
             " --requests {output.requests:q} --record {output.record:q} --events {output.events:q}",
             wildcards=["run"],
@@ -37,26 +38,49 @@ rule experiments_run:
         )
 
 
+RUN_FILES = {name: str(path) for name, path in rules.experiments_mini.output.items() if name != "prov"}
+
+
+use rule experiments_mini as experiments_oracle with:
+    """a run of an experiment through vLLM's own scheduler"""
+    input:
+        **needs("experiments_oracle", *RUN_SCHEMAS, vllm=True),
+        trace=experiment_trace,
+    output:
+        **RUN_FILES,
+        prov="results/experiments/experiments_oracle.{run}.prov.json",
+    log:
+        "results/logs/experiments_oracle.{run}.log",
+    benchmark:
+        "results/timings/experiments_oracle.{run}.tsv"
+    wildcard_constraints:
+        run=runs_made_by("experiments_oracle"),
+    conda:
+        VLLM_ENVIRONMENT
+    container:
+        VLLM_CONTAINER
+    params:
+        script="experiments_oracle",
+        flags=experiment_flags,
+
+
 rule experiments_real:
     """a run of an experiment on real vLLM"""
     input:
         TOKENIZER,
-        **needs("experiments_real", "steps", "replayed_requests", "replay", vllm=True),
+        **needs("experiments_real", *RUN_SCHEMAS, vllm=True),
         trace=experiment_trace,
         model=rules.data_model.output.config,
         weights=rules.data_model.output.weights,
     output:
-        steps="results/experiments/{run}.steps.jsonl",
-        requests="results/experiments/{run}.requests.csv",
-        record="results/experiments/{run}.json",
-        events="results/experiments/{run}.events.txt",
+        **RUN_FILES,
         prov="results/experiments/experiments_real.{run}.prov.json",
     log:
         "results/logs/experiments_real.{run}.log",
     benchmark:
         "results/timings/experiments_real.{run}.tsv"
     wildcard_constraints:
-        run=any_of(REAL_RUNS),
+        run=runs_made_by("experiments_real"),
     conda:
         VLLM_ENVIRONMENT
     container:

@@ -22,7 +22,7 @@ rule nsight_mini:
     benchmark:
         "results/timings/nsight_mini.{run}.tsv"
     wildcard_constraints:
-        run=any_of(CAPTURED_MINI_RUNS),
+        run=runs_made_by("nsight_mini"),
     conda:
         VLLM_ENVIRONMENT
     container:
@@ -62,7 +62,7 @@ use rule nsight_mini as nsight_vllm with:
     benchmark:
         "results/timings/nsight_vllm.{run}.tsv"
     wildcard_constraints:
-        run=any_of(CAPTURED_VLLM_RUNS),
+        run=runs_made_by("nsight_vllm"),
     params:
         script="nsight_vllm",
         device=DEVICE,

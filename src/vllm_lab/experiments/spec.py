@@ -15,13 +15,14 @@ from typing import Any, NamedTuple
 
 import yaml
 
+from mini_vllm.tools.versions import VERSIONS
 from vllm_lab.common.errors import LabError
 from vllm_lab.common.files import canonical_json, write_text
 from vllm_lab.common.metric import Metric
 from vllm_lab.common.schema import check
 from vllm_lab.nsight.metrics import METRICS as CAPTURE_METRICS
 from vllm_lab.replay.metrics import COMPARISON_METRICS, METRICS, REQUEST_METRICS
-from vllm_lab.replay.records import REAL
+from vllm_lab.replay.records import REAL, SCHEDULER
 
 SCHEMA = Path(__file__).parents[3] / "workflow/schemas/experiment.schema.yaml"
 PARTS = ("mini", "vllm", "extension")  # the fourth part of every experiment is the comparison
@@ -92,9 +93,18 @@ class Run:
         return self.profiler is not None
 
     @property
+    def rule(self) -> str:
+        """The rule that makes the run."""
+        if self.is_captured:
+            return "nsight_vllm" if self.is_real else "nsight_mini"
+        return {REAL: "experiments_real", SCHEDULER: "experiments_oracle"}.get(
+            self.engine, "experiments_mini"
+        )
+
+    @property
     def flags(self) -> list[str]:
-        """The run as flags of its script: experiments_run, experiments_real, nsight_mini or nsight_vllm."""
-        words = [] if self.is_real else ["--engine", self.engine]
+        """The run as flags of its rule's script."""
+        words = ["--engine", self.engine] if self.engine in VERSIONS else []
         for name, value in self.settings.items():
             flag = "limit" if name == "requests" else name.replace("_", "-")
             if isinstance(value, bool):

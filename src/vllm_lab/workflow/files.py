@@ -232,16 +232,13 @@ def _plan(config: Config, device: str) -> Jobs:
 
 def _experiments(experiments: Mapping[str, Experiment]) -> Jobs:
     """The jobs of the runs of experiments, of their captures and of their verdicts."""
-    captured = []
-    for name, run in runs_of(experiments).items():
-        record = [f"experiments/{name}.json"]
-        if not run.is_captured:
-            yield f"experiments/experiments_{'real' if run.is_real else 'run'}.{name}", record
-            continue
-        captured.append(name)
-        yield f"nsight/nsight_{'vllm' if run.is_real else 'mini'}.{name}", record
-        yield f"nsight/nsight_metrics.{name}", [f"nsight/{name}.json"]
-    if captured:
+    runs = runs_of(experiments)
+    for name, run in runs.items():
+        stage, _ = run.rule.split("_")
+        yield f"{stage}/{run.rule}.{name}", [f"experiments/{name}.json"]
+        if run.is_captured:
+            yield f"nsight/nsight_metrics.{name}", [f"nsight/{name}.json"]
+    if any(run.is_captured for run in runs.values()):
         yield "nsight/nsight_figures", _figures("nsight")
     for name in experiments:
         yield f"experiments/experiments_verdict.{name}", [f"experiments/{name}.verdict.json"]
