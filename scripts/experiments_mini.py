@@ -5,25 +5,23 @@ Out: steps (JSON Lines), requests (CSV), a record (JSON) and decisions as lines 
 """
 
 from mini_vllm.tools.versions import VERSIONS
-from vllm_lab.common import console
-from vllm_lab.common.flags import parser_of
-from vllm_lab.replay import flags, mini
+from vllm_lab.common import console, flags
+from vllm_lab.replay import mini
+from vllm_lab.replay.flags import add_run, files_of, limits_from, run_requests_from
 from vllm_lab.replay.records import simulated_record
 
 
 def main(argv: list[str] | None = None) -> None:
-    parser = parser_of(__doc__)
+    parser = flags.parser_of(__doc__)
     parser.add_argument("--engine", required=True, choices=VERSIONS)
-    flags.add_run(parser)
+    add_run(parser)
     args = parser.parse_args(argv)
 
-    requests, limits = flags.run_requests_from(args), flags.limits_from(args)
+    requests, limits = run_requests_from(args), limits_from(args)
     result = mini.run(args.engine, requests, limits)
-    record = simulated_record(args.engine, requests, limits, result)
-    flags.files_of(args).write(result, record)
-    console.log(f"{args.engine}: {record['metrics']['finished']} of {len(requests)} requests finished")
-    if result.crash:
-        console.log(f"the run ended in step {result.crash.step}: {result.crash.reason}")
+    files_of(args).write(result, simulated_record(args.engine, requests, limits, result))
+    end = f"ended in step {result.crash.step}: {result.crash.reason}" if result.crash else "went to the end"
+    console.log(f"{args.engine}: {len(requests)} requests, {len(result.steps)} steps, {end}")
 
 
 if __name__ == "__main__":

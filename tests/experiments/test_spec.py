@@ -8,7 +8,16 @@ import yaml
 from vllm_lab.common.errors import LabError
 from vllm_lab.common.schema import load
 from vllm_lab.experiments import __main__ as command
-from vllm_lab.experiments.spec import PINS_FILE, SCHEMA, Experiment, Reference, Term, pin_state, read_pins
+from vllm_lab.experiments.spec import (
+    PINS_FILE,
+    SCHEMA,
+    Experiment,
+    Reference,
+    Run,
+    Term,
+    pin_state,
+    read_pins,
+)
 from vllm_lab.replay.comparison import ENGINES
 
 ROOT = Path(__file__).parents[2]
@@ -60,7 +69,21 @@ def test_a_runs_own_settings_overrule_the_experiments(tmp_path):
     experiment = Experiment.read(written(tmp_path))
     shared = ["--limit", "9", "--num-blocks", "20"]
     assert experiment.runs["lru"].flags == ["--engine", "v2_lru", *shared, "--no-prefix-caching"]
-    assert experiment.runs["vllm"].flags == ["--engine", "vllm_scheduler", *shared, "--prefix-caching"]
+    assert experiment.runs["vllm"].flags == [*shared, "--prefix-caching"]
+
+
+@pytest.mark.parametrize(
+    ("engine", "profiler", "rule"),
+    [
+        ("v2_lru", None, "experiments_mini"),
+        ("vllm_scheduler", None, "experiments_oracle"),
+        ("vllm", None, "experiments_real"),
+        ("v2_lru", "nsys", "nsight_mini"),
+        ("vllm", "nsys", "nsight_vllm"),
+    ],
+)
+def test_the_engine_and_the_profiler_choose_the_rule(engine, profiler, rule):
+    assert Run("name", "mini", engine, {}, profiler).rule == rule
 
 
 @pytest.mark.parametrize(
