@@ -3,7 +3,7 @@
 import ast
 from pathlib import Path
 
-from vllm_lab.pages.architecture import PACKAGES
+from vllm_lab.__main__ import PACKAGES
 
 ROOT = Path(__file__).parents[2]
 LAB = ROOT / "src/vllm_lab"

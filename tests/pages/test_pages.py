@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from vllm_lab.common.errors import LabError
-from vllm_lab.pages import architecture, configuration, metrics
-from vllm_lab.pages.__main__ import pages
+from vllm_lab.pages import configuration, metrics
+from vllm_lab.pages.__main__ import pages, with_packages
 
 ROOT = Path(__file__).parents[2]
 SCHEMA = ROOT / "workflow/schemas/config.schema.yaml"
@@ -22,7 +22,7 @@ def test_a_generated_page_is_current(name, monkeypatch):
 
 def test_the_table_of_packages_needs_its_marks():
     with pytest.raises(LabError, match="expected one table between"):
-        architecture.render("# Architecture")
+        with_packages("# Architecture")
 
 
 def test_every_metric_has_a_unit_or_counts_something_and_a_definition():

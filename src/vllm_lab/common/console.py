@@ -12,7 +12,7 @@ Item = TypeVar("Item")
 
 
 def run(main: Callable[[], None]) -> None:
-    """Call `main`. An error that the user can mend ends the process with status 1 and one line."""
+    """Call `main`. An error that the user can correct ends the process with status 1 and one line."""
     try:
         main()
     except (LabError, MiniError) as error:

@@ -2,7 +2,7 @@
 
 
 class LabError(Exception):
-    """A mistake that the user can mend. The message names the file, the record or key, and the way out."""
+    """A mistake that the user can correct. The message names the file, the record or key, and the way out."""
 
 
 class Unavailable(LabError):
