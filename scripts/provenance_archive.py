@@ -7,12 +7,12 @@ Out: one zip file that `python -m vllm_lab.provenance verify` checks anywhere.
 from pathlib import Path
 
 from vllm_lab.common import console, flags
-from vllm_lab.provenance.archive import pack
+from vllm_lab.provenance.packing import pack_archive
 
 
 def main(argv: list[str] | None = None) -> None:
     args = flags.parse(argv, __doc__, output="zip file to write")
-    packed = pack(Path(), args.output)
+    packed = pack_archive(Path(), args.output)
     console.log(f"{args.output}: {len(packed)} files, {args.output.stat().st_size / 2**20:.1f} MiB")
 
 

@@ -10,7 +10,7 @@ from tests.provenance.bundle.test_bundle import CONFIGURATION, HERE, RESULT, SET
 from tests.report.example import recorded, write_report
 from tests.report.project import Project
 from vllm_lab.provenance import documents
-from vllm_lab.provenance.bundle import merge, pack
+from vllm_lab.provenance.packing import merge_bundle, pack_bundle
 
 
 def project(root: Path, device: str, value: float = 2.0, **parameters: int) -> Project:
@@ -27,7 +27,7 @@ def project(root: Path, device: str, value: float = 2.0, **parameters: int) -> P
 
 def bundle_of(made: Project) -> Path:
     packed = made.root.with_suffix(".zip")
-    pack(made.root, [RESULT.format("cuda")], packed)
+    pack_bundle(made.root, [RESULT.format("cuda")], packed)
     return packed
 
 
@@ -48,7 +48,7 @@ def shown(home: Path) -> tuple[str, dict]:
 
 
 def test_the_report_shows_each_hardware_in_a_column_of_its_own(home, bundle):
-    merge(home, bundle, "h200")
+    merge_bundle(home, bundle, "h200")
     page, summary = shown(home)
     assert "Results of other machines" in page
     assert "here, cpu: Test CPU" in page
@@ -64,7 +64,7 @@ def test_the_report_shows_each_hardware_in_a_column_of_its_own(home, bundle):
 def test_a_bundle_s_numbers_enter_no_other_part_of_the_report(home, bundle):
     _, before = shown(home)
     shutil.rmtree(home / "results/report")
-    merge(home, bundle, "h200")
+    merge_bundle(home, bundle, "h200")
     _, after = shown(home)
     added = {id for id in after if id not in before}
     assert added == {id for id in after if id.startswith("provenance.")}
@@ -73,7 +73,7 @@ def test_a_bundle_s_numbers_enter_no_other_part_of_the_report(home, bundle):
 
 
 def test_parameters_that_differ_are_shown(home, tmp_path):
-    merge(home, bundle_of(project(tmp_path / "cluster", "cuda", requests=77)), "h200")
+    merge_bundle(home, bundle_of(project(tmp_path / "cluster", "cuda", requests=77)), "h200")
     page, _ = shown(home)
     assert "Parameters that differ" in page
     assert "| `requests` | 10 | 77 |" in page

@@ -61,6 +61,14 @@ def read_json(path: str | os.PathLike) -> Any:
         ) from error
 
 
+def flat(settings: Any, key: str = "") -> dict[str, Any]:
+    """Dotted key -> value of nested settings, in their order. Lists and empty mappings are values."""
+    if not isinstance(settings, Mapping) or not settings:
+        return {key: settings}
+    parts = ((f"{key}.{name}" if key else str(name), part) for name, part in settings.items())
+    return {inner: value for name, part in parts for inner, value in flat(part, name).items()}
+
+
 def write_csv(path: str | os.PathLike, header: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
     """Write rows as CSV. Floats have the shortest form that reads back to the same double."""
     with atomic_path(path) as partial, partial.open("w", encoding="utf-8", newline="") as file:

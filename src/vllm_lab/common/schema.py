@@ -72,17 +72,6 @@ def check(config: Mapping[str, Any], schema_file: Path, source: str = "config") 
         raise LabError(f"{source}: {_explain(error, source)}")
 
 
-def flat(settings: Any, key: str = "") -> dict[str, Any]:
-    """Dotted key -> value of nested settings, in their order. Lists and empty mappings are values."""
-    if not isinstance(settings, Mapping) or not settings:
-        return {key: settings}
-    return {
-        inner: value
-        for name, part in settings.items()
-        for inner, value in flat(part, _join(key, name)).items()
-    }
-
-
 def _explain(error: ValidationError, source: str) -> str:
     key = ".".join(str(part) for part in error.absolute_path)
     if error.validator == "additionalProperties":

@@ -4,12 +4,12 @@
 """
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from vllm_lab.common import console
 from vllm_lab.common.errors import LabError
-from vllm_lab.provenance import archive
+from vllm_lab.provenance import packing
 from vllm_lab.provenance.documents import KINDS, SUFFIX
 from vllm_lab.provenance.upstream import code_of, describe
 from vllm_lab.provenance.verify import adopt, verify
@@ -20,76 +20,55 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m vllm_lab.provenance", description=__doc__)
     commands = parser.add_subparsers(dest="action", required=True)
 
-    run = commands.add_parser("run", help="run one job and write its document (every rule does this)")
+    def command(do: Callable[[argparse.Namespace], None], help: str) -> argparse.ArgumentParser:
+        added = commands.add_parser(do.__name__.strip("_"), help=help)
+        added.set_defaults(do=do)
+        return added
+
+    run = command(_run, "run one job and write its document (every rule does this)")
     run.add_argument("--wildcard", action="append", default=[], metavar="NAME=VALUE")
     run.add_argument("--kind", choices=KINDS, default="deterministic")
     run.add_argument("--inputs", nargs="*", default=[], help="all, with code and environment")
     run.add_argument("--environment", nargs="*", default=[])
-    run.add_argument("--schemas", nargs="*", help="of the outputs; without it, all schemas among the inputs")
+    run.add_argument("--schemas", nargs="*", default=[], help="of the outputs")
     run.add_argument("--outputs", nargs="+", required=True, help="all; the document may be among them")
     run.add_argument("--document", required=True, help="RULE.prov.json, or RULE.WILDCARDS.prov.json")
     run.add_argument("--threads", type=int, default=1)
     run.add_argument("--log", required=True)
     run.add_argument("command", nargs="+", metavar="-- COMMAND")
 
-    check = commands.add_parser("verify", help="recompute every hash, and name every file that does not fit")
-    check.add_argument("results", nargs="?", default="results", help="a folder of results, or an archive")
+    check = command(_verify, "recompute every hash, and name every file that does not fit")
+    check.add_argument("results", type=Path, nargs="?", default="results", help="a folder, or an archive")
 
-    show = commands.add_parser("show", help="print the chain from a file back to the raw data")
-    show.add_argument("file")
+    show = command(_show, "print the chain from a file back to the raw data")
+    show.add_argument("file", type=Path)
 
-    commands.add_parser("adopt", help="in a fresh clone: keep copied results that fit their documents")
+    command(_adopt, "in a fresh clone: keep copied results that fit their documents")
 
-    packing = commands.add_parser("pack", help="where it was measured: write results into one file, a bundle")
-    packing.add_argument("files", nargs="+", metavar="FILE", help="measured results, below results/")
-    packing.add_argument("--output", type=Path, required=True, metavar="ZIP")
+    pack = command(_pack, "where it was measured: write results into one file, a bundle")
+    pack.add_argument("files", nargs="+", metavar="FILE", help="measured results, below results/")
+    pack.add_argument("--output", type=Path, required=True, metavar="ZIP")
 
-    merging = commands.add_parser("merge", help="at home: check a bundle and take its results in")
-    merging.add_argument("bundle", type=Path, metavar="ZIP")
-    merging.add_argument("--name", help="its name in the report (default: the file's name)")
+    merge = command(_merge, "at home: check a bundle and take its results in")
+    merge.add_argument("bundle", type=Path, metavar="ZIP")
+    merge.add_argument("--name", help="its name in the report (default: the file's name)")
 
     given = parser.parse_args(argv)
-    if given.action == "run":
-        raise SystemExit(_run(given))
-    if given.action == "verify":
-        _verify(Path(given.results))
-    elif given.action == "show":
-        root, name = _rooted(Path(given.file))
-        print(describe(root, name))
-    elif given.action == "adopt":
-        if touched := adopt(Path()):
-            print(f"{len(touched)} files fit their documents and are current now")
-    else:
-        _carry(given)
+    given.do(given)
 
 
-def _carry(given: argparse.Namespace) -> None:
-    """Pack a bundle, or merge it."""
-    from vllm_lab.provenance import bundle
-
-    if given.action == "pack":
-        packed = bundle.pack(Path(), given.files, given.output)
-        command = f"python -m vllm_lab.provenance merge {given.output}"
-        print(f"{given.output}: {len(packed)} files; at home: {command}")
-    else:
-        folder = bundle.merge(Path(), given.bundle, given.name or given.bundle.name.split(".")[0])
-        print(f"{folder}: merged; snakemake --cores 1 report shows it in columns of its own")
-
-
-def _run(given: argparse.Namespace) -> int:
+def _run(given: argparse.Namespace) -> None:
     """Sort the inputs and run the job. The code must be among them, or its changes would rerun nothing.
 
     Documents that a job reads, as the report does, are not part of its identity: they describe single runs.
     """
-    from vllm_lab.provenance import record, schemas
+    from vllm_lab.provenance import record
 
     rule = Path(given.document).name.split(".")[0]
     code = code_of(given.command[1])
-    unlisted = sorted({*code, *given.environment} - set(given.inputs))
-    if unlisted:
-        raise LabError(f"{unlisted[0]}: rule {rule} depends on it but does not list it as an input")
     special = {*code, *given.environment}
-    read = [path for path in given.inputs if path.endswith(schemas.SUFFIX)]
+    if unlisted := sorted(special - set(given.inputs)):
+        raise LabError(f"{unlisted[0]}: rule {rule} depends on it but does not list it as an input")
     job = record.Job(
         rule=rule,
         wildcards=dict(pair.split("=", 1) for pair in given.wildcard),
@@ -99,17 +78,18 @@ def _run(given: argparse.Namespace) -> int:
         environment=sorted(given.environment),
         outputs=[path for path in given.outputs if path != given.document],
         document=given.document,
-        schemas=read if given.schemas is None else given.schemas,
+        schemas=given.schemas,
         threads=given.threads,
         log=given.log,
         command=given.command,
     )
-    return record.run(job)
+    raise SystemExit(record.run(job))
 
 
-def _verify(results: Path) -> None:
+def _verify(given: argparse.Namespace) -> None:
+    results = given.results
     if results.is_file():
-        findings, outside = archive.check(results)
+        findings, outside = packing.check_archive(results)
         for path in outside:
             print(f"{path}: given from outside the project, not in the archive; its sha256 is")
     elif results.is_dir():
@@ -122,6 +102,27 @@ def _verify(results: Path) -> None:
     if findings:
         raise SystemExit(1)
     print(f"{results}: every file is covered by one document and every hash fits")
+
+
+def _show(given: argparse.Namespace) -> None:
+    print(describe(*_rooted(given.file)))
+
+
+def _adopt(_: argparse.Namespace) -> None:
+    if touched := adopt(Path()):
+        print(f"{len(touched)} files fit their documents and are current now")
+
+
+def _pack(given: argparse.Namespace) -> None:
+    packed = packing.pack_bundle(Path(), given.files, given.output)
+    command = f"python -m vllm_lab.provenance merge {given.output}"
+    print(f"{given.output}: {len(packed)} files; at home: {command}")
+
+
+def _merge(given: argparse.Namespace) -> None:
+    name = given.name or given.bundle.name.split(".")[0]
+    folder = packing.merge_bundle(Path(), given.bundle, name)
+    print(f"{folder}: merged; snakemake --cores 1 report shows it in columns of its own")
 
 
 def _rooted(path: Path) -> tuple[Path, str]:

@@ -11,7 +11,7 @@ from tests.report.project import Project
 from vllm_lab.common.errors import LabError
 from vllm_lab.provenance import documents
 from vllm_lab.provenance.__main__ import main
-from vllm_lab.provenance.bundle import merge, pack
+from vllm_lab.provenance.packing import merge_bundle, pack_bundle
 from vllm_lab.provenance.upstream import describe
 from vllm_lab.provenance.verify import adopt, verify
 
@@ -51,7 +51,7 @@ def cluster(tmp_path):
 @pytest.fixture
 def bundle(cluster, tmp_path):
     packed = tmp_path / "h200.zip"
-    pack(cluster, [RESULT.format("cuda")], packed)
+    pack_bundle(cluster, [RESULT.format("cuda")], packed)
     return packed
 
 
@@ -69,7 +69,7 @@ def test_a_bundle_holds_whole_measured_jobs_and_the_configuration_and_leaves_the
 
 
 def test_a_merged_bundle_verifies_with_its_own_documents_untouched(home, cluster, bundle):
-    folder = merge(home, bundle, "h200")
+    folder = merge_bundle(home, bundle, "h200")
     assert verify(home) == []
     there = cluster / "results/plan/cuda/plan_prefix_cache-cuda.prov.json"
     assert (folder / "plan/cuda" / there.name).read_bytes() == there.read_bytes()
@@ -81,7 +81,7 @@ def test_a_merged_bundle_verifies_with_its_own_documents_untouched(home, cluster
 
 
 def test_the_chain_of_a_merged_result_leads_through_its_own_machine_to_our_data(home, bundle):
-    merge(home, bundle, "h200")
+    merge_bundle(home, bundle, "h200")
     text = describe(home, HERE)
     assert "h200/plan_prefix_cache/cuda" in text
     assert "where: cuda-node" in text
@@ -94,13 +94,13 @@ def test_the_chain_of_a_merged_result_leads_through_its_own_machine_to_our_data(
     ids=["its own", "an input"],
 )
 def test_a_changed_byte_of_a_merged_result_or_of_what_it_was_made_from_is_named(home, bundle, file, kind):
-    merge(home, bundle, "h200")
+    merge_bundle(home, bundle, "h200")
     (home / file).write_text("other")
     assert (file, kind) in {(finding.path, finding.kind) for finding in verify(home, files=[HERE])}
 
 
 def test_a_stray_file_among_a_bundle_s_is_named(home, bundle):
-    folder = merge(home, bundle, "h200")
+    folder = merge_bundle(home, bundle, "h200")
     (folder / "stray.json").write_text("{}")
     assert [(f.path, f.kind) for f in verify(home)] == [("results/bundles/h200/stray.json", "uncovered")]
 
@@ -111,7 +111,7 @@ def test_a_merge_that_was_broken_off_counts_for_nothing(home, cluster):
 
 
 def test_code_and_schemas_that_change_later_do_not_make_a_merged_result_stale(home, bundle):
-    merge(home, bundle, "h200")
+    merge_bundle(home, bundle, "h200")
     (home / "schema.yaml").write_text("type: array\n")
     (home / "scripts/plan_prefix_cache.py").write_text("# newer\n")
     assert verify(home, files=[HERE]) == []
@@ -120,7 +120,7 @@ def test_code_and_schemas_that_change_later_do_not_make_a_merged_result_stale(ho
 
 def refused(home: Path, bundle: Path) -> str:
     with pytest.raises(LabError) as caught:
-        merge(home, bundle, "h200")
+        merge_bundle(home, bundle, "h200")
     assert not (home / "results/bundles").exists()
     assert not list(home.glob("results/.bundle-*"))
     return str(caught.value)
@@ -145,7 +145,7 @@ def test_other_data_is_refused_and_missing_data_is_asked_for(home, bundle):
 
 def test_other_settings_are_refused_key_by_key_but_for_the_device(home, tmp_path):
     cluster = project(tmp_path / "other", "cuda", traces={"rate": 3.0}).root
-    pack(cluster, [RESULT.format("cuda")], tmp_path / "other.zip")
+    pack_bundle(cluster, [RESULT.format("cuda")], tmp_path / "other.zip")
     message = refused(home, tmp_path / "other.zip")
     assert "config: traces.rate: 3.0 there, 2.0 here" in message
     assert "config: device" not in message
@@ -182,29 +182,29 @@ def test_what_is_no_bundle_or_reaches_outside_results_is_refused(home, bundle, t
 
 
 def test_a_second_bundle_of_a_name_is_refused_and_lies_beside_under_another(home, bundle):
-    merge(home, bundle, "h200")
+    merge_bundle(home, bundle, "h200")
     with pytest.raises(LabError, match="there already"):
-        merge(home, bundle, "h200")
-    merge(home, bundle, "again")
+        merge_bundle(home, bundle, "h200")
+    merge_bundle(home, bundle, "again")
     assert verify(home) == []
     with pytest.raises(LabError, match="no name for a bundle"):
-        merge(home, bundle, "../up")
+        merge_bundle(home, bundle, "../up")
 
 
 def test_only_measured_results_of_one_s_own_that_verify_are_packed(home, cluster, bundle, tmp_path):
     with pytest.raises(LabError, match="rule data_model is deterministic"):
-        pack(cluster, ["results/data/model/config.json"], tmp_path / "x.zip")
-    merge(home, bundle, "h200")
+        pack_bundle(cluster, ["results/data/model/config.json"], tmp_path / "x.zip")
+    merge_bundle(home, bundle, "h200")
     with pytest.raises(LabError, match="came in bundle h200"):
-        pack(home, [HERE], tmp_path / "x.zip")
+        pack_bundle(home, [HERE], tmp_path / "x.zip")
     with pytest.raises(LabError, match=r"CITATION\.cff: no result"):
-        pack(cluster, ["CITATION.cff"], tmp_path / "x.zip")
+        pack_bundle(cluster, ["CITATION.cff"], tmp_path / "x.zip")
     (cluster / RESULT.format("cuda")).write_text("{}")
     with pytest.raises(LabError, match="nothing is packed"):
-        pack(cluster, [RESULT.format("cuda")], tmp_path / "x.zip")
+        pack_bundle(cluster, [RESULT.format("cuda")], tmp_path / "x.zip")
     (cluster / CONFIGURATION).unlink()
     with pytest.raises(LabError, match=f"run: snakemake --cores 1 {CONFIGURATION}"):
-        pack(cluster, [RESULT.format("cuda")], tmp_path / "x.zip")
+        pack_bundle(cluster, [RESULT.format("cuda")], tmp_path / "x.zip")
     assert not (tmp_path / "x.zip").exists()
 
 

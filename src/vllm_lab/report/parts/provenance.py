@@ -4,8 +4,7 @@ The results of a test are shown next to each other. Of other files in a bundle t
 made them.
 """
 
-from vllm_lab.common import schema
-from vllm_lab.common.files import canonical_json
+from vllm_lab.common.files import canonical_json, flat
 from vllm_lab.common.host import machine
 from vllm_lab.provenance.documents import BUNDLES
 from vllm_lab.report import measured
@@ -32,7 +31,7 @@ def build(results: Results) -> Section | None:
 def _settings(found: JsonResult) -> Table:
     rows = tuple(
         (Code(key), Code(value if isinstance(value, str) else canonical_json(value)))
-        for key, value in schema.flat(found.body).items()
+        for key, value in flat(found.body).items()
     )
     caption = text("The configuration of this run, with its presets applied.")
     return Table("settings-table", caption, texts("Key", "Value"), rows, (found.file,))

@@ -1,34 +1,76 @@
-"""Bundles: measured results, with the documents of their jobs, go from one machine to another's project.
+"""Results in one zip file: an archive of everything, or a bundle that goes to another machine's project.
 
-`pack` writes them into one zip file where they were measured. `merge` checks the file at home and unpacks it
-into results/bundles/NAME.
+An archive holds the files in results/ that the research object describes, and is an RO-Crate itself. It
+contains the project's code, locks and configuration as provenance/source.zip, so that they can be checked.
+
+A bundle holds measured results with the documents of their jobs. `pack_bundle` writes it where they were
+measured. `merge_bundle` checks it at home and unpacks it into results/bundles/NAME.
 """
 
 import json
 import re
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from zipfile import BadZipFile, ZipFile
 
-from vllm_lab.common import schema
 from vllm_lab.common.errors import LabError
-from vllm_lab.common.files import canonical_json, read_json, sha256_file, write_zip
+from vllm_lab.common.files import canonical_json, flat, read_json, sha256_file, write_zip
 from vllm_lab.provenance.documents import BUNDLES, SUFFIX, Document, collect, identity_digest
-from vllm_lab.provenance.upstream import Covering, upstream
-from vllm_lab.provenance.verify import Hashes, load, require
+from vllm_lab.provenance.upstream import upstream
+from vllm_lab.provenance.verify import Finding, Hashes, load, require, verify
 
+DESCRIPTION = "results/ro-crate-metadata.json"
+SOURCE = "results/provenance/source.zip"
 SCHEMA = "vllm-lab/bundle/1"
 MANIFEST = "bundle.json"
 CONFIGURATION = "results/provenance/configuration.json"
 _OF_THE_MACHINE = "device"  # the one setting that may differ between the machines: where vLLM runs
 
 
-def pack(root: Path, files: Sequence[str], output: Path) -> list[str]:
+def pack_archive(root: Path, output: Path) -> list[str]:
+    """Pack the description and all that it is made from; the packed paths, sorted.
+
+    Raises LabError with every finding when a packed file does not verify.
+    """
+    require(root, [DESCRIPTION], "nothing is packed")
+    paths = _files_of(upstream([DESCRIPTION], collect(root)).documents)
+    write_zip(output, {path.removeprefix("results/"): root / path for path in paths})
+    return paths
+
+
+def check_archive(archive: Path) -> tuple[list[Finding], list[str]]:
+    """The findings in an archive, and the inputs that were given from outside the project.
+
+    Those inputs were not packed, so only their hashes are known. Files at their paths here do not count.
+    """
+    with tempfile.TemporaryDirectory() as place:
+        root = Path(place).resolve()
+        try:
+            with ZipFile(archive) as packed:
+                packed.extractall(root / "results")
+            with ZipFile(root / SOURCE) as source:
+                source.extractall(root)
+        except (OSError, BadZipFile) as error:
+            raise LabError(
+                f"{archive}: not an archive of results: {error}; make one: snakemake --cores 1 archive"
+            ) from error
+        findings = verify(root)
+        read = {path for job in load(root, "results")[0] for path in job.inputs}
+        outside = sorted(path for path in read if not path.startswith("results/") and not _within(root, path))
+    return [finding for finding in findings if finding.path not in outside], outside
+
+
+def _within(root: Path, path: str) -> bool:
+    place = (root / path).resolve()
+    return place.is_relative_to(root) and place.is_file()
+
+
+def pack_bundle(root: Path, files: Sequence[str], output: Path) -> list[str]:
     """Pack `files` and the measured results they were made from; the packed paths, sorted.
 
-    Jobs go whole: all their outputs and their document. Results that are byte-identical on every machine stay
-    behind, since home has its own. The configuration goes along, so that `merge` can compare it. Raises
+    Jobs go whole: all their outputs and their document. Results that are byte-identical on every machine are
+    left out, since home has its own. The configuration goes along, so that it can be compared at home. Raises
     LabError when a file does not verify, was not measured, or came in a bundle itself.
     """
     names = [name for name in (Path(file).as_posix() for file in files) if not name.endswith(SUFFIX)]
@@ -38,32 +80,36 @@ def pack(root: Path, files: Sequence[str], output: Path) -> list[str]:
     covering = collect(root)
     for name in names:
         _require_measured_here(name, covering)
-    jobs = [*upstream(names, covering, follow=_was_measured_here).documents, covering[CONFIGURATION]]
-    paths = sorted({path for job in jobs for path in (job.path, *job.outputs)})
+    jobs = upstream(names, covering, follow=lambda job: not job.bundle and _is_measured(job)).documents
+    paths = _files_of([*jobs, covering[CONFIGURATION]])
     manifest = {"schema": SCHEMA, "files": {path: sha256_file(root / path) for path in paths}}
     write_zip(output, {MANIFEST: canonical_json(manifest).encode(), **{path: root / path for path in paths}})
     return paths
 
 
-def _was_measured_here(job: Document) -> bool:
-    return not job.bundle and job.identity["kind"] == "measured"
+def _files_of(jobs: Iterable[Document]) -> list[str]:
+    """The outputs and documents of the jobs."""
+    return sorted({path for job in jobs for path in (job.path, *job.outputs)})
 
 
-def _require_measured_here(name: str, covering: Covering) -> None:
+def _is_measured(job: Document) -> bool:
+    return job.identity["kind"] == "measured"
+
+
+def _require_measured_here(name: str, covering: Mapping[str, Document]) -> None:
     if name not in covering:
         raise LabError(f"{name}: no result; give files below results/, named from the project's root")
-    document = covering[name]
-    rule, kind = document.identity["rule"], document.identity["kind"]
-    if document.bundle:
-        raise LabError(f"{name}: came in bundle {document.bundle}; hand on that bundle instead")
-    if kind != "measured":
+    job = covering[name]
+    if job.bundle:
+        raise LabError(f"{name}: came in bundle {job.bundle}; hand on that bundle instead")
+    if not _is_measured(job):
         raise LabError(
-            f"{name}: rule {rule} is {kind}, so any machine makes the same bytes: run it at home, and pack "
-            "measured results only"
+            f"{name}: rule {job.identity['rule']} is {job.identity['kind']}, so any machine makes the same "
+            "bytes: run it at home, and pack measured results only"
         )
 
 
-def merge(root: Path, source: Path, name: str) -> Path:
+def merge_bundle(root: Path, source: Path, name: str) -> Path:
     """Check the bundle `source` and unpack it; its folder. Nothing is written unless all of it fits.
 
     Raises LabError with everything that does not fit: a file's hash, or an input, the code, the locks or the
@@ -77,7 +123,7 @@ def merge(root: Path, source: Path, name: str) -> Path:
     with tempfile.TemporaryDirectory(prefix=".bundle-", dir=root / "results") as place:
         there = Path(place)
         manifest = _unpack(source, there)
-        problems = [*_damaged(manifest, there), *_unfit(there, root)]
+        problems = [*_damaged(manifest, there), *_unfit(there, root), *_other_settings(there, root)]
         if problems:
             listed = "".join(f"\n  {problem}" for problem in problems)
             raise LabError(f"{source}: not merged, {len(problems)} thing(s) do not fit:{listed}")
@@ -87,7 +133,7 @@ def merge(root: Path, source: Path, name: str) -> Path:
 
 
 def _unpack(source: Path, there: Path) -> dict[str, str]:
-    """Unpack the bundle below `there`; its manifest. A path outside results/ is refused."""
+    """Unpack the bundle below `there`; its manifest: path -> sha256. A path outside results/ is refused."""
     try:
         with ZipFile(source) as bundle:
             manifest = _manifest(bundle, source)
@@ -101,7 +147,6 @@ def _unpack(source: Path, there: Path) -> dict[str, str]:
 
 
 def _manifest(bundle: ZipFile, source: Path) -> dict[str, str]:
-    """Path -> sha256 of the files in a bundle; LabError when the file is not a bundle."""
     try:
         body = json.loads(bundle.read(MANIFEST))
     except (KeyError, ValueError) as error:
@@ -131,35 +176,28 @@ def _damaged(manifest: Mapping[str, str], there: Path) -> Iterator[str]:
 
 
 def _unfit(there: Path, root: Path) -> Iterator[str]:
-    """The inputs, code and settings of the bundle's jobs that differ from this project's."""
-    jobs, _ = load(there, "results")
-    here = Hashes(root)
-    packed = Hashes(there)
-    for job in jobs:
-        if job.identity["kind"] != "measured":
-            continue
+    """The inputs and code of the bundle's measured jobs that differ from this project's."""
+    here, packed = Hashes(root), Hashes(there)
+    for job in filter(_is_measured, load(there, "results")[0]):
+        git = job.run["git"]
+        commit = f" at commit {git['commit'][:12]}" if git else ""
+        rule = f"rule {job.identity['rule']} on {job.run['host']['name']}{commit}"
         for path, digest in job.inputs.items():
             found = packed[path] or here[path]
             if found is None:
-                yield f"{path}: rule {_at(job)} read it; it must be here too: make it, or give it"
+                yield f"{path}: {rule} read it; it must be here too: make it, or give it"
             elif found != digest:
-                yield f"{path}: rule {_at(job)} read other bytes than are here"
+                yield f"{path}: {rule} read other bytes than are here"
         for path, digest in {**job.identity["code"], **job.identity["environment"]}.items():
             if here[path] != digest:
-                yield f"{path}: other code than here: rule {_at(job)}; measure again with this code"
-    yield from _other_settings(there, root)
+                yield f"{path}: other code than here: {rule}; measure again with this code"
 
 
 def _other_settings(there: Path, root: Path) -> Iterator[str]:
     if not (root / CONFIGURATION).is_file():
         yield f"{CONFIGURATION}: make it here first: snakemake --cores 1 {CONFIGURATION}"
         return
-    own, other = (schema.flat(read_json(base / CONFIGURATION)) for base in (root, there))
+    own, other = (flat(read_json(base / CONFIGURATION)) for base in (root, there))
     for key in sorted(own.keys() | other.keys()):
         if key != _OF_THE_MACHINE and own.get(key) != other.get(key):
             yield f"config: {key}: {other.get(key, 'absent')!r} there, {own.get(key, 'absent')!r} here"
-
-
-def _at(job: Document) -> str:
-    commit = f" at commit {job.run['git']['commit'][:12]}" if job.run["git"] else ""
-    return f"{job.identity['rule']} on {job.run['host']['name']}{commit}"
