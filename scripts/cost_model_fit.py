@@ -11,8 +11,7 @@ from dataclasses import replace
 
 from mini_vllm.clock import CostModel
 from vllm_lab.common import console, files, flags
-from vllm_lab.cost_model import result
-from vllm_lab.cost_model.fit import CHOSEN, cost_model, fits
+from vllm_lab.cost_model import fit
 from vllm_lab.cost_model.measurements import measurements_of
 from vllm_lab.measure.workload import limits_of
 from vllm_lab.replay import mini
@@ -32,23 +31,23 @@ def main(argv: list[str] | None = None) -> None:
     )
     raw = files.read_json(args.measurements)
     if raw["status"] == "not_run":
-        document, steps, requests = result.not_run(raw), (), ()
+        document, steps, requests = fit.not_run(raw), (), ()
         model_document = {"status": "not_run", "reason": raw["reason"]}
     else:
         measurements = measurements_of(raw)
-        fitted = fits(measurements)
-        model = cost_model(fitted[CHOSEN]["coefficients"])
+        fitted = fit.fits(measurements)
+        model = fit.cost_model(fitted[fit.CHOSEN]["coefficients"])
         limits = replace(limits_of(raw["parameters"]), clock=model)
         predicted = mini.run(PREDICTOR, measurements.requests, limits).requests
-        document = result.measured(raw, measurements, fitted, predicted)
-        model_document = result.cost_model_document(model, document)
-        steps = result.step_table(measurements, model)
-        requests = result.request_table(measurements, predicted)
+        document = fit.measured(raw, measurements, fitted, predicted)
+        model_document = fit.cost_model_document(model, document)
+        steps = fit.step_table(measurements, model)
+        requests = fit.request_table(measurements, predicted)
         log(model, document)
     files.write_json(args.output, document)
     files.write_json(args.cost_model, model_document)
-    files.write_csv(args.steps, result.STEP_COLUMNS, steps)
-    files.write_csv(args.heldout, result.REQUEST_COLUMNS, requests)
+    files.write_csv(args.steps, fit.STEP_COLUMNS, steps)
+    files.write_csv(args.heldout, fit.REQUEST_COLUMNS, requests)
 
 
 def log(model: CostModel, document: Mapping) -> None:

@@ -2,7 +2,6 @@
 
 measurements  the raw measurements: every step and every held-out request of every run
 measure       the requests to replay, and the real runs
-fit           the coefficients by least squares, and their residuals
-result        the errors on the held-out requests; the result document and its tables
+fit           the coefficients by least squares, the errors on the held-out requests, the document, the tables
 figures       predicted against measured
 """

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from vllm_lab.common.display import escape
 from vllm_lab.common.metric import Metric, title_of
-from vllm_lab.cost_model import result as cost_model
+from vllm_lab.cost_model import fit as cost_model
 from vllm_lab.load import result as load
 from vllm_lab.measure.document import Test
 from vllm_lab.nsight import document as nsight

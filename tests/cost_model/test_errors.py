@@ -1,13 +1,14 @@
 """Relative errors of requests, and the choice of requests."""
 
 from dataclasses import replace
+from itertools import permutations
 
 import numpy as np
 import pytest
 
 from tests.cost_model.traces import trace_of
 from vllm_lab.common.errors import LabError
-from vllm_lab.cost_model import result
+from vllm_lab.cost_model import fit
 from vllm_lab.cost_model.measure import choose
 from vllm_lab.replay.replay import Outcome
 
@@ -16,13 +17,13 @@ SIZES = {"rate": 2.0, "max_prompt_tokens": 200, "max_output_tokens": 5, "seed": 
 
 
 def test_a_prediction_that_is_right_has_no_error():
-    errors = result.prediction_errors(MEASURED, [MEASURED, MEASURED])
+    errors = fit.errors([(MEASURED, MEASURED)] * 2)
     assert {value for metric in errors.values() for value in metric.values()} == {0}
 
 
 def test_errors_are_relative_and_their_bias_has_a_sign():
     late = [replace(row, ttft=1.2 * row.ttft, e2e=0.9 * row.e2e) for row in MEASURED]
-    errors = result.prediction_errors(late, [MEASURED])
+    errors = fit.errors([(late, MEASURED)])
     assert errors["ttft"] == pytest.approx({"median": 0.2, "p95": 0.2, "bias": 0.2})
     assert errors["e2e"]["bias"] == pytest.approx(-0.1)
     assert errors["tpot"]["median"] == 0
@@ -30,22 +31,22 @@ def test_errors_are_relative_and_their_bias_has_a_sign():
 
 def test_medians_are_taken_request_by_request_over_the_runs():
     runs = [[replace(row, ttft=factor * row.ttft) for row in MEASURED] for factor in (9, 1, 2)]
-    assert [row.ttft for row in result.medians(runs)] == [2 * row.ttft for row in MEASURED]
-    assert result.medians([[Outcome.finished("one", 0.0, 0, 0, 1.0, 1.0, 1)]])[0].tpot is None
+    assert [row.ttft for row in fit.medians(runs)] == [2 * row.ttft for row in MEASURED]
+    assert fit.medians([[Outcome.finished("one", 0.0, 0, 0, 1.0, 1.0, 1)]])[0].tpot is None
 
 
 def test_repetitions_are_compared_with_each_other_both_ways():
     double = [replace(row, ttft=2 * row.ttft) for row in MEASURED]
-    assert result.repetition_errors([MEASURED, double])["ttft"]["median"] == pytest.approx((1 + 0.5) / 2)
+    assert fit.errors(permutations([MEASURED, double], 2))["ttft"]["median"] == pytest.approx((1 + 0.5) / 2)
 
 
 def test_a_request_of_one_output_token_has_no_tpot_to_be_off():
     single = [Outcome.finished("one", 0.0, 0, 0, 1.0, 1.0, 1), *MEASURED]
-    assert result.prediction_errors(single, [single])["tpot"]["median"] == 0
+    assert fit.errors([(single, single)])["tpot"]["median"] == 0
 
 
 def test_throughput_counts_output_tokens_from_the_first_arrival_to_the_last_token():
-    assert result.output_throughput(MEASURED) == 44 / 4.5
+    assert fit.output_throughput(MEASURED) == 44 / 4.5
 
 
 def test_the_sets_share_no_conversation_and_are_the_same_for_the_same_seed():
