@@ -5,8 +5,9 @@ Out: the raw measurements (JSON): every step and every held-out request of every
 or the device is missing, the file has the status not_run and the reason.
 """
 
+from typing import Any
+
 from vllm_lab.common import console, files, flags, host
-from vllm_lab.common.errors import Unavailable
 from vllm_lab.cost_model.measure import choose, measure
 from vllm_lab.cost_model.measurements import content_of
 from vllm_lab.engines.settings import EngineSettings
@@ -33,13 +34,11 @@ def main(argv: list[str] | None = None) -> None:
     parameters = {name: getattr(args, name) for name in WORKLOAD | LIMITS | REPEATS}
     workload = choose(Trace.read(args.trace), **{name: parameters[name] for name in WORKLOAD})
     settings = EngineSettings(args.model_dir, limits_of(parameters), args.device, threads=host.threads())
-    found = reason = None
-    try:
-        found = content_of(measure(settings, workload, args.repeats, args.retries))
-    except Unavailable as missing:
-        reason = str(missing)
-        console.log(f"not run: {reason}")
-    files.write_json(args.output, raw_document(args.device, parameters, found, reason))
+
+    def measured() -> dict[str, Any]:
+        return content_of(measure(settings, workload, args.repeats, args.retries))
+
+    files.write_json(args.output, raw_document(args.device, parameters, measured))
 
 
 if __name__ == "__main__":

@@ -6,11 +6,12 @@ is not installed, the device is missing or the server does not start, the JSON f
 the reason.
 """
 
+from typing import Any
+
 from vllm_lab.common import console, files, flags
-from vllm_lab.common.errors import Unavailable
 from vllm_lab.engines.settings import EngineSettings
 from vllm_lab.load.measurements import content_of
-from vllm_lab.load.sweep import ServerFailedError, sweep, vllm_server
+from vllm_lab.load.sweep import sweep, vllm_server
 from vllm_lab.measure.document import raw_document
 from vllm_lab.measure.workload import LIMITS, choose, limits_of
 from vllm_lab.traces.trace import Trace
@@ -31,14 +32,12 @@ def main(argv: list[str] | None = None) -> None:
     )
     args.server_log.write_text("", encoding="utf-8")
     settings = EngineSettings(args.model_dir, limits_of(parameters), args.device)
-    found = reason = None
-    try:
+
+    def measure() -> dict[str, Any]:
         with vllm_server(settings, args.server_log, args.startup) as server:
-            found = content_of(sweep(server, requests, args.rates, args.repeats, args.timeout))
-    except (Unavailable, ServerFailedError) as missing:
-        reason = str(missing)
-        console.log(f"not run: {reason}")
-    files.write_json(args.output, raw_document(args.device, parameters, found, reason))
+            return content_of(sweep(server, requests, args.rates, args.repeats, args.timeout))
+
+    files.write_json(args.output, raw_document(args.device, parameters, measure))
 
 
 if __name__ == "__main__":

@@ -3,9 +3,9 @@
 import pytest
 
 from vllm_lab.load.measurements import SentRequest
-from vllm_lab.load.result import METRICS, LatencyLimits, metrics
+from vllm_lab.load.result import METRICS, metrics
 
-LIMITS = LatencyLimits(ttft=0.5, tpot=0.2, e2e=2.0)
+LIMITS = {"ttft": 0.5, "tpot": 0.2, "e2e": 2.0}
 
 
 def request(sent: float, chunks: list[float], **given) -> SentRequest:

@@ -50,7 +50,7 @@ class RunningServer:
 def document_of(found: Sweep, folder: Path) -> dict:
     """Store a sweep and run the scripts on it: the document. All files are checked, the figure is drawn."""
     pytest.importorskip("vllm")  # its scheduler predicts
-    write_json(folder / "sweep.json", raw_document("cpu", PARAMETERS, content_of(found)))
+    write_json(folder / "sweep.json", raw_document("cpu", PARAMETERS, lambda: content_of(found)))
     write_json(folder / "cost_model.json", CostModel(0.001, 0.0, 0.0, 0.0)._asdict())
     return predict(folder)
 

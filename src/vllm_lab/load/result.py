@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -59,8 +58,9 @@ METRICS = {
     },
 }  # fmt: skip
 TURNS_BY = "ttft_p50"  # the metric that shows whether latency has turned up
-LATENCIES = ("ttft_p50", "ttft_p95", "tpot_p50", "itl_p99", "e2e_p50", "e2e_p95")
-HEADLINE = (*LATENCIES, "output_throughput", "goodput")  # the metrics of each rate among the results
+HEADLINE = (  # the metrics of each rate among the results
+    "ttft_p50", "ttft_p95", "tpot_p50", "itl_p99", "e2e_p50", "e2e_p95", "output_throughput", "goodput",
+)  # fmt: skip
 REPLAYS = {
     "replays": Metric("replays", "rates x repeats"),
     "complete_replays": Metric("replays", "replays in which every request was answered in full"),
@@ -88,30 +88,15 @@ COLUMNS = {
 Predicted = Mapping[float, Sequence[Outcome]]  # rate -> each request in virtual time
 
 
-@dataclass(frozen=True)
-class LatencyLimits:
-    """The latencies (s) that a request must not exceed to count for goodput."""
-
-    ttft: float
-    tpot: float
-    e2e: float
-
-    def met_by(self, request: SentRequest) -> bool:
-        """Whether a request is complete and within all limits. One token has no TPOT to exceed."""
-        return (
-            request.e2e is not None
-            and request.ttft <= self.ttft
-            and (request.tpot or 0.0) <= self.tpot
-            and request.e2e <= self.e2e
-        )
-
-
-def metrics(requests: Sequence[SentRequest], limits: LatencyLimits) -> dict[str, Value]:
-    """A value for every name in METRICS; None if no request has the value."""
+def metrics(requests: Sequence[SentRequest], limits: Mapping[str, float]) -> dict[str, Value]:
+    """A value for every name in METRICS; None if no request has the value. `limits`: LIMITED -> s."""
     complete = [request for request in requests if request.e2e is not None]
     last = max((request.sent + request.e2e for request in complete), default=None)
     duration = None if last is None else last - min(request.sent for request in requests)
-    good = sum(limits.met_by(request) for request in requests)
+    good = sum(  # one token has no TPOT that could exceed its limit
+        all((getattr(request, time) or 0.0) <= limit for time, limit in limits.items())
+        for request in complete
+    )
     output = sum(request.output_tokens for request in complete)
     prompt = sum(request.prompt_tokens for request in complete)
 
@@ -144,8 +129,7 @@ def _steady(requests: Sequence[SentRequest]) -> dict[str, float | None]:
     complete = [request for request in middle if request.e2e is not None]
     return {
         "steady_output_throughput": chunks / (end - start) if end > start else None,
-        "steady_ttft_p50": Distribution.of([request.ttft for request in complete]).percentile(50),
-        "steady_e2e_p50": Distribution.of([request.e2e for request in complete]).percentile(50),
+        **{f"steady_{time}_p50": _p50(complete, time) for time in ("ttft", "e2e")},
     }
 
 
@@ -154,6 +138,10 @@ def _latencies(complete: Sequence[SentRequest]) -> dict[str, float | None]:
     samples["itl"] = [gap for request in complete for gap in request.itls]
     summaries = {time: Distribution.of(samples[time]).summary(PERCENTS) for time in TIMES}
     return {f"{time}_{name}": summaries[time][name] for time in TIMES for name in STATISTICS}
+
+
+def _p50(rows: Iterable[SentRequest | Outcome], time: str) -> float | None:
+    return Distribution.of(_known(rows, time)).percentile(50)
 
 
 def _known(rows: Iterable[SentRequest | Outcome], time: str) -> list[float]:
@@ -185,7 +173,7 @@ def measured(
     `raw`: the content of sweep.json, which holds `found`. `parameters`: limit_ttft, limit_tpot, limit_e2e (s)
     and turn_factor.
     """
-    limits = LatencyLimits(*(parameters[f"limit_{name}"] for name in LIMITED))
+    limits = {time: parameters[f"limit_{time}"] for time in LIMITED}
     shared = SharedTokens.of(trace_of(found.workload), raw["parameters"]["block_size"])
     rates = [_rate(rate, cells, limits, shared, predicted[rate]) for rate, cells in found.by_rate()]
     highest = rates[-1]["runs_output_throughput"] if rates else []  # its repeats show how well runs agree
@@ -233,23 +221,16 @@ def turn(rates: Sequence[Mapping[str, Any]], factor: float) -> dict[str, Any]:
     }
 
 
-def _run(cell: Cell, limits: LatencyLimits) -> dict[str, Any]:
-    return {
-        "rate": cell.rate,
-        "repeat": cell.repeat,
-        "metrics": metrics(cell.requests, limits) if cell.requests else None,
-        "counters": cell.counters,
-        "errors": cell.errors,
-        "problem": cell.problem,
-        "load_before": cell.load_before,
-        "load_after": cell.load_after,
-    }
+def _run(cell: Cell, limits: Mapping[str, float]) -> dict[str, Any]:
+    kept = ("rate", "repeat", "counters", "errors", "problem", "load_before", "load_after")
+    found = metrics(cell.requests, limits) if cell.requests else None
+    return {"metrics": found, **{name: getattr(cell, name) for name in kept}}
 
 
 def _rate(
     rate: float,
     cells: Sequence[Cell],
-    limits: LatencyLimits,
+    limits: Mapping[str, float],
     shared: SharedTokens,
     predicted: Sequence[Outcome],
 ) -> dict[str, Any]:
@@ -258,9 +239,8 @@ def _rate(
         "rate": rate,
         "metrics": {name: _median([row[name] for row in found]) for name in METRICS},
         "runs_output_throughput": [value for row in found if (value := row["output_throughput"]) is not None],
-        "predicted": {  # without the requests that the limits refuse
-            f"{time}_p50": Distribution.of(_known(predicted, time)).percentile(50) for time in LIMITED
-        },
+        # without the requests that the scheduler's limits refuse
+        "predicted": {f"{time}_p50": _p50(predicted, time) for time in LIMITED},
         "hit_tokens": {
             "measured": [cell.counters["prefix_cache_hits"] for cell in cells if cell.counters],
             "reported_to_clients": [sum(row.cached_tokens or 0 for row in cell.requests) for cell in cells],

@@ -26,7 +26,7 @@ import httpx
 from prometheus_client.parser import text_string_to_metric_families
 
 from vllm_lab.common import console
-from vllm_lab.common.errors import LabError
+from vllm_lab.common.errors import Unavailable
 from vllm_lab.common.host import die_with_parent, end_session
 from vllm_lab.engines import engine
 from vllm_lab.engines.settings import FORCED_TOKENS, EngineSettings
@@ -51,8 +51,8 @@ COUNTERS = {
 }
 
 
-class ServerFailedError(LabError):
-    """The server did not start, or died, or did not answer as expected."""
+class ServerFailedError(Unavailable):
+    """The server did not start, or died, or did not answer as expected: the sweep is not run."""
 
 
 @dataclass(frozen=True)

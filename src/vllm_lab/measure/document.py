@@ -6,11 +6,13 @@ schema is `$defs/document` in workflow/schemas/document.schema.yaml.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
+from vllm_lab.common import console
+from vllm_lab.common.errors import Unavailable
 from vllm_lab.common.host import hardware
 from vllm_lab.common.metric import Metric, title_of
 from vllm_lab.common.statistics import Summary, verification
@@ -129,19 +131,26 @@ def document(
 
 
 def raw_document(
-    device: str, parameters: Mapping[str, Any], found: Mapping[str, Any] | None, reason: str | None = None
+    device: str, parameters: Mapping[str, Any], measure: Callable[[], Mapping[str, Any]]
 ) -> dict[str, Any]:
     """The content of a file of raw measurements, from which `document_of` makes a result document.
 
-    `found`: the measurements; None where nothing could be measured, for the `reason` given.
+    `measure` returns the measurements. Where it raises Unavailable, the content is the reason.
     """
+    found: Mapping[str, Any] = {}
+    reason = None
+    try:
+        found = measure()
+    except Unavailable as missing:
+        reason = str(missing)
+        console.log(f"not run: {reason}")
     return {
-        "status": "not_run" if found is None else "measured",
+        "status": "not_run" if reason else "measured",
         "reason": reason,
         **now_and_here(),
         "device": device,
         "parameters": dict(parameters),
-        **(found or {}),
+        **found,
     }
 
 

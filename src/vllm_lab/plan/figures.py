@@ -19,9 +19,7 @@ def draw(document: dict[str, Any], stem: Path) -> None:
     A test that the plan does not have shows its headline.
     """
     if document["status"] == "not_run":
-        with figures.figure(stem, 0.6) as (axes,):
-            axes.set_axis_off()
-            axes.text(0.5, 0.5, "not run: the document says why", ha="center", va="center")
+        figures.message(stem, "not run: the document says why")
         return
     test = find(document["test_id"])
     if test is not None and test.x == "devices":

@@ -55,10 +55,12 @@ class LiveEngine:
         self._origin = time.perf_counter()
         self._work = asyncio.Event()
         scheduler, blocks = self.engine.scheduler, self.engine.blocks
-        telemetry.watch(
-            running=lambda: len(scheduler.running),
-            waiting=lambda: len(scheduler.waiting),
-            usage=lambda: 1 - blocks.num_free / blocks.num_usable,
+        telemetry.gauge("num_requests_running", "Requests running.", lambda: len(scheduler.running))
+        telemetry.gauge("num_requests_waiting", "Requests waiting.", lambda: len(scheduler.waiting))
+        telemetry.gauge(
+            "kv_cache_usage_perc",
+            "KV cache usage; 1 means full.",
+            lambda: 1 - blocks.num_free / blocks.num_usable,
         )
 
     async def run(self) -> None:
@@ -170,13 +172,9 @@ class Telemetry:
         ends = Counter("vllm:request_success", words, labels, registry=self._registry)
         self._length, self._abort = (ends.labels(*self._labels.values(), end) for end in ("length", "abort"))
 
-    def watch(
-        self, running: Callable[[], float], waiting: Callable[[], float], usage: Callable[[], float]
-    ) -> None:
-        """Call these for the gauges whenever the page is read. `usage` is a fraction of the blocks."""
-        self._make(Gauge, "num_requests_running", "Requests running.").set_function(running)
-        self._make(Gauge, "num_requests_waiting", "Requests waiting.").set_function(waiting)
-        self._make(Gauge, "kv_cache_usage_perc", "KV cache usage; 1 means full.").set_function(usage)
+    def gauge(self, name: str, words: str, value: Callable[[], float]) -> None:
+        """Add a gauge: `value` is called whenever the page is read."""
+        self._make(Gauge, name, words).set_function(value)
 
     def scheduled(self, admitted: Sequence[Request], preempted: int) -> None:
         """Count a step: the requests that it admitted for the first time, and its number of preemptions."""
