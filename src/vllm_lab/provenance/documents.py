@@ -99,32 +99,32 @@ def read(path: Path, root: Path) -> Document:
 
 def _places(document: Path, identity: dict[str, Any], root: Path) -> dict[str, str]:
     """Where a bundle's files are here: those its job made, and those it read that came in the bundle."""
-    results, folder, name, *_ = (*document.parts, "", "")
+    _, folder, name, *_ = (*document.parts, "", "")
     if folder != BUNDLES:
         return {}
     moved = {
-        path: f"{results}/{BUNDLES}/{name}/{path.removeprefix(f'{results}/')}"
+        path: path.replace("results/", f"results/{BUNDLES}/{name}/", 1)
         for path in (*identity["inputs"], *identity["outputs"])
-        if path.startswith(f"{results}/")
+        if path.startswith("results/")
     }
     return {
         path: here for path, here in moved.items() if path in identity["outputs"] or (root / here).is_file()
     }
 
 
-def find(results: Path) -> list[Path]:
-    """All documents below `results`, sorted by path. Hidden folders are unfinished work and are left out."""
-    found = (path.relative_to(results) for path in results.rglob(f"*{SUFFIX}"))
+def find(results: Path, pattern: str = f"*{SUFFIX}") -> list[Path]:
+    """The documents, or other files, below `results`, sorted. What is hidden is unfinished and left out."""
+    found = (path.relative_to(results) for path in results.rglob(pattern) if path.is_file())
     return sorted(results / path for path in found if not any(part[0] == "." for part in path.parts))
 
 
-def collect(root: Path, results: str = "results") -> dict[str, Document]:
-    """Output path -> the document that covers it, for all documents below `root`/`results`.
+def collect(root: Path) -> dict[str, Document]:
+    """Output path -> the document that covers it, for all documents below `root`/results.
 
     LabError for a file that two documents cover, since neither could then be trusted.
     """
     covering: dict[str, Document] = {}
-    for document in (read(path, root) for path in find(root / results)):
+    for document in (read(path, root) for path in find(root / "results")):
         for output in document.outputs:
             if output in covering:
                 raise LabError(

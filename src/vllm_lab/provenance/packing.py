@@ -56,7 +56,7 @@ def check_archive(archive: Path) -> tuple[list[Finding], list[str]]:
                 f"{archive}: not an archive of results: {error}; make one: snakemake --cores 1 archive"
             ) from error
         findings = verify(root)
-        read = {path for job in load(root, "results")[0] for path in job.inputs}
+        read = {path for job in load(root)[0] for path in job.inputs}
         outside = sorted(path for path in read if not path.startswith("results/") and not _within(root, path))
     return [finding for finding in findings if finding.path not in outside], outside
 
@@ -178,7 +178,7 @@ def _damaged(manifest: Mapping[str, str], there: Path) -> Iterator[str]:
 def _unfit(there: Path, root: Path) -> Iterator[str]:
     """The inputs and code of the bundle's measured jobs that differ from this project's."""
     here, packed = Hashes(root), Hashes(there)
-    for job in filter(_is_measured, load(there, "results")[0]):
+    for job in filter(_is_measured, load(there)[0]):
         git = job.run["git"]
         commit = f" at commit {git['commit'][:12]}" if git else ""
         rule = f"rule {job.identity['rule']} on {job.run['host']['name']}{commit}"

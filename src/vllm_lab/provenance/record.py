@@ -15,9 +15,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
-from itertools import pairwise
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, TextIO
 
 from vllm_lab.common import host
 from vllm_lab.common.errors import LabError
@@ -64,12 +63,13 @@ def run(job: Job) -> int:
         raise LabError(f"{changed[0]}: changed while rule {job.rule} was reading it; run the rule again")
     outputs = _hashes(job.outputs, f"rule {job.rule} ended without writing it; see {job.log}")
     schemas.check_outputs(job.rule, job.outputs, job.schemas)
+    params = command_params(job.command, {*sources, *job.outputs})
     identity = {
         "rule": job.rule,
         "wildcards": job.wildcards,
         "command": list(job.command),
-        "params": command_params(job.command, {*sources, *job.outputs}),
-        "seed": _seed(job.command),
+        "params": params,
+        "seed": int(params["seed"]) if "seed" in params else None,
         "kind": job.kind,
         "inputs": {path: before[path] for path in job.inputs},
         "code": {path: before[path] for path in job.code},
@@ -110,11 +110,6 @@ def command_params(command: Sequence[str], paths: Iterable[str]) -> dict[str, An
     }
 
 
-def _seed(command: Sequence[str]) -> int | None:
-    values = [after for flag, after in pairwise(command) if flag == "--seed"]
-    return int(values[0]) if values else None
-
-
 def _hashes(paths: Sequence[str], missing: str = "no such file") -> dict[str, str]:
     absent = [path for path in paths if not Path(path).is_file()]
     if absent:
@@ -130,14 +125,15 @@ def _execute(job: Job) -> int:
     """Run the command. Its output goes to the job's log and, unless VLLM_LAB_ECHO=no, to stderr."""
     python = [sys.executable, *job.command[1:]] if job.command[0] == "python" else list(job.command)
     Path(job.log).parent.mkdir(parents=True, exist_ok=True)
-    with Path(job.log).open("wb") as log:
-        log.write(f"$ {shlex.join(job.command)}\n".encode())
-        log.flush()
+    with Path(job.log).open("w", encoding="utf-8") as log:
+        print("$", shlex.join(job.command), file=log, flush=True)
         child = subprocess.Popen(
             python,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             stdin=subprocess.DEVNULL,
+            encoding="utf-8",
+            errors="backslashreplace",
             env=_environment(job),
             preexec_fn=partial(
                 host.die_with_parent, signal.SIGTERM
@@ -155,21 +151,18 @@ def _execute(job: Job) -> int:
         status = 128 - code if code < 0 else code
         if status:
             reason = f"signal {signal.Signals(-code).name}" if code < 0 else f"exit status {code}"
-            log.write(f"rule {job.rule} failed: {reason}\n".encode())
+            print(f"rule {job.rule} failed: {reason}", file=log)
     return status
 
 
-def _copy_lines(source: BinaryIO, log: BinaryIO, label: str) -> None:
-    """Copy to the log and to stderr. The carriage returns of progress bars become line ends."""
+def _copy_lines(source: TextIO, log: TextIO, label: str) -> None:
+    """Copy to the log and to stderr, without empty lines. The carriage returns of progress bars end lines."""
     echo = os.environ.get("VLLM_LAB_ECHO") != "no"
-    for chunk in source:
-        for line in chunk.replace(b"\r\n", b"\n").split(b"\r"):
-            text = line.rstrip(b"\n")
-            if text:
-                log.write(text + b"\n")
-                log.flush()
-                if echo:
-                    sys.stderr.write(f"[{label}] {text.decode(errors='replace')}\n")
+    for line in source:
+        if text := line.rstrip("\n"):
+            print(text, file=log, flush=True)
+            if echo:
+                print(f"[{label}] {text}", file=sys.stderr)
 
 
 def _environment(job: Job) -> dict[str, str]:

@@ -59,7 +59,7 @@ def matched(rule: str, outputs: Iterable[str], schemas: Iterable[str]) -> dict[s
         if schema is not None:
             found[output] = schema
             unused.discard(schema)
-        elif not _fits(output, FOREIGN):
+        elif not any(PurePosixPath(output).match(pattern) for pattern in FOREIGN):
             raise LabError(
                 f"{output}: no schema of rule {rule} covers it; name a schema in the rule's needs(), "
                 "and the path in the schema's `outputs`"
@@ -77,13 +77,9 @@ def covering(output: str, schemas: Iterable[Path]) -> Path | None:
         (len(pattern), schema)
         for schema in schemas
         for pattern in load(schema).get("outputs", ())
-        if _fits(output, [pattern])
+        if PurePosixPath(output).match(pattern)
     ]
     return max(fitting)[1] if fitting else None
-
-
-def _fits(path: str, patterns: Iterable[str]) -> bool:
-    return any(PurePosixPath(path).match(pattern) for pattern in patterns)
 
 
 def check(file: Path, schema_file: Path) -> None:

@@ -6,7 +6,7 @@ script from its imports, without running it.
 """
 
 import ast
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -120,38 +120,35 @@ def describe(root: Path, file: str) -> str:
         raise LabError(
             f"{file}: no provenance document covers it; give a file below results/ that a rule made"
         )
-    lines: list[str] = []
-    _describe(file, covering, lines, described=set(), depth=0)
-    return "\n".join(lines)
+    return "\n".join(_described(file, covering, set()))
 
 
-def _describe(file: str, covering: Covering, lines: list[str], described: set[str], depth: int) -> None:
-    indent = "  " * depth
+def _described(file: str, covering: Covering, described: set[str]) -> Iterator[str]:
+    """The lines about a file and, indented, about all that it was made from."""
     document = covering.get(file)
     if document is None:
-        lines.append(f"{indent}{file}  (given; no rule made it)")
+        yield f"{file}  (given; no rule made it)"
         return
     identity, run = document.identity, document.run
     name = "/".join(filter(None, (document.bundle, identity["rule"], *identity["wildcards"].values())))
-    lines.append(f"{indent}{file}  sha256 {document.outputs[file][:16]}…")
+    yield f"{file}  sha256 {document.outputs[file][:16]}…"
     if document.path in described:
-        lines.append(f"{indent}  by rule {name}, described above")
+        yield f"  by rule {name}, described above"
         return
     described.add(document.path)
     changes = " + changes" if run["git"] and run["git"]["dirty"] else ""
     commit = f", commit {run['git']['commit'][:12]}{changes}" if run["git"] else ""
     hardware = run["host"]
     accelerators = "".join(f", {gpu['name']}" for gpu in hardware["gpus"])
-    lines += [
-        f"{indent}  by rule {name} ({identity['kind']}), identity {document.digest[:16]}…",
-        f"{indent}  command: {' '.join(identity['command'])}",
-        f"{indent}  when: {run['started']}, {run['seconds']} s, {run['max_rss_mib']} MiB{commit}",
-        f"{indent}  where: {hardware['name']}, {hardware['cpu']}, {run['threads']} threads{accelerators}",
-        f"{indent}  environment: {', '.join(identity['environment'])}",
-        f"{indent}  code: {', '.join(identity['code'])}",
-    ]
+    yield f"  by rule {name} ({identity['kind']}), identity {document.digest[:16]}…"
+    yield f"  command: {' '.join(identity['command'])}"
+    yield f"  when: {run['started']}, {run['seconds']} s, {run['max_rss_mib']} MiB{commit}"
+    yield f"  where: {hardware['name']}, {hardware['cpu']}, {run['threads']} threads{accelerators}"
+    yield f"  environment: {', '.join(identity['environment'])}"
+    yield f"  code: {', '.join(identity['code'])}"
     for source in document.inputs:
-        _describe(source, covering, lines, described, depth + 1)
+        for line in _described(source, covering, described):
+            yield f"  {line}"
 
 
 def code_of(script: str, root: Path = Path()) -> list[str]:
@@ -160,47 +157,37 @@ def code_of(script: str, root: Path = Path()) -> list[str]:
     Sorted. All paths are relative to `root`, the project's root. Imports inside functions count. The modules
     of other packages are not listed, since the environment's lock covers them.
     """
-    found = {script}
-    pending = list(_imported(root / script))
+    found: set[str] = set()
+    pending = [script]
     while pending:
-        module = pending.pop()
-        path = _module_file(module, root)
-        if path is None or path.as_posix() in found:
-            continue
-        found.add(path.as_posix())
-        found.update(_data_files(path.parent, root))
-        pending += _imported(root / path)
-        package = module.rpartition(".")[0]
-        if package:
-            pending.append(package)
+        path = pending.pop()
+        if path not in found:
+            found.add(path)
+            modules = _imported(root / path) if path.endswith(".py") else ()
+            pending += [file for module in modules for file in _files(module, root)]
     return sorted(found)
 
 
 @cache
-def _imported(file: Path) -> tuple[str, ...]:
-    """Dotted names that the file imports from PACKAGES; for `from a import b` both a and a.b."""
+def _imported(file: Path) -> frozenset[str]:
+    """Dotted names that the file imports from PACKAGES, each with the packages that it is in."""
     names: list[str] = []
     for node in ast.walk(ast.parse(file.read_bytes(), filename=str(file))):
         if isinstance(node, ast.Import):
             names += [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom) and node.module:
-            names += [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
-    return tuple(name for name in names if name.split(".")[0] in PACKAGES)
-
-
-def _module_file(module: str, root: Path) -> Path | None:
-    base = Path("src", *module.split("."))
-    for candidate in (base.with_suffix(".py"), base / "__init__.py"):
-        if (root / candidate).is_file():
-            return candidate
-    return None
+            names += [f"{node.module}.{alias.name}" for alias in node.names]
+    own = (name.split(".") for name in names if name.split(".")[0] in PACKAGES)
+    return frozenset(".".join(parts[:depth]) for parts in own for depth in range(1, len(parts) + 1))
 
 
 @cache
-def _data_files(folder: Path, root: Path) -> tuple[str, ...]:
-    """Templates, style sheets and other data files in a package."""
-    return tuple(
-        (folder / path.name).as_posix()
-        for path in (root / folder).iterdir()
-        if path.is_file() and path.suffix not in (".py", ".pyc")
-    )
+def _files(module: str, root: Path) -> tuple[str, ...]:
+    """The module's file and the data files (templates, style sheets) next to it; empty for another name."""
+    base = Path("src", *module.split("."))
+    for file in (base.with_suffix(".py"), base / "__init__.py"):
+        if (root / file).is_file():
+            beside = (path for path in (root / file.parent).iterdir() if path.is_file())
+            data = [path.name for path in beside if path.suffix not in (".py", ".pyc")]
+            return tuple(path.as_posix() for path in (file, *(file.parent / name for name in data)))
+    return ()

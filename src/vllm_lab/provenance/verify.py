@@ -2,7 +2,7 @@
 
 import os
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,8 +12,7 @@ from vllm_lab.provenance import documents
 from vllm_lab.provenance.documents import Document, identity_digest
 from vllm_lab.provenance.upstream import upstream
 
-# Logs and timings record a run; they are not results. The README is the map of results/. Hidden files are
-# unfinished downloads that will be resumed.
+# Logs and timings record a run; they are not results. The README is the map of results/.
 UNCOVERED = ("logs", "timings", "README.md")
 
 
@@ -42,17 +41,21 @@ def verify(root: Path, files: Sequence[str] | None = None, results: str = "resul
                 other = covering[output].path
                 findings.append(Finding(output, "covered twice", f"by {other} and {document.path}"))
             covering[output] = document
-    hashes = Hashes(root)
     if files is None:
-        checked = loaded
-        findings += _uncovered(_files_below(root, results), covering)
+        checked, present = loaded, _files_below(root, results)
     else:
         behind = upstream(files, covering)
         checked = behind.documents
+        present = [path for path in behind.given if path.startswith(f"{results}/")]
         named = {document.path for document in checked} | set(files)
         findings = [finding for finding in findings if finding.path in named]
-        made = (path for path in behind.given if path.startswith(f"{results}/"))
-        findings += _uncovered((path for path in made if not path.endswith(documents.SUFFIX)), covering)
+    advice = "no document covers it; delete it, or make it with a rule"
+    findings += [
+        Finding(path, "uncovered", advice)
+        for path in present
+        if path not in covering and not path.endswith(documents.SUFFIX)
+    ]
+    hashes = Hashes(root)
     for document in checked:
         findings += _check(document, hashes)
     return sorted(set(findings))
@@ -72,7 +75,7 @@ def require(root: Path, files: Sequence[str], consequence: str) -> None:
         )
 
 
-def load(root: Path, results: str) -> tuple[list[Document], list[Finding]]:
+def load(root: Path, results: str = "results") -> tuple[list[Document], list[Finding]]:
     """All readable documents, and a finding for each that is not."""
     loaded, findings = [], []
     for path in documents.find(root / results):
@@ -83,7 +86,7 @@ def load(root: Path, results: str) -> tuple[list[Document], list[Finding]]:
     return loaded, findings
 
 
-def adopt(root: Path, results: str = "results") -> list[str]:
+def adopt(root: Path) -> list[str]:
     """In a fresh clone, keep results current: give the present time to the files of each job that verifies.
 
     Snakemake remembers the contents of a job's inputs in .snakemake. Where that folder is lost (results were
@@ -95,43 +98,41 @@ def adopt(root: Path, results: str = "results") -> list[str]:
     """
     if any((root / ".snakemake/metadata").glob("*")):
         return []
-    loaded, _ = load(root, results)
+    loaded, _ = load(root)
     found = [document for document in loaded if not document.bundle]
-    if not any(_outdated(root, document, results) for document in found):
+    if not any(_outdated(root, document) for document in found):
         return []
     hashes = Hashes(root)
     intact = [document for document in found if not _check(document, hashes)]
     now = time.time_ns()
-    touched = sorted(path for document in intact for path in _made(root, document, results))
+    touched = sorted(path for document in intact for path in _made(root, document))
     for path in touched:
         os.utime(root / path, ns=(now, now))
     return touched
 
 
-def _made(root: Path, document: Document, results: str) -> list[str]:
+def _made(root: Path, document: Document) -> list[str]:
     """What the job wrote: its outputs, its document and its timing. Snakemake looks at the times of all."""
-    timing = f"{results}/timings/{Path(document.path).name.removesuffix(documents.SUFFIX)}.tsv"
+    timing = f"results/timings/{Path(document.path).name.removesuffix(documents.SUFFIX)}.tsv"
     return [path for path in (*document.outputs, document.path, timing) if (root / path).exists()]
 
 
-def _outdated(root: Path, document: Document, results: str) -> bool:
-    oldest = min((root / path).stat().st_mtime_ns for path in _made(root, document, results))
+def _outdated(root: Path, document: Document) -> bool:
+    oldest = min((root / path).stat().st_mtime_ns for path in _made(root, document))
     sources = (root / path for path in document.sources)
     return any(path.stat().st_mtime_ns > oldest for path in sources if path.exists())
 
 
-class Hashes:
+class Hashes(dict[str, str | None]):
     """sha256 of files below a root, each computed once; None for a file that is not there."""
 
     def __init__(self, root: Path) -> None:
         self._root = root
-        self._known: dict[str, str | None] = {}
 
-    def __getitem__(self, path: str) -> str | None:
-        if path not in self._known:
-            file = self._root / path
-            self._known[path] = sha256_file(file) if file.is_file() else None
-        return self._known[path]
+    def __missing__(self, path: str) -> str | None:
+        file = self._root / path
+        self[path] = sha256_file(file) if file.is_file() else None
+        return self[path]
 
 
 def _check(document: Document, hashes: Hashes) -> list[Finding]:
@@ -166,16 +167,5 @@ def _remake(document: Document, path: str) -> str:
 
 def _files_below(root: Path, results: str) -> list[str]:
     base = root / results
-    paths = (path.relative_to(base) for path in sorted(base.rglob("*")) if path.is_file())
-    return [
-        f"{results}/{path.as_posix()}"
-        for path in paths
-        if path.parts[0] not in UNCOVERED
-        and not path.name.endswith(documents.SUFFIX)
-        and not any(part.startswith(".") for part in path.parts)
-    ]
-
-
-def _uncovered(paths: Iterable[str], covering: dict[str, Document]) -> list[Finding]:
-    advice = "no document covers it; delete it, or make it with a rule"
-    return [Finding(path, "uncovered", advice) for path in paths if path not in covering]
+    paths = (path.relative_to(base) for path in documents.find(base, "*"))
+    return [f"{results}/{path.as_posix()}" for path in paths if path.parts[0] not in UNCOVERED]
