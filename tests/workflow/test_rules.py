@@ -108,6 +108,13 @@ def test_the_report_depends_on_a_document_of_every_rule_before_it(rules):
     assert absent == {"report_render", "provenance_crate", "provenance_archive"}
 
 
+def test_the_research_object_names_every_file_of_the_report(rules):
+    made = rules["report_render"]
+    assert rules["provenance_crate"]["input"]["report"] == [
+        path for path in made["output"] if path not in made["document"]
+    ]
+
+
 def test_only_the_common_file_defines_functions_and_it_holds_no_rules():
     for file in [*(ROOT / "workflow/rules").glob("*.smk"), ROOT / "Snakefile"]:
         never = "rule" if file.stem == "common" else "def"

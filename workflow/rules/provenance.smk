@@ -33,6 +33,7 @@ rule provenance_crate:
         report=[
             rules.report_render.output.html,
             rules.report_render.output.markdown,
+            rules.report_render.output.evaluation,
             rules.report_render.output.summary,
         ],
         documents=[*rules.report_render.input.documents, rules.report_render.output.prov],
