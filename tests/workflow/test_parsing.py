@@ -6,6 +6,7 @@ import time
 from pathlib import Path
 
 import pytest
+import yaml
 
 from tests.workflow.conftest import Project, copy_sources
 from vllm_lab.common.files import sha256_file
@@ -51,6 +52,18 @@ def test_listing_the_rules_and_a_dry_run_write_nothing(clone):
     assert "report_render" in clone.snakemake("--list", **quiet).stdout
     clone.snakemake("report", "--dry-run", **quiet)
     assert tree(clone.root) == before
+
+
+@pytest.mark.parametrize("key", ["device", "plan"])
+def test_a_key_that_the_config_file_lacks_is_named_in_one_line(clone, key):
+    config = clone.root / "config.yaml"
+    kept = {name: value for name, value in yaml.safe_load(config.read_text()).items() if name != key}
+    config.write_text(yaml.safe_dump(kept))
+    (clone.root / "workflow/presets/small.yaml").write_text("{}")
+    said = clone.snakemake("--list", check=False).stdout
+    assert f"config: {key}: missing; config.yaml has it in the repository" in said
+    assert "Traceback" not in said
+    assert "KeyError" not in said
 
 
 def test_adopting_is_a_command_of_its_own_and_leaves_results_alone_that_snakemake_remembers(clone):

@@ -25,11 +25,11 @@ os.environ.update(
     VLLM_LAB_ECHO="no" if workflow.output_settings.log_handler_settings else "yes",
 )
 
-DEVICE = config["device"]
-if DEVICE == "auto":
-    DEVICE = "cuda" if shutil.which("nvidia-smi") else "cpu"
 try:
     schema.check(config, ROOT / "workflow/schemas/config.schema.yaml")
+    DEVICE = config["device"]
+    if DEVICE == "auto":
+        DEVICE = "cuda" if shutil.which("nvidia-smi") else "cpu"
     files.check_paths(config, DEVICE)
     EXPERIMENTS = {path.stem: Experiment.read(path) for path in sorted(Path("experiments").glob("*.yaml"))}
 except LabError as error:
