@@ -8,11 +8,10 @@ installed, the record has the status not_run and the reason.
 from vllm_lab.common import console, flags, host
 from vllm_lab.common.errors import Unavailable
 from vllm_lab.engines.engine import Engine
-from vllm_lab.engines.records import measured_record
 from vllm_lab.engines.replay import RealRun, replay
 from vllm_lab.engines.settings import EngineSettings
 from vllm_lab.replay.flags import add_run, files_of, limits_from, run_requests_from
-from vllm_lab.replay.records import REAL
+from vllm_lab.replay.records import REAL, measured_record
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -30,8 +29,8 @@ def main(argv: list[str] | None = None) -> None:
         console.log(f"not run: {error}")
         files.write_not_run(REAL, limits, str(error))
         return
-    median, record = measured_record(requests, limits, repeats)
-    files.write(median.decisions, record)
+    median, record = measured_record(requests, limits, repeats, repeats[0].environment)
+    files.write(median, record)
 
 
 def _logged(run: RealRun) -> RealRun:

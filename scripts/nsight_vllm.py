@@ -13,12 +13,11 @@ from vllm_lab.common import console, flags, host
 from vllm_lab.common.errors import Unavailable
 from vllm_lab.engines.annotations import annotate
 from vllm_lab.engines.engine import Engine
-from vllm_lab.engines.records import measured_record
 from vllm_lab.engines.replay import replay
 from vllm_lab.engines.settings import EngineSettings
 from vllm_lab.nsight.capture import Program, capturing
 from vllm_lab.replay.flags import files_of, limits_from, run_requests_from
-from vllm_lab.replay.records import REAL
+from vllm_lab.replay.records import REAL, measured_record
 
 
 def add_flags(parser: argparse.ArgumentParser) -> None:
@@ -52,8 +51,8 @@ def run(args: argparse.Namespace) -> None:
         with capturing():
             captured = replay(engine, requests)
         console.log(captured.summary())
-        _, record = measured_record(requests, limits, [captured])
-        files_of(args).write(captured.decisions, record)
+        _, record = measured_record(requests, limits, [captured], captured.environment)
+        files_of(args).write(captured, record)
 
 
 main = Program(__file__, __doc__, add_flags, run).main

@@ -56,8 +56,8 @@ def counts(result) -> list[tuple]:
 def test_the_engine_takes_the_oracles_decisions_step_by_step(measured, limits, crowd):
     replayed = oracle.run(crowd, limits)
     assert sum(len(step.preempted) for step in replayed.steps) > 0
-    assert decisions(measured.decisions) == decisions(replayed)
-    assert counts(measured.decisions) == counts(replayed)
+    assert decisions(measured) == decisions(replayed)
+    assert counts(measured) == counts(replayed)
 
 
 def test_a_later_turn_finds_the_answer_of_the_turn_before_in_the_cache(engine, limits):

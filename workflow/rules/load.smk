@@ -9,7 +9,7 @@ rule load_sweep:
         trace="results/traces/multi_turn_trace.parquet",
         model=rules.data_model.output.config,
         weights=rules.data_model.output.weights,
-        plugin="src/vllm_lab/engines/forced_plugin.py",
+        plugin="src/vllm_lab/engines/plugins.py",
     output:
         sweep="results/load/sweep.json",
         server_log="results/load/server.log",

@@ -5,9 +5,10 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 
-from vllm_lab.common import console
+from vllm_lab.common import console, files
 from vllm_lab.common.flags import add_device, add_paths
-from vllm_lab.engines.replay import run
+from vllm_lab.engines.engine import Engine
+from vllm_lab.engines.replay import replay
 from vllm_lab.engines.settings import EngineSettings
 from vllm_lab.replay import flags, records
 from vllm_lab.replay.replay import shortened
@@ -30,10 +31,11 @@ def _run(arguments: argparse.Namespace) -> None:
         arguments.max_output_tokens,
         arguments.time_scale,
     )
-    done = run(requests, settings)
+    with Engine(settings) as engine:
+        done = replay(engine, requests)
     for refusal in done.refused:
         console.log(f"refused: {refusal.request_id} {refusal.reason}")
-    records.write_steps(arguments.steps, done.steps)
+    files.write_text(arguments.steps, "".join(f"{step.line()}\n" for step in done.steps))
     records.write_requests(arguments.requests, done.requests)
     console.log(done.summary())
 

@@ -6,7 +6,7 @@ import functools
 import os
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -17,7 +17,7 @@ from vllm_lab.oracle.scheduler import Watch, block_hasher, vllm_version
 from vllm_lab.replay.replay import EngineStep, TracedRequest
 
 
-class Engine:
+class Engine(Watch):
     """A running vLLM: an `Engine` of vllm_lab.replay. A context manager, since it holds memory (the GPU's).
 
     Unavailable where vLLM is not installed or is built for another device, LabError where it refuses the
@@ -28,10 +28,9 @@ class Engine:
         self.settings = settings
         self.version = check_device(settings.device)
         self._llm = _start(settings)
-        self.synchronize = _synchronizer(settings.device)
         if settings.limits.prefix_caching:
             self.core.request_block_hasher = block_hasher(settings.limits.block_size)
-        self._watch = Watch(self.core.scheduler)
+        super().__init__(self.core.scheduler)
         self._config = _resolved(self._llm.vllm_config)
         self._watch_schedule()
         self._warm_up()
@@ -41,11 +40,6 @@ class Engine:
 
     def __exit__(self, *_: object) -> None:
         self._llm.engine_core.shutdown()
-
-    @property
-    def free_blocks(self) -> int:
-        """Blocks that the pool could hand out now."""
-        return self._watch.free_blocks
 
     @property
     def busy(self) -> bool:
@@ -87,7 +81,7 @@ class Engine:
         outputs = self._llm.step()
         self.synchronize()
         seconds = time.perf_counter() - start
-        preempted, evicted = self._watch.take_events()
+        preempted, evicted = self.take_events()
         return EngineStep(
             start,
             seconds,
@@ -100,6 +94,13 @@ class Engine:
             {output.request_id: output.outputs[0].token_ids[-1] for output in outputs},
         )
 
+    def synchronize(self) -> None:
+        """Wait for the device. On the CPU the work is done when vLLM returns."""
+        if self.settings.device == "cuda":
+            import torch
+
+            torch.cuda.synchronize()
+
     def forget(self) -> None:
         """Empty the prefix cache."""
         if not self._llm.reset_prefix_cache():
@@ -110,11 +111,9 @@ class Engine:
 
         Only with settings.log_stats.
         """
-        found = {metric.name: metric for metric in self._llm.get_metrics()}
-        return {
-            name: int(found[f"vllm:prefix_cache_{name}"].value) if f"vllm:prefix_cache_{name}" in found else 0
-            for name in ("queries", "hits")
-        }
+        names = {f"vllm:prefix_cache_{name}": name for name in ("queries", "hits")}
+        found = (metric for metric in self._llm.get_metrics() if metric.name in names)
+        return {"queries": 0, "hits": 0} | {names[metric.name]: int(metric.value) for metric in found}
 
     @property
     def kv_cache_bytes(self) -> int:
@@ -161,18 +160,17 @@ class Engine:
         }
 
     def _watch_schedule(self) -> None:
-        scheduler = self._watch.scheduler
-        schedule = scheduler.schedule
+        schedule, requests = self.scheduler.schedule, self.scheduler.requests
 
         @functools.wraps(schedule)
         def watched(*args: Any, **kwargs: Any) -> Any:
             output = schedule(*args, **kwargs)
             self._scheduled = dict(output.num_scheduled_tokens)
             # schedule() has counted the step's tokens; a request that ends in the step is gone after it.
-            self._computed = {name: scheduler.requests[name].num_computed_tokens for name in self._scheduled}
+            self._computed = {name: requests[name].num_computed_tokens for name in self._scheduled}
             return output
 
-        scheduler.schedule = watched
+        self.scheduler.schedule = watched
 
     def _warm_up(self) -> None:
         """Run a prefill, decodes and a mixed batch before any step is timed: first steps load kernels."""
@@ -218,7 +216,7 @@ def _start(settings: EngineSettings) -> Any:
 
     if settings.threads is not None:
         torch.set_num_threads(settings.threads)  # without effect once an engine has run in this process
-    from vllm_lab.engines.forced_plugin import ForcedTokens
+    from vllm_lab.engines.plugins import ForcedTokens
 
     try:
         with _hidden("llvmlite.binding.ffi"):
@@ -248,15 +246,6 @@ def _hidden(module: str) -> Iterator[None]:
     finally:
         if found is not None:
             sys.modules[module] = found
-
-
-def _synchronizer(device: str) -> Callable[[], None]:
-    """A function that waits for the device. On the CPU the work is done when vLLM returns."""
-    if device == "cpu":
-        return lambda: None
-    import torch
-
-    return torch.cuda.synchronize
 
 
 def _resolved(config: Any) -> dict[str, Any]:

@@ -9,10 +9,7 @@ from typing import Any
 
 from mini_vllm.tools.records import Step
 from vllm_lab.engines.engine import Engine
-from vllm_lab.engines.settings import EngineSettings
-from vllm_lab.replay.replay import Outcome, Refusal, Replay, Result, TracedRequest
-
-_FIELDS = [field.name for field in fields(Step)]
+from vllm_lab.replay.replay import Replay, Result, TracedRequest
 
 
 @dataclass(slots=True)
@@ -27,40 +24,20 @@ class RealStep(Step):
         return json.dumps(asdict(self), ensure_ascii=False, separators=(",", ":"))
 
 
-@dataclass(frozen=True)
-class RealRun:
-    """A whole replay: the steps in order, the requests and the refusals in order of arrival."""
+@dataclass(frozen=True, kw_only=True)
+class RealRun(Result):
+    """A replay in real time. Its steps are RealSteps."""
 
-    steps: list[RealStep]
-    requests: list[Outcome]
-    refused: list[Refusal]
     environment: dict[str, Any]  # see Engine.environment
     prompts: dict[str, int]  # request id -> prompt tokens
-
-    @property
-    def decisions(self) -> Result:
-        """The run in the form of a replay in virtual time: all but the times is the scheduler's doing."""
-        steps = [Step(*(getattr(step, name) for name in _FIELDS)) for step in self.steps]
-        return Result(steps, self.requests, self.refused)
-
-    @property
-    def seconds(self) -> float:
-        """Seconds in steps."""
-        return sum(step.seconds for step in self.steps)
 
     def summary(self) -> str:
         """One line for a log."""
         return (
             f"vLLM {self.environment['vllm']} on {self.environment['device_name']}: "
             f"{len(self.requests)} requests ({len(self.refused)} refused), {len(self.steps)} steps, "
-            f"{self.seconds:.1f} s in them"
+            f"{sum(step.seconds for step in self.steps):.1f} s in them"
         )
-
-
-def run(requests: Sequence[TracedRequest], settings: EngineSettings) -> RealRun:
-    """Start vLLM, replay `requests` once, stop it."""
-    with Engine(settings) as engine:
-        return replay(engine, requests)
 
 
 def replay(engine: Engine, requests: Sequence[TracedRequest]) -> RealRun:
@@ -72,9 +49,12 @@ def replay(engine: Engine, requests: Sequence[TracedRequest]) -> RealRun:
     engine.forget()
     running = Replay(engine, requests)
     taken = list(running.steps())  # to the end, before anything else costs time
+    names = [field.name for field in fields(Step)]
     steps = [
-        RealStep(*(getattr(step, name) for name in _FIELDS), done.seconds, done.computed)
+        RealStep(*(getattr(step, name) for name in names), done.seconds, done.computed)
         for step, done in taken
     ]
-    prompts = {row.request_id: len(row.prompt) for row in running.ordered}
-    return RealRun(steps, running.outcomes(), running.refused, engine.environment(), prompts)
+    prompts = {request.request_id: request.prompt_tokens for request in requests}
+    return RealRun(
+        steps, running.outcomes(), running.refused, environment=engine.environment(), prompts=prompts
+    )

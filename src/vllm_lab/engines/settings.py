@@ -33,7 +33,7 @@ class EngineSettings:
     def engine_args(self) -> dict[str, Any]:
         """The settings by the names of vLLM's EngineArgs."""
         limits = self.limits
-        return {
+        given = {
             "model": str(self.model_dir),
             "skip_tokenizer_init": True,  # requests are token ids
             "load_format": self.load_format,
@@ -54,13 +54,11 @@ class EngineSettings:
             "enable_layerwise_nvtx_tracing": self.layerwise_nvtx,
             "use_tqdm_on_load": False,
             "seed": 0,
-            **({} if self.cuda_graphs else {"compilation_config": {"cudagraph_mode": "NONE"}}),
-            **({"scheduler_cls": _separated()} if self.scheduler == "separated" else {}),
-            **({} if self.memory_share is None else {"gpu_memory_utilization": self.memory_share}),
         }
-
-
-def _separated() -> type:
-    from vllm_lab.engines.separated import SeparatedScheduler
-
-    return SeparatedScheduler
+        if not self.cuda_graphs:
+            given["compilation_config"] = {"cudagraph_mode": "NONE"}
+        if self.memory_share is not None:
+            given["gpu_memory_utilization"] = self.memory_share
+        if self.scheduler == "separated":
+            given["scheduler_cls"] = "vllm_lab.engines.plugins.SeparatedScheduler"
+        return given

@@ -35,7 +35,7 @@ from vllm_lab.measure.workload import at_rate
 from vllm_lab.replay.replay import TracedRequest
 
 MODEL = "model"  # the model's name in requests
-FORCED = "vllm_lab.engines.forced_plugin:ForcedTokens"
+FORCED = "vllm_lab.engines.plugins:ForcedTokens"
 HOST = "127.0.0.1"
 STOP_SECONDS = 20.0  # between SIGTERM and SIGKILL
 RESET_SECONDS = 10.0  # that requests whose client gave up have left to free their blocks
@@ -183,7 +183,7 @@ def replay(
 ) -> list[SentRequest]:
     """Send every request at its arrival_time (s from now) and wait for all, in the order given.
 
-    `forced`: ask the server to answer with the trace's outputs (it must run vllm_lab.engines.forced_plugin).
+    `forced`: ask the server to answer with the trace's outputs (it must run vllm_lab.engines.plugins).
     `timeout`: s without a byte after which the client gives a request up. A failure of a request does not
     raise an exception; it is the request's `error`.
     """

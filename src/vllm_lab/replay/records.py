@@ -16,7 +16,7 @@ from typing import Any
 import orjson
 
 from mini_vllm.limits import Limits
-from mini_vllm.tools.records import Step
+from mini_vllm.tools.records import Step, lines
 from vllm_lab.common import files
 from vllm_lab.common.errors import LabError
 from vllm_lab.replay.metrics import Asked, metrics, metrics_by_priority
@@ -44,16 +44,15 @@ Key = tuple[str, str, str]  # engine, trace, memory
 
 
 def write_steps(path: str | os.PathLike, steps: Iterable[Step]) -> None:
-    """Write JSON Lines, one step per line, whole or not at all."""
+    """Write JSON Lines, one step per line, whole or not at all. Of a real step, only a Step's keys."""
     with files.atomic_path(path) as partial, partial.open("w", encoding="utf-8", newline="\n") as file:
-        for step in steps:
-            file.write(step.line() + "\n")
+        file.writelines(f"{line}\n" for line in lines(steps))
 
 
 def read_steps(path: str | os.PathLike) -> Iterator[Step]:
     """Read what `write_steps` wrote, one step at a time. A LabError names a line that is no step."""
-    with Path(path).open("rb") as lines:
-        for number, line in enumerate(lines, 1):
+    with Path(path).open("rb") as file:
+        for number, line in enumerate(file, 1):
             try:
                 yield Step(**orjson.loads(line))
             except (TypeError, ValueError) as error:
@@ -67,12 +66,12 @@ def write_requests(path: str | os.PathLike, requests: Iterable[Outcome]) -> None
 
 
 def read_requests(path: str | os.PathLike) -> list[Outcome]:
-    """Read what `write_requests` wrote. LabError where a column is missing or a value has a wrong type."""
+    """Read what `write_requests` wrote. LabError where a value is missing or has a wrong type."""
     with Path(path).open(encoding="utf-8", newline="") as file:
         try:
             return [
                 Outcome(**{name: _value(row[name], kind) for name, kind in REQUEST_COLUMNS.items()})
-                for row in csv.DictReader(file)
+                for row in csv.DictReader(file, restval="")
             ]
         except (KeyError, ValueError) as error:
             raise LabError(f"{path}: not the requests of a replay ({error}); run its rule again") from error
@@ -133,7 +132,7 @@ class RunFiles:
 
     def write_not_run(self, engine: str, limits: Limits, reason: str) -> None:
         """Write the same files for an `engine` that could not run: no step, no request, and the reason."""
-        record = {"engine": engine, "status": "not_run", "reason": reason, "limits": limits_record(limits)}
+        record = {"engine": engine, "status": "not_run", "reason": reason, "limits": _limits(limits)}
         self.write(Result([], [], []), record)
 
 
@@ -141,12 +140,40 @@ def simulated_record(
     engine: str, requests: Sequence[Asked], limits: Limits, result: Result, **more: Any
 ) -> dict[str, Any]:
     """The record of a replay in virtual time, as JSON. `more`: further facts, such as vLLM's version."""
-    head = {"engine": engine, "status": "simulated", **more, "limits": limits_record(limits)}
-    return head | outcome_record(requests, limits, result)
+    head = {"engine": engine, "status": "simulated", **more, "limits": _limits(limits)}
+    return head | _outcome(requests, limits, result)
 
 
-def outcome_record(requests: Sequence[Asked], limits: Limits, result: Result) -> dict[str, Any]:
-    """Metrics, refusals and v1's crash of a run in virtual or in real time, as JSON."""
+def measured_record(
+    requests: Sequence[Asked], limits: Limits, repeats: Sequence[Result], environment: Mapping[str, Any]
+) -> tuple[Result, dict[str, Any]]:
+    """The repeat with the median makespan (the faster of the middle two), and its record as JSON.
+
+    The record has the `environment` of the real engine in place of a clock, and the makespan and the mean
+    TTFT (s) of every repeat.
+    """
+    runs = [(run, _outcome(requests, limits, run)) for run in repeats]
+    runs.sort(key=lambda pair: pair[1]["metrics"]["makespan"] or 0.0)
+    median, outcome = runs[(len(runs) - 1) // 2]
+    repeated = [{name: found["metrics"][name] for name in ("makespan", "ttft_mean")} for _, found in runs]
+    return median, {
+        "engine": REAL,
+        "status": "measured",
+        "vllm_version": environment["vllm"],
+        "environment": environment,
+        "limits": {**_limits(limits), "clock": {"kind": "real"}},
+        **outcome,
+        "repeats": repeated,
+        "same_decisions": all(_decisions(run) == _decisions(median) for run in repeats),
+    }
+
+
+def _decisions(run: Result) -> list[tuple]:
+    return [(list(step.scheduled.items()), step.preempted, step.finished, step.evicted) for step in run.steps]
+
+
+def _outcome(requests: Sequence[Asked], limits: Limits, result: Result) -> dict[str, Any]:
+    """Metrics, refusals and v1's crash of a run in virtual or in real time."""
     by_priority = metrics_by_priority(requests, result)
     return {
         "metrics": metrics(requests, result, limits.num_blocks),
@@ -156,8 +183,8 @@ def outcome_record(requests: Sequence[Asked], limits: Limits, result: Result) ->
     }
 
 
-def limits_record(limits: Limits) -> dict[str, Any]:
-    """The limits as JSON, with the clock by its kind and its numbers."""
+def _limits(limits: Limits) -> dict[str, Any]:
+    """The limits, with the clock by its kind and its numbers."""
     return {**asdict(limits), "clock": {"kind": type(limits.clock).__name__, **limits.clock._asdict()}}
 
 
@@ -193,12 +220,10 @@ class StoredRun:
 
 def stored_runs(records: Iterable[Path]) -> dict[Key, StoredRun]:
     """The replays of these records by engine, trace and memory, in the order given."""
-    return {_key(record): StoredRun(record) for record in records}
-
-
-def _key(record: Path) -> Key:
-    parts = record.name.removesuffix(".json").split(".")
-    if len(parts) != 3:
-        raise LabError(f"{record}: a replay's record is named ENGINE.TRACE.MEMORY.json")
-    engine, trace, memory = parts
-    return engine, trace, memory
+    runs = {}
+    for record in records:
+        key = tuple(record.name.removesuffix(".json").split("."))
+        if len(key) != 3:
+            raise LabError(f"{record}: a replay's record is named ENGINE.TRACE.MEMORY.json")
+        runs[key] = StoredRun(record)
+    return runs

@@ -113,7 +113,7 @@ class Question:
     max_tokens: int | None
     ignore_eos: bool
     priority: int
-    forced: list[int] | None  # the output, from vllm_xargs, as for vllm_lab.engines.forced_plugin
+    forced: list[int] | None  # the output, from vllm_xargs, as for vllm_lab.engines.plugins
     stream: bool
     include_usage: bool
 
