@@ -20,7 +20,7 @@ from tests.sharing.small_traces import (
 from vllm_lab.common.errors import LabError
 from vllm_lab.common.statistics import Distribution
 from vllm_lab.sharing import stats
-from vllm_lab.sharing.analysis import Sharing, WorkingSet, shared_prefix_tokens
+from vllm_lab.sharing.analysis import Sharing, WorkingSet
 from vllm_lab.sharing.metrics import METRICS, WORKING_SET
 from vllm_lab.traces.prefix_tree import StreamOrder
 
@@ -50,12 +50,12 @@ def test_token_sharing_is_the_longest_common_prefix_with_any_earlier_prompt(trac
         )
 
     expected = [max((common(row, earlier) for earlier in range(row)), default=0) for row in range(len(trace))]
-    assert shared_prefix_tokens(trace, StreamOrder.of(trace)).tolist() == expected
+    assert analyse(trace, 1).shared_blocks.tolist() == expected
 
 
 @given(token_traces(), block_sizes)
 def test_no_block_size_shares_more_than_the_token_bound(trace, block_size):
-    bound = shared_prefix_tokens(trace, StreamOrder.of(trace))
+    bound = analyse(trace, 1).shared_blocks
     sharing = analyse(trace, block_size)
     assert np.array_equal(sharing.shared_tokens, bound // block_size * block_size)
 

@@ -67,15 +67,6 @@ class SharedTokens:
         return cls(*(int(np.minimum(blocks, most).sum()) * block_size for blocks in both))
 
 
-def shared_prefix_tokens(trace: Trace, order: StreamOrder) -> np.ndarray | None:
-    """int64 [R]: longest prefix (tokens) of each prompt in an earlier one; None in a trace of blocks."""
-    if trace.unit == "block":
-        return None
-    tree, (leaf,) = PrefixTree.grow(order, 1, trace.stream, [trace.prompt_tokens.astype(np.int64)])
-    accesses = Accesses.of(tree, leaf)
-    return _found(tree, accesses, accesses, len(trace))
-
-
 @dataclass(frozen=True, eq=False)
 class WorkingSet:
     """W(t) = distinct blocks accessed in (t - window, t], from the first arrival of the trace to the last.

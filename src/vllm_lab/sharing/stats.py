@@ -12,7 +12,7 @@ import numpy as np
 from vllm_lab.common.errors import LabError
 from vllm_lab.common.files import read_json
 from vllm_lab.common.statistics import Distribution
-from vllm_lab.sharing.analysis import Sharing, WorkingSet, shared_prefix_tokens
+from vllm_lab.sharing.analysis import Sharing, WorkingSet
 from vllm_lab.sharing.metrics import DISTRIBUTIONS
 from vllm_lab.traces.prefix_tree import StreamOrder
 from vllm_lab.traces.trace import Trace
@@ -37,7 +37,7 @@ def trace_stats(
     if trace.unit == "block":
         block_size, block_sizes = trace.block_tokens, [trace.block_tokens]
     order = StreamOrder.of(trace)
-    tokens = shared_prefix_tokens(trace, order)
+    tokens = Sharing.of(trace, order, 1).shared_blocks if trace.unit == "token" else None
     by_size = {size: Sharing.of(trace, order, size) for size in sorted({block_size, *block_sizes})}
     metrics = {size: sharing_metrics(found, tokens, windows, kv_bytes) for size, found in by_size.items()}
     stats = {
@@ -63,37 +63,31 @@ def sharing_metrics(
     sharing: Sharing, shared_tokens: np.ndarray | None, windows: Sequence[float], kv_bytes: int | None
 ) -> dict[str, Any]:
     """METRICS at one block size. shared_tokens: int [R], of each prompt at token level; None if unknown."""
-    prompts = sharing.trace.prompt_tokens
-    accesses, blocks = sharing.accesses, sharing.tree.blocks
-    distinct = int(blocks[accesses.segment[accesses.first]].sum())
-    accessed = int(sharing.prompt_blocks.sum())
-    block_kv = None if kv_bytes is None else kv_bytes * sharing.block_tokens
+    prompts, hits, gaps = sharing.trace.prompt_tokens, block_hits(sharing), reuse_gaps(sharing)
+    accesses, distinct = int(sharing.prompt_blocks.sum()), hits.size
     saved, total = int(sharing.shared_tokens.sum()), int(prompts.sum(dtype=np.int64))
-    with_generated = None
-    if sharing.shared_with_generated is not None:
-        with_generated = int(sharing.shared_with_generated.sum()) * sharing.block_tokens / total
-    gaps = reuse_gaps(sharing)
-    token_level = None
+    token_level, with_generated = None, None
     if shared_tokens is not None:
         token_level = _summary("token_sharing_fraction", Distribution.of(shared_tokens / prompts))
+    if sharing.shared_with_generated is not None:
+        with_generated = int(sharing.shared_with_generated.sum()) * sharing.block_tokens / total
     return {
         "sharing_fraction": _summary("sharing_fraction", Distribution.of(sharing.shared_tokens / prompts)),
         "token_sharing_fraction": token_level,
         "requests_with_hit_fraction": int((sharing.shared_blocks > 0).sum()) / len(prompts),
-        "block_accesses": accessed,
+        "block_accesses": accesses,
         "distinct_blocks": distinct,
-        "block_reuse_rate": 1 - distinct / accessed if accessed else None,
-        "block_hits": _summary("block_hits", block_hits(sharing)),
+        "block_reuse_rate": 1 - distinct / accesses if accesses else None,
+        "block_hits": _summary("block_hits", hits),
         "reuse_gap_s": {"count": gaps.size, **_summary("reuse_gap_s", gaps)},
         "saved_prefill_tokens": saved,
         "saved_prefill_fraction": saved / total,
         "saved_prefill_fraction_with_generated": with_generated,
         "kv_bytes_per_token": kv_bytes,
-        "saved_kv_bytes": None if kv_bytes is None else kv_bytes * saved,
-        "distinct_kv_bytes": None if block_kv is None else block_kv * distinct,
+        "saved_kv_bytes": _bytes(saved, kv_bytes),
+        "distinct_kv_bytes": _bytes(distinct * sharing.block_tokens, kv_bytes),
         "working_set": {
-            f"{window:g}": _working_set(WorkingSet.of(sharing, window), block_kv)
-            for window in (*windows, math.inf)
+            f"{window:g}": _working_set(sharing, window, kv_bytes) for window in (*windows, math.inf)
         },
     }
 
@@ -158,11 +152,10 @@ def gap_rows(sharing: Sharing) -> Rows:
 def working_set_rows(sharing: Sharing, windows: Sequence[float], kv_bytes: int | None) -> Rows:
     """Rows of WORKING_SET_COLUMNS: for each window and inf, POINTS even times from 0 to the last arrival."""
     times = np.linspace(0.0, float(sharing.trace.arrival_time[-1]), POINTS)
-    block_kv = None if kv_bytes is None else kv_bytes * sharing.block_tokens
     for window in (*windows, math.inf):
         blocks = WorkingSet.of(sharing, window).at(times)
         for time, count in zip(times.tolist(), blocks.tolist(), strict=True):
-            yield time, f"{window:g}", count, None if block_kv is None else count * block_kv
+            yield time, f"{window:g}", count, _bytes(count * sharing.block_tokens, kv_bytes)
 
 
 def kv_bytes_of(summary: str | os.PathLike | None) -> int | None:
@@ -180,7 +173,13 @@ def _summary(metric: str, found: Distribution) -> dict[str, float | None]:
     return found.summary(DISTRIBUTIONS[metric])
 
 
-def _working_set(working_set: WorkingSet, block_kv: int | None) -> dict[str, Any]:
-    peak = working_set.peak()
-    peak_bytes = None if block_kv is None else block_kv * peak
-    return {"mean_blocks": working_set.mean(), "peak_blocks": peak, "peak_kv_bytes": peak_bytes}
+def _bytes(tokens: int, kv_bytes: int | None) -> int | None:
+    """The KV cache of so many tokens; None where the bytes of one are unknown."""
+    return None if kv_bytes is None else tokens * kv_bytes
+
+
+def _working_set(sharing: Sharing, window: float, kv_bytes: int | None) -> dict[str, Any]:
+    found = WorkingSet.of(sharing, window)
+    peak = found.peak()
+    peak_bytes = _bytes(peak * sharing.block_tokens, kv_bytes)
+    return {"mean_blocks": found.mean(), "peak_blocks": peak, "peak_kv_bytes": peak_bytes}
