@@ -6,7 +6,7 @@ Out: JSON (settings, notes, rows) and the rows as CSV.
 
 from vllm_lab.common import console, files, flags
 from vllm_lab.common.errors import LabError
-from vllm_lab.sharing import reference
+from vllm_lab.sharing import published
 from vllm_lab.sharing.metrics import REFERENCE_COLUMNS
 from vllm_lab.traces.workload import StreamTable
 
@@ -21,18 +21,18 @@ def main(argv: list[str] | None = None) -> None:
     if args.samples < 1 or args.seed < 0:
         raise LabError("--samples must be above 0, --seed 0 or more")
     prompt = files.read_json(args.tokens_summary)["default_system_prompt"]
-    run = reference.Reference(StreamTable.read(args.streams), prompt)
+    run = published.Reference(StreamTable.read(args.streams), prompt)
     rows = run.compare(args.samples, args.seed)
     document = {
-        "conversations": reference.conversations_used(run),
+        "conversations": published.conversations_used(run),
         "block_size": run.block_size,
         "rate": run.rate,
         "think_time_s": 0.0,
         "seed": args.seed,
         "samples": args.samples,
         "default_system_prompt": prompt["text"],
-        "closest": reference.closest_definition(rows, run.block_size),
-        "notes": reference.notes(rows, run.rate),
+        "closest": published.closest_definition(rows, run.block_size),
+        "notes": published.notes(rows, run.rate),
         "rows": rows,
     }
     files.write_json(args.output, document)

@@ -23,9 +23,8 @@ ALLOWED = {
     for rules, packages in {
         "data_sharegpt data_conversations data_model": {"data"},
         "traces_tokens traces_make traces_jsonl traces_import traces_summary traces_exports": {"traces"},
-        "sharing_analysis sharing_reference sharing_sweep": {"sharing", "traces"},
-        "sharing_sweep_table sharing_published": {"sharing"},
-        "sharing_figures sharing_sweep_figures": {"sharing"},
+        "sharing_analysis sharing_reference sharing_sweep sharing_published": {"sharing", "traces"},
+        "sharing_sweep_table sharing_figures sharing_sweep_figures": {"sharing"},
         "replay_mini replay_mini_imported experiments_mini": REPLAY | MINI,
         "replay_compare replay_figures": REPLAY,
         "oracle_replay experiments_oracle": ORACLE,

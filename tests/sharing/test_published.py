@@ -5,8 +5,8 @@ import pytest
 
 from tests.sharing.small_traces import make_trace
 from vllm_lab.common.errors import LabError
-from vllm_lab.sharing.reference import (
-    REFERENCE_COLUMNS,
+from vllm_lab.sharing.metrics import REFERENCE_COLUMNS
+from vllm_lab.sharing.published import (
     Reference,
     closest_definition,
     conversations_used,
