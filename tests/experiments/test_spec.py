@@ -95,10 +95,18 @@ def test_the_engine_and_the_profiler_choose_the_rule(engine, profiler, rule):
         ({"runs": {"mini": {"lru": {"engine": "v5"}}}}, ["runs.mini.lru.engine", "v4_prefix"]),
         ({"comparisons": {"both": {"mini": "lru", "vllm": "nobody"}}}, ["comparisons.both", "nobody"]),
         ({"comparisons": {"lru": {"mini": "lru", "vllm": "vllm"}}}, ["lru is the name of two"]),
+        (
+            {"runs": {"mini": GIVEN["runs"]["mini"], "vllm": GIVEN["runs"]["mini"]}, "comparisons": {}},
+            ["lru is the name of two"],
+        ),
         ({"predictions": predicted(metric="lru.beauty")}, ["predictions.p", "no metric beauty", "ttft_p95"]),
         ({"predictions": predicted(metric="fifo.steps")}, ["predictions.p", "fifo is neither"]),
         ({"predictions": predicted(metric="both.steps")}, ["both has no metric", "differing_steps"]),
         ({"predictions": predicted(metric="lru.steps[priority 1]")}, ["no metric steps"]),
+        (
+            {"predictions": predicted(metric="both.equal_steps[priority 1]")},
+            ["predictions.p", "both is a comparison", "no priorities"],
+        ),
         ({"predictions": predicted(metric="steps")}, ["predictions.p", "names no metric", "run.metric"]),
         ({"predictions": predicted(metric="lru.steps / vllm.steps / lru.steps")}, ["two parts"]),
         ({"predictions": predicted(relation="within")}, ["tolerance"]),
@@ -143,7 +151,7 @@ def test_what_only_a_profiler_gives_is_asked_of_captured_runs_alone(tmp_path, ch
 def test_references_are_read_as_they_are_written():
     for text in ("a.b", "a.ttft_p95[priority -1]", "a.b / c.d[priority 2]"):
         assert str(Reference.parse(text)) == text
-    assert Reference.parse("a.b[priority 2]").terms == (Term("a", "b", 2),)
+    assert Reference.parse("a.b[priority 2]").terms == (Term("a", "b", "2"),)
 
 
 def test_a_pin_holds_everything_but_the_aha(tmp_path):

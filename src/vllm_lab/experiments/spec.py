@@ -8,7 +8,8 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -39,7 +40,7 @@ class Term:
 
     source: str
     metric: str
-    priority: int | None = None
+    priority: str | None = None
 
     def __str__(self) -> str:
         of = "" if self.priority is None else f"[priority {self.priority}]"
@@ -55,18 +56,14 @@ class Reference:
     @classmethod
     def parse(cls, text: str) -> Reference:
         """LabError where `text` is none."""
-        terms = []
-        for part in text.split("/"):
-            found = _TERM.fullmatch(part.strip())
-            if found is None:
-                raise LabError(
-                    f"{text!r} names no metric: write run.metric, run.metric[priority 2] or one / another"
-                )
-            priority = found["priority"]
-            terms.append(Term(found["source"], found["metric"], None if priority is None else int(priority)))
-        if len(terms) > 2:
+        found = [_TERM.fullmatch(part.strip()) for part in text.split("/")]
+        if not all(found):
+            raise LabError(
+                f"{text!r} names no metric: write run.metric, run.metric[priority 2] or one / another"
+            )
+        if len(found) > 2:
             raise LabError(f"{text!r}: a quotient has two parts")
-        return cls(tuple(terms))
+        return cls(tuple(Term(**term.groupdict()) for term in found))
 
     def __str__(self) -> str:
         return " / ".join(map(str, self.terms))
@@ -127,6 +124,11 @@ class Prediction:
     times: float
     tolerance: float  # for "within": |metric - value| <= tolerance × |value|
 
+    @property
+    def references(self) -> list[Reference]:
+        """The metric and, where the value is a metric too, the value."""
+        return [part for part in (self.metric, self.value) if isinstance(part, Reference)]
+
 
 @dataclass(frozen=True)
 class Experiment:
@@ -152,6 +154,7 @@ class Experiment:
         except yaml.YAMLError as error:
             raise LabError(f"{path}: not valid YAML ({error})") from error
         check(given, SCHEMA, str(path))
+        _check_names(given, str(path))
         experiment = cls(
             name=Path(path).stem,
             title=given["title"],
@@ -163,13 +166,13 @@ class Experiment:
             },
             predictions=tuple(_prediction(entry, str(path)) for entry in given["predictions"]),
             aha=given.get("aha", "").strip(),
-            digest=digest(given),
+            digest=_digest(given),
         )
         _check_references(experiment, str(path))
         return experiment
 
 
-def digest(given: Mapping[str, Any]) -> str:
+def _digest(given: Mapping[str, Any]) -> str:
     """sha256 of everything but `aha`. Every change of a prediction or of a run's settings changes it."""
     pinned = {key: value for key, value in given.items() if key != "aha"}
     return hashlib.sha256(canonical_json(pinned).encode()).hexdigest()
@@ -186,7 +189,8 @@ class Pin(NamedTuple):
 def read_pins(path: Path) -> list[Pin]:
     """All pins in order; an empty list where there is no file. LabError for a line that is no pin."""
     pins = []
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines() if path.is_file() else (), 1):
+    lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
+    for number, line in enumerate(lines, 1):
         words = line.split()
         if not words or line.startswith("#"):
             continue
@@ -237,33 +241,40 @@ def _prediction(entry: Mapping[str, Any], path: str) -> Prediction:
     return Prediction(**{"times": 1, "tolerance": 0} | entry | parsed)
 
 
-def _check_references(experiment: Experiment, path: str) -> None:
-    names = [name for part in (experiment.runs, experiment.comparisons) for name in part]
-    twice = next((name for name in names if names.count(name) > 1), None)
-    if twice:
+def _check_names(given: Mapping[str, Any], path: str) -> None:
+    parts = [*given["runs"].values(), given.get("comparisons", {})]
+    names = [name for part in parts for name in part]
+    if twice := _repeated(names):
         raise LabError(f"{path}: {twice} is the name of two runs or comparisons")
+    if twice := _repeated(entry["id"] for entry in given["predictions"]):
+        raise LabError(f"{path}: predictions: the id {twice} is given twice")
+
+
+def _repeated(names: Iterable[str]) -> str | None:
+    return next((name for name, count in Counter(names).items() if count > 1), None)
+
+
+def _check_references(experiment: Experiment, path: str) -> None:
     for name, pair in experiment.comparisons.items():
         for run in pair:
             if run not in experiment.runs:
                 raise LabError(f"{path}: comparisons.{name}: there is no run {run}")
-    ids = [prediction.id for prediction in experiment.predictions]
     for prediction in experiment.predictions:
-        if ids.count(prediction.id) > 1:
-            raise LabError(f"{path}: predictions: the id {prediction.id} is given twice")
-        for reference in (prediction.metric, prediction.value):
-            if isinstance(reference, Reference):
-                for term in reference.terms:
-                    _check_term(experiment, term, f"{path}: predictions.{prediction.id}")
+        for term in (term for reference in prediction.references for term in reference.terms):
+            _check_term(experiment, term, f"{path}: predictions.{prediction.id}")
 
 
 def _check_term(experiment: Experiment, term: Term, where: str) -> None:
+    known: Mapping[str, Metric] = METRICS
     if term.source in experiment.comparisons:
-        known: Mapping[str, Metric] = COMPARISON_METRICS
-    elif term.source in experiment.runs:
-        known = METRICS if term.priority is None else REQUEST_METRICS
-        if experiment.runs[term.source].is_captured and term.priority is None:
-            known = METRICS | CAPTURE_METRICS
-    else:
+        known = COMPARISON_METRICS
+        if term.priority is not None:
+            raise LabError(f"{where}: {term.source} is a comparison and has no priorities")
+    elif term.source not in experiment.runs:
         raise LabError(f"{where}: {term.source} is neither a run nor a comparison")
+    elif term.priority is not None:
+        known = REQUEST_METRICS
+    elif experiment.runs[term.source].is_captured:
+        known = METRICS | CAPTURE_METRICS
     if term.metric not in known:
         raise LabError(f"{where}: {term.source} has no metric {term.metric}; it has {', '.join(known)}")

@@ -53,10 +53,11 @@ class Observations:
             raise NotRun(f"{reference.terms[1]} is 0")
         return values[0] / values[1]
 
-    def status(self, reference: Reference) -> str:
-        """measured if any run behind it was measured, else simulated."""
-        found = (self._document(term) for term in reference.terms)
-        return "measured" if any(body["status"] == "measured" for body in found) else "simulated"
+    def status(self, prediction: Prediction) -> str:
+        """measured if any run behind the prediction's numbers was measured, else simulated."""
+        terms = (term for reference in prediction.references for term in reference.terms)
+        measured = any(self._document(term)["status"] == "measured" for term in terms)
+        return "measured" if measured else "simulated"
 
     def _document(self, term: Term) -> Mapping[str, Any]:
         """The document that holds the term's number."""
@@ -73,7 +74,7 @@ class Observations:
         else:
             values = body if term.source in self.comparisons else body["metrics"]
         if term.priority is not None:
-            values = body["metrics_by_priority"].get(str(term.priority), {})
+            values = body["metrics_by_priority"].get(term.priority, {})
         value = values.get(term.metric)
         if value is None:
             raise NotRun(f"{term} has no value: {body.get('absent', {}).get(term.metric) or _absence(term)}")
@@ -82,30 +83,20 @@ class Observations:
 
 def judge(prediction: Prediction, seen: Observations) -> dict[str, Any]:
     """The prediction, the observed number, the bound it is compared with, and the verdict."""
-    references = [part for part in (prediction.metric, prediction.value) if isinstance(part, Reference)]
-    entry = {
-        "id": prediction.id,
-        "statement": prediction.statement,
-        "why": prediction.why,
-        "metric": str(prediction.metric),
-        "unit": unit(prediction.metric),
-        "relation": prediction.relation,
-        "value": str(prediction.value) if prediction.value in references else prediction.value,
-        "times": prediction.times,
-        "tolerance": prediction.tolerance,
-    }
+    entry = {**vars(prediction), "metric": str(prediction.metric), "unit": unit(prediction.metric)}
+    if isinstance(prediction.value, Reference):
+        entry["value"] = str(prediction.value)
     try:
-        observed, *others = map(seen.value, references)
+        observed, *others = map(seen.value, prediction.references)
         bound = prediction.times * (others[0] if others else prediction.value)
     except NotRun as error:
         return {**entry, "verdict": "not_run", "reason": str(error), "status": "not_run"}
-    holds = _holds(prediction, observed, bound)
     return {
         **entry,
         "observed": observed,
         "bound": bound,
-        "verdict": "confirmed" if holds else "refuted",
-        "status": "measured" if "measured" in map(seen.status, references) else "simulated",
+        "verdict": "confirmed" if _holds(prediction, observed, bound) else "refuted",
+        "status": seen.status(prediction),
     }
 
 
