@@ -73,17 +73,17 @@ def test_a_runs_own_settings_overrule_the_experiments(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("engine", "profiler", "rule"),
+    ("engine", "settings", "rule"),
     [
-        ("v2_lru", None, "experiments_mini"),
-        ("vllm_scheduler", None, "experiments_oracle"),
-        ("vllm", None, "experiments_real"),
-        ("v2_lru", "nsys", "nsight_mini"),
-        ("vllm", "nsys", "nsight_vllm"),
+        ("v2_lru", {}, "experiments_mini"),
+        ("vllm_scheduler", {}, "experiments_oracle"),
+        ("vllm", {}, "experiments_real"),
+        ("v2_lru", {"profiler": "nsys"}, "nsight_mini"),
+        ("vllm", {"profiler": "nsys"}, "nsight_vllm"),
     ],
 )
-def test_the_engine_and_the_profiler_choose_the_rule(engine, profiler, rule):
-    assert Run("name", "mini", engine, {}, profiler).rule == rule
+def test_the_engine_and_the_profiler_choose_the_rule(engine, settings, rule):
+    assert Run("mini", engine, settings).rule == rule
 
 
 @pytest.mark.parametrize(

@@ -73,11 +73,9 @@ class Reference:
 class Run:
     """One run: `settings` are the experiment's, overruled by the run's own."""
 
-    name: str
     part: str  # of PARTS
     engine: str  # of vllm_lab.replay.comparison.ENGINES
     settings: Mapping[str, Any]
-    profiler: str | None = None  # nsys: the run is captured by Nsight Systems
 
     @property
     def is_real(self) -> bool:
@@ -86,17 +84,16 @@ class Run:
 
     @property
     def is_captured(self) -> bool:
-        """Whether the run is made under a profiler."""
-        return self.profiler is not None
+        """Whether Nsight Systems captures the run."""
+        return "profiler" in self.settings
 
     @property
     def rule(self) -> str:
         """The rule that makes the run."""
         if self.is_captured:
             return "nsight_vllm" if self.is_real else "nsight_mini"
-        return {REAL: "experiments_real", SCHEDULER: "experiments_oracle"}.get(
-            self.engine, "experiments_mini"
-        )
+        makers = {REAL: "experiments_real", SCHEDULER: "experiments_oracle"}
+        return makers.get(self.engine, "experiments_mini")
 
     @property
     def flags(self) -> list[str]:
@@ -106,7 +103,7 @@ class Run:
             flag = "limit" if name == "requests" else name.replace("_", "-")
             if isinstance(value, bool):
                 words.append(f"--{flag}" if value else f"--no-{flag}")
-            else:
+            elif name != "profiler":
                 words += [f"--{flag}", str(value)]
         return words
 
@@ -200,7 +197,7 @@ def read_pins(path: Path) -> list[Pin]:
     return pins
 
 
-def add_pin(path: Path, experiment: Experiment, day: str) -> Pin:
+def add_pin(path: Path, experiment: Experiment, day: str) -> None:
     """Append a pin for the experiment as it is now. LabError if it has an aha or is pinned already."""
     pins = read_pins(path)
     if experiment.aha:
@@ -209,7 +206,6 @@ def add_pin(path: Path, experiment: Experiment, day: str) -> Pin:
         raise LabError(f"{experiment.name}: pinned already, and unchanged since")
     pin = Pin(experiment.name, experiment.digest, day)
     write_text(path, PINS_HEAD + "".join(f"{' '.join(line)}\n" for line in [*pins, pin]))
-    return pin
 
 
 def pin_state(pins: Sequence[Pin], experiment: Experiment) -> str:
@@ -225,8 +221,7 @@ def _runs(given: Mapping[str, Any]) -> dict[str, Run]:
     for part in PARTS:
         for name, own in given["runs"].get(part, {}).items():
             settings = {**given.get("settings", {}), **own}
-            engine, profiler = settings.pop("engine"), settings.pop("profiler", None)
-            runs[name] = Run(name, part, engine, settings, profiler)
+            runs[name] = Run(part, settings.pop("engine"), settings)
     return runs
 
 

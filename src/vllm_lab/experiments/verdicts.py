@@ -71,13 +71,16 @@ class Observations:
             raise NotRun(f"{term.source}: {body['reason']}")
         if term.metric in CAPTURE_METRICS:
             values = {name: found["value"] for name, found in body["results"].items()}
+        elif term.priority is not None:
+            values = body["metrics_by_priority"].get(term.priority, {})
         else:
             values = body if term.source in self.comparisons else body["metrics"]
-        if term.priority is not None:
-            values = body["metrics_by_priority"].get(term.priority, {})
         value = values.get(term.metric)
         if value is None:
-            raise NotRun(f"{term} has no value: {body.get('absent', {}).get(term.metric) or _absence(term)}")
+            absence = "nothing of the kind happened in this run"
+            if term.priority is not None:
+                absence = f"no request of priority {term.priority} has it"
+            raise NotRun(f"{term} has no value: {body.get('absent', {}).get(term.metric) or absence}")
         return value
 
 
@@ -91,11 +94,15 @@ def judge(prediction: Prediction, seen: Observations) -> dict[str, Any]:
         bound = prediction.times * (others[0] if others else prediction.value)
     except NotRun as error:
         return {**entry, "verdict": "not_run", "reason": str(error), "status": "not_run"}
+    if prediction.relation == "within":
+        holds = abs(observed - bound) <= prediction.tolerance * abs(bound)
+    else:
+        holds = _RELATIONS[prediction.relation](observed, bound)
     return {
         **entry,
         "observed": observed,
         "bound": bound,
-        "verdict": "confirmed" if _holds(prediction, observed, bound) else "refuted",
+        "verdict": "confirmed" if holds else "refuted",
         "status": seen.status(prediction),
     }
 
@@ -112,18 +119,6 @@ def unit(reference: Reference) -> str:
         return "x"
     name = reference.terms[0].metric
     return (METRICS | CAPTURE_METRICS | COMPARISON_METRICS)[name].unit
-
-
-def _holds(prediction: Prediction, observed: float, bound: float) -> bool:
-    if prediction.relation == "within":
-        return abs(observed - bound) <= prediction.tolerance * abs(bound)
-    return _RELATIONS[prediction.relation](observed, bound)
-
-
-def _absence(term: Term) -> str:
-    if term.priority is not None:
-        return f"no request of priority {term.priority} has it"
-    return "nothing of the kind happened in this run"
 
 
 def verdict_document(
@@ -166,8 +161,7 @@ def verdict_document(
 
 def _run_entry(run: Run, record: dict[str, Any]) -> dict[str, Any]:
     """A run in the document. Its numbers stay in the file of its record."""
-    settings = {**run.settings, **({"profiler": run.profiler} if run.profiler else {})}
-    entry = {"engine": run.engine, "settings": settings, "status": record["status"]}
+    entry = {"engine": run.engine, "settings": run.settings, "status": record["status"]}
     return {**entry, "reason": record["reason"]} if record["status"] == "not_run" else entry
 
 
