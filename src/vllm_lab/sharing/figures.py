@@ -32,11 +32,9 @@ SHARES = {
 }
 """The bars of the comparison: each metric, and the statistic that is shown of a distribution."""
 
-
 COLOURS = ("#0072B2", "#56B4E9", "#D55E00", "#E69F00", "#000000", "#009E73", "#CC79A7", "#7A3E8E")
 LINES = ("-", "--", "-.", "--", "-", "-", "-.", ":")
 """Of the policies: seven of Okabe and Ito's colours that are visible on white, and a dark purple."""
-
 
 USED = (
     ("sharing_fraction", "token_sharing_fraction"),

@@ -87,7 +87,7 @@ def hits_of(paths: BlockPaths, policy: str, capacity: int) -> np.ndarray:
         make = getattr(libcachesim, about.library)
         return library_hits(paths, make(cache_size=capacity, hashpower=capacity.bit_length() + 1), capacity)
     code = SIMULATED.index(policy)
-    later = _next_request(paths.block, paths.offsets, paths.distinct) if code == BELADY else paths.block
+    later = _next_request(paths) if code == BELADY else paths.block
     return _simulate(paths.block, paths.offsets, later, paths.distinct, code, capacity)
 
 
@@ -110,6 +110,16 @@ def library_hits(paths: BlockPaths, cache: libcachesim.CacheBase, capacity: int)
     return hits
 
 
+def _next_request(paths: BlockPaths) -> np.ndarray:
+    """int64 [A]: the next request that accesses the same block; R where none does."""
+    request = np.repeat(np.arange(len(paths)), np.diff(paths.offsets))
+    order = np.argsort(paths.block, kind="stable")  # the accesses of a block become neighbours
+    again = np.flatnonzero(np.diff(paths.block[order]) == 0)
+    later = np.full(len(order), len(paths))
+    later[order[again]] = request[order[again + 1]]
+    return later
+
+
 @njit(cache=True)
 def _simulate(block, offsets, later, distinct, policy, capacity):  # pragma: no cover (compiled)
     requests = len(offsets) - 1
@@ -119,7 +129,7 @@ def _simulate(block, offsets, later, distinct, policy, capacity):  # pragma: no 
     count = np.zeros(distinct, np.int64)
     inserted = np.zeros(distinct, np.int64)
     hits = np.zeros(requests, np.int64)
-    heap = [(np.int64(0), np.int64(0)) for _ in range(0)]
+    heap = [(np.int64(0), np.int64(0)) for _ in range(0)]  # empty, but its type is known
     used = 0
     for r in range(requests):
         begin, length = offsets[r], offsets[r + 1] - offsets[r]
@@ -162,16 +172,3 @@ def _evict(heap, cached, key, excess):  # pragma: no cover (compiled)
             cached[b] = False
             evicted += 1
     return evicted
-
-
-@njit(cache=True)
-def _next_request(block, offsets, distinct):  # pragma: no cover (compiled)
-    """int64 [A]: the next request that accesses the same block; R where none does."""
-    requests = len(offsets) - 1
-    soonest = np.full(distinct, requests)
-    later = np.empty(len(block), np.int64)
-    for r in range(requests - 1, -1, -1):
-        for at in range(offsets[r], offsets[r + 1]):
-            later[at] = soonest[block[at]]
-            soonest[block[at]] = r
-    return later
