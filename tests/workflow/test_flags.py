@@ -118,6 +118,11 @@ def test_the_plan_s_documents_are_those_of_the_jobs_that_make_its_tests(config):
     assert jobs["plan/plan_pair.cpu.scheduler"] == ["plan/cpu/scheduler.json"]
 
 
+def test_a_plan_without_tests_has_no_figures(config):
+    config["plan"]["tests"] = []
+    assert "plan/plan_figures" not in dict(files.report_jobs(config, "cpu", {}))
+
+
 def test_a_captured_run_adds_its_capture(config):
     experiments = {p.stem: Experiment.read(p) for p in sorted((ROOT / "experiments").glob("*.yaml"))}
     runs = files.runs_of(experiments)

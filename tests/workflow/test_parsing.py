@@ -66,6 +66,12 @@ def test_a_key_that_the_config_file_lacks_is_named_in_one_line(clone, key):
     assert "KeyError" not in said
 
 
+def test_a_plan_without_tests_leaves_a_report_without_its_figures(clone):
+    planned = clone.planned("plan: {tests: []}")
+    assert "report_render" in planned
+    assert "plan_figures" not in planned
+
+
 def test_adopting_is_a_command_of_its_own_and_leaves_results_alone_that_snakemake_remembers(clone):
     (clone.root / ".snakemake/metadata").mkdir(parents=True)
     (clone.root / ".snakemake/metadata/x").write_text("{}")

@@ -82,13 +82,10 @@ def needs(rule, *schemas, vllm=False):
 
 def drawn(folder, caption, category, names=None):
     """The figures of results/FOLDER, as PNG and SVG. Snakemake's own report shows the PNG files with a caption."""
-    stems = [f"results/{folder}/figures/{name}" for name in names or files.FIGURES[folder]]
-    shown = report(
-        [f"{stem}.png" for stem in stems],
-        caption=f"../report/{caption}.rst",
-        category=category,
-    )
-    return [*shown, *(f"{stem}.svg" for stem in stems)]
+    made = [f"results/{path}" for path in files.figures(folder, names)]
+    shown = [path for path in made if path.endswith(".png")]
+    others = [path for path in made if path not in shown]
+    return [*report(shown, caption=f"../report/{caption}.rst", category=category), *others]
 
 
 def traced(script, arguments, kind="deterministic", wildcards=()):

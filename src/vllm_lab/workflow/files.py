@@ -79,6 +79,12 @@ def exports(config: Config) -> list[str]:
     ]
 
 
+def figures(folder: str, names: Iterable[str] | None = None) -> list[str]:
+    """The figures (all that FIGURES lists, or those named) of a folder of results, below results/."""
+    listed = FIGURES[folder] if names is None else names
+    return [f"{folder}/figures/{name}.{kind}" for name in listed for kind in ("png", "svg")]
+
+
 def sharing_tables(trace: str) -> list[str]:
     """The statistics and tables of one trace, in the order in which the figures' script takes them."""
     tables = ("stats.json", "request_metrics.csv", "block_metrics.csv", "reuse_gaps.csv", "working_set.csv")
@@ -163,11 +169,11 @@ def report_jobs(config: Config, device: str, experiments: Mapping[str, Experimen
     yield from _replays(config)
     yield "cost_model/cost_model_measure", []
     yield "cost_model/cost_model_fit", ["cost_model/fit.json"]
-    yield "cost_model/cost_model_figures", _figures("cost_model")
+    yield "cost_model/cost_model_figures", figures("cost_model")
     yield from _plan(config, device)
     yield "load/load_sweep", []
     yield "load/load_predict", ["load/load.json"]
-    yield "load/load_figures", _figures("load")
+    yield "load/load_figures", figures("load")
     yield (
         f"tracing/tracing_calls.{device}",
         [f"tracing/{device}/{kind}.json" for kind in ("simple", "detailed")],
@@ -195,10 +201,10 @@ def _traces(config: Config) -> Jobs:
     for trace in (*MODES, *imported):
         yield f"sharing/sharing_analysis.{trace}", [f"sharing/{trace}_stats.json"]
         yield f"sharing/sweeps/sharing_sweep.{trace}", []
-    yield "sharing/sharing_figures", _figures("sharing")
+    yield "sharing/sharing_figures", figures("sharing")
     yield "sharing/sharing_reference", ["sharing/reference.json"]
     yield "sharing/sweeps/sharing_sweep_table", ["sharing/sweeps/hit_rates.csv"]
-    yield "sharing/sweeps/sharing_sweep_figures", _figures("sharing/sweeps")
+    yield "sharing/sweeps/sharing_sweep_figures", figures("sharing/sweeps")
     if PUBLISHED in imported:
         yield "sharing/sweeps/sharing_published", ["sharing/sweeps/mooncake_published.json"]
 
@@ -216,7 +222,7 @@ def _replays(config: Config) -> Jobs:
         runs = [f"vllm_{caching}.{trace}.{memory}" for caching in CACHING for memory in memories]
         yield f"oracle/oracle_replay.{trace}", [f"oracle/{run}.json" for run in runs]
     yield "replay/replay_compare", ["replay/comparison.json"]
-    yield "replay/replay_figures", _figures("replay")
+    yield "replay/replay_figures", figures("replay")
 
 
 def _plan(config: Config, device: str) -> Jobs:
@@ -227,7 +233,8 @@ def _plan(config: Config, device: str) -> Jobs:
         kind = plan.find(tests[0]).kind
         job = f".{choice}" if kind == "pair" else choice.removeprefix(kind)
         yield f"plan/plan_{kind}.{device}{job}", [f"plan/{device}/{test}.json" for test in tests]
-    yield "plan/plan_figures", _drawn("plan", plan_tests(config))
+    if tests := plan_tests(config):
+        yield "plan/plan_figures", figures("plan", tests)
 
 
 def _experiments(experiments: Mapping[str, Experiment]) -> Jobs:
@@ -239,15 +246,7 @@ def _experiments(experiments: Mapping[str, Experiment]) -> Jobs:
         if run.is_captured:
             yield f"nsight/nsight_metrics.{name}", [f"nsight/{name}.json"]
     if any(run.is_captured for run in runs.values()):
-        yield "nsight/nsight_figures", _figures("nsight")
+        yield "nsight/nsight_figures", figures("nsight")
     for name in experiments:
         yield f"experiments/experiments_verdict.{name}", [f"experiments/{name}.verdict.json"]
     yield "experiments/experiments_progress", ["report/PROGRESS.md"]
-
-
-def _figures(folder: str) -> list[str]:
-    return _drawn(folder, FIGURES[folder])
-
-
-def _drawn(folder: str, names: Iterable[str]) -> list[str]:
-    return [f"{folder}/figures/{name}.{kind}" for name in names for kind in ("png", "svg")]
