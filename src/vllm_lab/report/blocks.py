@@ -1,8 +1,8 @@
 """The blocks of a report. HTML, Markdown and the summary are three renderings of these same blocks."""
 
 import string
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 
 from vllm_lab.common.display import UNITS, display
 
@@ -64,12 +64,12 @@ Inline = str | Number | Code
 
 @dataclass(frozen=True)
 class Text:
-    """A paragraph. Build it with `text`."""
+    """A paragraph, or a piece of one. Build it with `text`."""
 
     parts: tuple[Inline, ...]
 
 
-def text(template: str, /, **values: Inline) -> Text:
+def text(template: str, /, **values: "Inline | Text") -> Text:
     """A paragraph from a template: text("{saved} of all prompt tokens", saved=number).
 
     Raises KeyError for a field without a value, so that no number falls out of a sentence in silence.
@@ -79,8 +79,19 @@ def text(template: str, /, **values: Inline) -> Text:
         if literal:
             parts.append(literal)
         if name is not None:
-            parts.append(values[name])
+            parts.extend(parts_of(values[name]))
     return Text(tuple(parts))
+
+
+def joined(separator: str, pieces: Iterable["Inline | Text"]) -> Text:
+    """The pieces with the separator between them."""
+    parts = [part for piece in pieces for part in (separator, *parts_of(piece))]
+    return Text(tuple(parts[1:]))
+
+
+def parts_of(piece: "Inline | Text | None") -> tuple[Inline, ...]:
+    """The inline parts of a piece of text or of a cell."""
+    return piece.parts if isinstance(piece, Text) else () if piece is None else (piece,)
 
 
 @dataclass(frozen=True)
@@ -108,9 +119,9 @@ class Column:
     varies: bool = False
 
 
-def texts(*titles: str, varies: bool = False) -> tuple[Column, ...]:
-    """Columns of words under these titles."""
-    return tuple(Column(title, varies=varies) for title in titles)
+def varying(*titles: str) -> tuple[Column, ...]:
+    """Columns of words that differ from run to run."""
+    return tuple(Column(title, varies=True) for title in titles)
 
 
 def numbers(*titles: str, varies: bool = False) -> tuple[Column, ...]:
@@ -140,27 +151,32 @@ class Table:
                 raise ValueError(f"table {self.id}: a row of {len(row)} cells, {len(self.columns)} columns")
 
 
-@dataclass(frozen=True)
-class Image:
-    """A figure's files, as provenance documents spell them; at least one is given."""
+def table(
+    id: str, caption: str | Text, columns: Iterable[str | Column], rows: Iterable[Iterable[Cell]], *files: str
+) -> Table:
+    """A Table; a column of words may be given by its title alone."""
+    caption = Text((caption,)) if isinstance(caption, str) else caption
+    heads = (Column(column) if isinstance(column, str) else column for column in columns)
+    return Table(id, caption, tuple(heads), tuple(map(tuple, rows)), files)
 
+
+@dataclass(frozen=True)
+class Figure:
+    """An image with its caption; `alt` says what it shows, for readers who do not see it.
+
+    `svg` and `png` are its files, as provenance documents spell them; at least one is given.
+    """
+
+    id: str
     svg: str | None
     png: str | None
+    caption: Text
+    alt: str
 
     @property
     def file(self) -> str:
         """The vector form where there is one, else the bitmap."""
         return self.svg or self.png or ""
-
-
-@dataclass(frozen=True)
-class Figure:
-    """An image with its caption; `alt` says what it shows, for readers who do not see it."""
-
-    id: str
-    image: Image
-    caption: Text
-    alt: str
 
 
 Block = Text | Note | Heading | Table | Figure
@@ -181,7 +197,13 @@ class Section:
     id: str
     title: str
     blocks: tuple[Block, ...]
-    answers: tuple[Answer, ...] = field(default=())
+    answers: tuple[Answer, ...] = ()
+
+
+def section(id: str, title: str, blocks: Iterable[Block], answers: Iterable[Answer] = ()) -> Section | None:
+    """A Section; None where there are no blocks, as for a stage without results."""
+    blocks = tuple(blocks)
+    return Section(id, title, blocks, tuple(answers)) if blocks else None
 
 
 def inlines(section: Section) -> Iterator[Inline]:
@@ -208,7 +230,7 @@ def block_inlines(block: Block) -> Iterator[Inline]:
             yield from caption.parts
             for row in rows:
                 for cell in row:
-                    yield from cell.parts if isinstance(cell, Text) else (() if cell is None else (cell,))
+                    yield from parts_of(cell)
 
 
 def block_files(block: Block) -> tuple[str, ...]:
@@ -217,5 +239,5 @@ def block_files(block: Block) -> tuple[str, ...]:
     if isinstance(block, Table):
         files.extend(block.files)
     if isinstance(block, Figure):
-        files.append(block.image.file)
+        files.append(block.file)
     return tuple(dict.fromkeys(files))

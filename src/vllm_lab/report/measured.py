@@ -8,19 +8,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from vllm_lab.common.metric import title_of
-from vllm_lab.report.blocks import (
-    STATUSES,
-    Block,
-    Cell,
-    Code,
-    Column,
-    Number,
-    Table,
-    Text,
-    numbers,
-    text,
-    texts,
-)
+from vllm_lab.report.blocks import STATUSES, Block, Code, Column, Number, Text, numbers, table, text, varying
 from vllm_lab.report.results import JsonResult, Results, fine_digits
 
 _IDENTITY = ("set", "rate", "repeat", "run")  # say which run it is
@@ -31,6 +19,16 @@ _KNOWN = (*_IDENTITY, *_DISTURBANCE)
 def ran(found: JsonResult) -> bool:
     """Whether the test ran."""
     return found.get("status") != "not_run"
+
+
+def title(found: JsonResult) -> str:
+    """The title of the test."""
+    return found.get("test_name") or found.value("test_id")
+
+
+def element(found: JsonResult, name: str) -> str:
+    """An element's id: of the document, and of what it shows."""
+    return f"{found.id.replace('.', '-')}-{name}"
 
 
 def whole(
@@ -59,18 +57,17 @@ def whole(
 
 def not_run(found: JsonResult) -> Text:
     """That the test did not run, and why."""
-    return text(
-        "Status: {state}. Reason: {reason}", state=found.not_run(), reason=_ended(found.value("reason"))
-    )
+    reason = _ended(found.value("reason"))
+    return text("Status: {state}. Reason: {reason}", state=found.not_run(), reason=reason)
 
 
 def opening(found: JsonResult) -> list[Text]:
     """The question that the test answers, its method, and where each number comes from."""
     sentences = (found.get("question"), found.get("method"))
-    blocks = [text("{it}", it=_ended(sentence)) for sentence in sentences if sentence]
+    shown = [_ended(sentence) for sentence in sentences if sentence]
     if found.has("how_obtained"):
-        blocks.append(text("How obtained: {how}", how=_ended(found.value("how_obtained"))))
-    return blocks
+        shown.append(f"How obtained: {_ended(found.value('how_obtained'))}")
+    return [Text((words,)) for words in shown]
 
 
 def _ended(sentence: str) -> str:
@@ -97,25 +94,21 @@ def result_title(found: JsonResult, metric: str) -> str:
     return found.get("results", metric, "title") or title_of(metric)
 
 
-def result_table(found: JsonResult) -> list[Table]:
+def result_table(found: JsonResult) -> list[Block]:
     """The results: value, interval, variation and definition. Nothing where there is no result."""
     results: Mapping[str, Any] = found.get("results") or {}
     if not results:
         return []
     repeated = any(result.get("spread_pct") is not None for result in results.values())
-    spread = ("95 % interval (Student's t)", "Coefficient of variation", "Largest distance from the mean")
     rows = []
     for metric, result in results.items():
         cells = (result_title(found, metric), number(found, metric), *(_spread(result) if repeated else ()))
         rows.append((*cells, result.get("definition", "")))
-    columns = (
-        *texts("Metric"),
-        *numbers("Mean" if repeated else "Value"),
-        *(numbers(*spread, varies=True) if repeated else ()),
-        *texts("Definition"),
-    )
-    caption = "Means over the runs that count." if repeated else "What was found."
-    return [Table(_id(found, "results"), text(caption), columns, tuple(rows), (found.file,))]
+    caption, values = "What was found.", numbers("Value")
+    if repeated:
+        spread = ("95 % interval (Student's t)", "Coefficient of variation", "Largest distance from the mean")
+        caption, values = "Means over the runs that count.", numbers("Mean") + numbers(*spread, varies=True)
+    return [table(element(found, "results"), caption, ("Metric", *values, "Definition"), rows, found.file)]
 
 
 def _spread(result: Mapping[str, Any]) -> Sequence[str]:
@@ -150,8 +143,6 @@ def verification(found: JsonResult) -> list[Text]:
 
 def parts_not_run(found: JsonResult) -> list[Text]:
     """The parts that did not run although the test did, with their reasons."""
-    count = len(found.get("parts_not_run") or ())
-    parts = (found.at("parts_not_run", index) for index in range(count))
     return [
         text(
             "{part}: {state}. Reason: {reason}",
@@ -159,13 +150,13 @@ def parts_not_run(found: JsonResult) -> list[Text]:
             state=part.not_run(part.value("part"), id="part", key="reason"),
             reason=_ended(part.value("reason")),
         )
-        for part in parts
+        for part in found.each("parts_not_run")
     ]
 
 
-def checks(found: JsonResult) -> list[Table]:
+def checks(found: JsonResult) -> list[Block]:
     """The checks of a document, each with what was expected and what was found."""
-    rows = tuple(
+    rows = [
         (
             check["statement"],
             f"{check['expected']:,.6g}",
@@ -174,21 +165,20 @@ def checks(found: JsonResult) -> list[Table]:
             _yes(check["holds"]),
         )
         for check in found.get("checks") or ()
-    )
-    values = numbers("Expected", "Found", varies=True)
-    columns = (*texts("Check"), *values, *numbers("Tolerance"), *texts("Holds"))
-    caption = text("Checks: the same quantity, computed in an independent way.")
-    return [Table(_id(found, "checks"), caption, columns, rows, (found.file,))] if rows else []
+    ]
+    columns = ("Check", *numbers("Expected", "Found", varies=True), *numbers("Tolerance"), "Holds")
+    caption = "Checks: the same quantity, computed in an independent way."
+    return [table(element(found, "checks"), caption, columns, rows, found.file)] if rows else []
 
 
-def runs(found: JsonResult) -> list[Table]:
+def runs(found: JsonResult) -> list[Block]:
     """Every run: its headline value, its own facts, and how much other jobs disturbed it."""
     given: Sequence[Mapping[str, Any]] = found.get("runs") or ()
     if not given:
         return []
     headline = found.get("verification", "metric")
     facts = [key for key in given[0] if all(isinstance(run.get(key), (str, int, float)) for run in given)]
-    cells: dict[Column, Sequence[Cell]] = {}
+    cells: dict[Column, Sequence[str]] = {}
     for key in (*(key for key in _IDENTITY if key in facts), *(key for key in facts if key not in _KNOWN)):
         value = given[0][key]
         varies = key not in _IDENTITY and isinstance(value, float)
@@ -198,11 +188,11 @@ def runs(found: JsonResult) -> list[Table]:
         (column,) = numbers(result_title(found, headline), varies=True)
         cells[column] = [f"{run['values'][headline]:.5g}" for run in given]
     if all(key in facts for key in _DISTURBANCE[:3]):
-        columns = (*numbers("Cores that others used", "Load", varies=True), *texts("Counts", varies=True))
+        columns = (*numbers("Cores that others used", "Load", varies=True), *varying("Counts"))
         cells |= zip(columns, zip(*map(_disturbance, given), strict=True), strict=True)
-    caption = text("Every run. A run that other jobs disturbed does not count where enough others do.")
-    rows = tuple(zip(*cells.values(), strict=True))
-    return [Table(_id(found, "runs"), caption, tuple(cells), rows, (found.file,))]
+    caption = "Every run. A run that other jobs disturbed does not count where enough others do."
+    rows = zip(*cells.values(), strict=True)
+    return [table(element(found, "runs"), caption, cells, rows, found.file)]
 
 
 def _disturbance(run: Mapping[str, Any]) -> tuple[str, ...]:
@@ -238,10 +228,5 @@ def _shown(value: Any) -> str:
     return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
-def _yes(value: bool) -> Cell:
+def _yes(value: bool) -> str:
     return "yes" if value else "no"
-
-
-def _id(found: JsonResult, name: str) -> str:
-    """An element's id: of the document, and of what it shows."""
-    return f"{found.id.replace('.', '-')}-{name}"

@@ -19,19 +19,7 @@ from markupsafe import Markup
 from vllm_lab.common.display import escape
 from vllm_lab.common.host import machine
 from vllm_lab.report import blocks
-from vllm_lab.report.blocks import (
-    Block,
-    Cell,
-    Code,
-    Figure,
-    Heading,
-    Inline,
-    Note,
-    Number,
-    Section,
-    Table,
-    Text,
-)
+from vllm_lab.report.blocks import Code, Figure, Heading, Inline, Note, Number, Section, Table, Text
 from vllm_lab.report.report import METRICS_PAGE, Report, all_numbers, in_words, sources
 
 _TEMPLATES = files("vllm_lab.report")
@@ -61,7 +49,7 @@ def page(report: Report) -> str:
         style=Markup(_template("style.css")),
         script=Markup(script),
         script_hash=_csp_hash(script),
-        image_uri=lambda image: image_uri(report, image),
+        image_uri=lambda figure: image_uri(report, figure),
         makers=lambda block: _makers(report, blocks.block_files(block)),
         answer_makers=lambda answer: _makers(report, sources((), (answer,))),
         machine=machine,
@@ -112,10 +100,10 @@ def shell(command: list[str]) -> str:
     return " ".join(f"\\\n  {quote(word)}" if word.startswith("--") else quote(word) for word in command)
 
 
-def image_uri(report: Report, image: blocks.Image) -> str:
+def image_uri(report: Report, figure: Figure) -> str:
     """The image as a data: URI; the vector form where there is one."""
-    kind = "svg+xml" if image.svg else "png"
-    data = (report.results.root / image.file).read_bytes()
+    kind = "svg+xml" if figure.svg else "png"
+    data = (report.results.root / figure.file).read_bytes()
     return f"data:image/{kind};base64,{base64.b64encode(data).decode('ascii')}"
 
 
@@ -199,7 +187,7 @@ def _prose(body: Text) -> str:
     return _MARKER.sub(r"\1\\\2", line)
 
 
-def _block(block: Block, folder: str, varying: bool) -> list[str]:
+def _block(block: blocks.Block, folder: str, varying: bool) -> list[str]:
     match block:
         case Text():
             return [_prose(block)]
@@ -209,9 +197,9 @@ def _block(block: Block, folder: str, varying: bool) -> list[str]:
             return [f"{'#' * level} {escape(title)}"]
         case Table():
             return _table(block, varying)
-        case Figure(image=image, caption=caption, alt=alt):
-            link = posixpath.relpath(image.png or image.file, folder)
-            return [f"![{escape(alt)}]({link})", "", f"*Figure.* {_prose(caption)}"]
+        case Figure():
+            link = posixpath.relpath(block.png or block.file, folder)
+            return [f"![{escape(block.alt)}]({link})", "", f"*Figure.* {_prose(block.caption)}"]
 
 
 def _table(table: Table, varying: bool) -> list[str]:
@@ -232,14 +220,13 @@ def _table(table: Table, varying: bool) -> list[str]:
     return lines
 
 
-def _cell(cell: Cell) -> str:
+def _cell(cell: blocks.Cell) -> str:
     """A cell's text. A bar would end the cell even inside a code span, so it is escaped there too."""
-    parts = () if cell is None else cell.parts if isinstance(cell, Text) else (cell,)
-    shown = (_inline(part) for part in parts)
-    return "".join(
-        words.replace("|", "\\|") if isinstance(part, Code) else words
-        for part, words in zip(parts, shown, strict=True)
-    ).strip()
+    shown = [
+        _inline(part).replace("|", "\\|") if isinstance(part, Code) else _inline(part)
+        for part in blocks.parts_of(cell)
+    ]
+    return "".join(shown).strip()
 
 
 def _row(cells: list[str]) -> str:

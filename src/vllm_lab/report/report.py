@@ -43,9 +43,8 @@ def _other_results(results: Results, sections: Sequence[blocks.Section]) -> list
     for name in results.names("*.json"):
         found = results.json(name)
         if found.file not in used and found.has("test_id"):
-            title = found.get("test_name") or found.value("test_id")
-            named = found.named(name.removesuffix(".json").replace("/", "."), title)
-            shown += [blocks.Heading(title), *measured.whole(results, named)]
+            named = found.named(name.removesuffix(".json").replace("/", "."), measured.title(found))
+            shown += [blocks.Heading(named.label), *measured.whole(results, named)]
     return [blocks.Section("other", "Other results", tuple(shown))] if shown else []
 
 
@@ -97,16 +96,11 @@ def _status_section(sections: Sequence[blocks.Section], jobs: Jobs) -> blocks.Se
     """The kinds of numbers of each section, the jobs behind them, and where these ran."""
     found = {section.id: _unique_numbers(section) for section in sections}
     statuses = Counter(number.status for of_section in found.values() for number in of_section)
-    rows = tuple(_status_row(section, found[section.id], jobs) for section in sections if found[section.id])
-    columns = (
-        *blocks.texts("Section", "Kinds of numbers", "Jobs"),
-        *blocks.texts("Ran on", varies=True),
-        *blocks.numbers("Job time", varies=True),
-    )
-    caption = blocks.text(
-        "Each section: the kinds of its numbers, the jobs behind them, and where these ran."
-    )
-    shown = (_kinds(statuses), blocks.Table("status", caption, columns, rows), *_not_run(found.values()))
+    rows = (_status_row(section, found[section.id], jobs) for section in sections if found[section.id])
+    varying = (*blocks.varying("Ran on"), *blocks.numbers("Job time", varies=True))
+    columns = ("Section", "Kinds of numbers", "Jobs", *varying)
+    caption = "Each section: the kinds of its numbers, the jobs behind them, and where these ran."
+    shown = (_kinds(statuses), blocks.table("status", caption, columns, rows), *_not_run(found.values()))
     return blocks.Section("status", "What is measured, simulated or not run", shown)
 
 
@@ -121,7 +115,7 @@ def _kinds(statuses: Counter[str]) -> blocks.Text:
     timing = (
         "" if statuses["measured"] else " No number here is a wall-clock measurement, and none needed a GPU."
     )
-    return blocks.text("{it}", it=f"Every number has a stated kind. {kinds}{timing}")
+    return blocks.Text((f"Every number has a stated kind. {kinds}{timing}",))
 
 
 def _status_row(section: blocks.Section, found: list[blocks.Number], jobs: Jobs) -> tuple[blocks.Cell, ...]:
@@ -146,13 +140,11 @@ def _job_names(used: list[Job]) -> str:
     return ", ".join(names)
 
 
-def _not_run(found: Iterable[list[blocks.Number]]) -> tuple[blocks.Table, ...]:
+def _not_run(found: Iterable[list[blocks.Number]]) -> list[blocks.Table]:
     absent = [number for of_section in found for number in of_section if number.status == "not_run"]
-    rows = tuple((number.label, number, number.reason) for number in absent)
-    caption = blocks.text("What did not run, and why.")
-    return (
-        (blocks.Table("not-run", caption, blocks.texts("What", "State", "Reason"), rows),) if absent else ()
-    )
+    rows = ((number.label, number, number.reason) for number in absent)
+    columns = ("What", "State", "Reason")
+    return [blocks.table("not-run", "What did not run, and why.", columns, rows)] if absent else []
 
 
 def in_words(status: str) -> str:

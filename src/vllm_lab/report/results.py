@@ -11,7 +11,7 @@ from vllm_lab.common.errors import LabError
 from vllm_lab.common.files import read_json
 from vllm_lab.provenance.documents import SUFFIX, Document, collect
 from vllm_lab.provenance.verify import require
-from vllm_lab.report.blocks import Cell, Figure, Image, Number, Table, Text, numbers, texts
+from vllm_lab.report.blocks import Cell, Figure, Number, Table, Text, numbers, table
 
 FOLDER = "results"
 _NO_KEY = "another version made it; run its rule again"
@@ -64,10 +64,10 @@ class Results:
         svg, png = (f"{stem}.{ending}" if self.has(f"{stem}.{ending}") else None for ending in ("svg", "png"))
         if svg is None and png is None:
             return []
-        image = Image(svg and f"{FOLDER}/{svg}", png and f"{FOLDER}/{png}")
+        id = stem.replace("/figures/", "-").replace("/", "-")
         words = Text((caption, *(part for text in more for part in text.parts)))
         alt = f"{caption} {values or 'The tables of this section hold the values.'}"
-        return [Figure(stem.replace("/figures/", "-").replace("/", "-"), image, words, alt)]
+        return [Figure(id, svg and f"{FOLDER}/{svg}", png and f"{FOLDER}/{png}", words, alt)]
 
     def document(self, name: str) -> Document:
         """The document of the job that made a file."""
@@ -114,6 +114,10 @@ class JsonResult:
         ids = ".".join(filter(None, (self.id, _dotted(keys) if id is None else id)))
         labels = ", ".join(filter(None, (self.label, label)))
         return JsonResult(self.file, self.kind, self.value(*keys), (*self.place, *keys), ids, labels)
+
+    def each(self, *keys: str | int, id: str | None = None) -> list["JsonResult"]:
+        """The entries of the list under a path of keys, as `at` gives them; no entry where no list is."""
+        return [self.at(*keys, index, id=id) for index in range(len(self.get(*keys) or ()))]
 
     def value(self, *keys: str | int) -> Any:
         """The value under a path of keys; LabError names file and key when there is none."""
@@ -217,9 +221,8 @@ def grid(
     fields: Sequence[Field],
 ) -> Table:
     """A table with one column per field. A row is its labels and the result that holds its numbers."""
-    cells = tuple((*names, *(found.cell(field) for field in fields)) for names, found in rows)
-    columns = (*texts(*labels), *numbers(*(field.title for field in fields)))
-    return Table(id, Text((caption,)) if isinstance(caption, str) else caption, columns, cells)
+    cells = ((*names, *(found.cell(field) for field in fields)) for names, found in rows)
+    return table(id, caption, (*labels, *numbers(*(field.title for field in fields))), cells)
 
 
 def fine_digits(value: float | None, unit: str) -> int | None:

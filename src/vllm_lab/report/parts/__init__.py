@@ -8,15 +8,17 @@ from vllm_lab.report.parts import (
     cost_model,
     data,
     experiments,
-    inside,
     load,
+    nsight,
     plan,
     provenance,
     replay,
     sharing,
+    traces,
+    tracing,
 )
 
 PARTS = (
-    data.data, data.traces, sharing.build, replay.build, experiments.build, cost_model.build, plan.build,
-    load.build, inside.nsight, inside.tracing, provenance.build,
+    data.build, traces.build, sharing.build, replay.build, experiments.build, cost_model.build, plan.build,
+    load.build, nsight.build, tracing.build, provenance.build,
 )  # fmt: skip

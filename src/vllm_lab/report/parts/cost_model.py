@@ -15,13 +15,17 @@ _COEFFICIENTS = {
     "decode_tokens": ("Decode token", "s/token", "the one new token of a request whose prompt is computed"),
     "context_tokens": ("Context token", "s/token", "a token that a new token attends to, itself included"),
 }
-_ERRORS = {
-    "prediction": "prediction",
-    "prediction_of_one_run": "prediction of one run",
-    "repetition": "repetition",
-}
 _METRICS = ("ttft", "tpot", "e2e", "throughput")
 _POINTS = {"median": "median", "p95": "95th percentile", "bias": "bias"}
+_ERROR_COLUMNS = {
+    "Median": ("prediction", "median"),
+    "95th percentile": ("prediction", "p95"),
+    "Bias": ("prediction", "bias"),
+    "One run, median": ("prediction_of_one_run", "median"),
+    "One run, 95th percentile": ("prediction_of_one_run", "p95"),
+    "Repetition, median": ("repetition", "median"),
+    "Repetition, 95th percentile": ("repetition", "p95"),
+}
 _RESIDUALS = (
     Field("Count", "", ("steps",)),
     Field("Relative residual, median", "fraction", ("relative", "median")),
@@ -41,10 +45,11 @@ def build(results: Results) -> blocks.Section | None:
     if not results.has(_FILE):
         return None
     found = results.json(_FILE, "cost_model", "Cost model")
-    shown = _fit(results, found) if measured.ran(found) else measured.whole(results, found)
-    question = "How well does the simulation predict real vLLM here?"
-    answers = (blocks.Answer(question, (_answer(found),)),) if measured.ran(found) else ()
-    return blocks.Section("cost_model", "Cost model of a step", tuple(shown), answers)
+    title = "Cost model of a step"
+    if not measured.ran(found):
+        return blocks.section("cost_model", title, measured.whole(results, found))
+    answer = blocks.Answer("How well does the simulation predict real vLLM here?", (_answer(found),))
+    return blocks.section("cost_model", title, _fit(results, found), [answer])
 
 
 def _fit(results: Results, found: JsonResult) -> list[blocks.Block]:
@@ -75,14 +80,14 @@ def _coefficient_table(found: JsonResult) -> blocks.Table:
     for name, (title, unit, meaning) in _COEFFICIENTS.items():
         decimals = 4 if unit == "s" else None
         rows.append((title, coefficients.number(unit, name, label=title.lower(), decimals=decimals), meaning))
-    columns = (*blocks.texts("For"), *blocks.numbers("A step takes"), *blocks.texts("Meaning"))
     caption = blocks.text(
         "The fitted cost model. A step lasts the sum of these. The fit uses the steps of requests that "
         "arrive all at once, so that every repetition has the same steps, and takes each step's median. It "
         "weighs steps by relative error, and steps far off count less. R² of the fit: {r2}.",
         r2=model.number("", "residuals", "r2", id="r2", label="R² of the fit", decimals=4),
     )
-    return blocks.Table("cost-model", caption, columns, tuple(rows))
+    columns = ("For", *blocks.numbers("A step takes"), "Meaning")
+    return blocks.table("cost-model", caption, columns, rows)
 
 
 def _residual_table(found: JsonResult) -> blocks.Table:
@@ -106,29 +111,16 @@ def _residual_table(found: JsonResult) -> blocks.Table:
 
 
 def _error(found: JsonResult, kind: str, metric: str, point: str) -> blocks.Number:
-    return found.number(
-        "fraction",
-        *("heldout", kind, metric, point),
-        id=f"{kind}.{metric}.{point}",
-        label=f"error of the {_ERRORS[kind]} for held-out requests, {title_of(metric)}, {_POINTS[point]}",
-    )
+    error = f"error of the {kind.replace('_', ' ')} for held-out requests"
+    label = f"{error}, {title_of(metric)}, {_POINTS[point]}"
+    keys = (kind, metric, point)
+    return found.number("fraction", "heldout", *keys, id=".".join(keys), label=label)
 
 
 def _error_table(found: JsonResult) -> blocks.Table:
-    rows = tuple(
-        (
-            title_of(metric),
-            *(_error(found, "prediction", metric, point) for point in ("median", "p95", "bias")),
-            *(_error(found, "prediction_of_one_run", metric, point) for point in ("median", "p95")),
-            *(_error(found, "repetition", metric, point) for point in ("median", "p95")),
-        )
+    rows = (
+        (title_of(metric), *(_error(found, kind, metric, point) for kind, point in _ERROR_COLUMNS.values()))
         for metric in _METRICS
-    )
-    columns = (
-        *blocks.texts("Metric"),
-        *blocks.numbers("Median", "95th percentile", "Bias"),
-        *blocks.numbers("One run, median", "One run, 95th percentile"),
-        *blocks.numbers("Repetition, median", "Repetition, 95th percentile"),
     )
     caption = blocks.text(
         "Relative errors of the prediction over {requests} held-out requests. The first three columns "
@@ -136,7 +128,7 @@ def _error_table(found: JsonResult) -> blocks.Table:
         "The last two compare the runs with each other, which shows the part that is noise.",
         requests=_heldout(found),
     )
-    return blocks.Table("cost-model-errors", caption, columns, rows)
+    return blocks.table("cost-model-errors", caption, ("Metric", *blocks.numbers(*_ERROR_COLUMNS)), rows)
 
 
 def _heldout(found: JsonResult) -> blocks.Number:

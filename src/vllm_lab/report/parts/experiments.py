@@ -4,26 +4,13 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from vllm_lab.experiments.progress import DECIMALS, PINS, counts, expectation, label, verdict
-from vllm_lab.report.blocks import (
-    Answer,
-    Block,
-    Cell,
-    Code,
-    Heading,
-    Note,
-    Number,
-    Section,
-    Table,
-    Text,
-    numbers,
-    text,
-    texts,
-)
+from vllm_lab.report import blocks
+from vllm_lab.report.blocks import Block, Code, Number, Text, numbers, table, text
 from vllm_lab.report.measured import ran
-from vllm_lab.report.parts.decisions import metric_field
+from vllm_lab.report.parts.replay_comparison import metric_field
 from vllm_lab.report.results import Field, JsonResult, Results, grid
 
-SHOWN = (
+_SHOWN = (
     "finished", "preemptions", "hit_rate", "recomputed_tokens", "ttft_mean", "ttft_p95", "e2e_p95",
     "makespan",
 )  # fmt: skip
@@ -32,15 +19,13 @@ _VERDICTS = (
     Field("Confirmed", "", ("verdicts", "confirmed")),
     Field("Not run", "", ("verdicts", "not_run")),
 )
-PARTS = {"mini": "mini-vLLM", "vllm": "vLLM", "extension": "extension"}
+_PARTS = {"mini": "mini-vLLM", "vllm": "vLLM", "extension": "extension"}
 
 
-def build(results: Results) -> Section | None:
+def build(results: Results) -> blocks.Section | None:
     """The section; None where no experiment ran."""
-    found = [
-        results.json(name, f"experiments.{name.split('/')[1].split('.')[0]}")
-        for name in results.names("experiments/*.verdict.json")
-    ]
+    names = results.names("experiments/*.verdict.json")
+    found = [results.json(name, name.removesuffix(".verdict.json").replace("/", ".")) for name in names]
     if not found:
         return None
     opening = text(
@@ -48,11 +33,11 @@ def build(results: Results) -> Section | None:
         "computes the verdicts. A refuted prediction shows where the understanding was wrong, so it comes "
         "first."
     )
-    blocks = [opening, _overview(found), *(block for body in found for block in _experiment(results, body))]
-    return Section("experiments", "Experiments: predictions and verdicts", tuple(blocks), _answers(found))
+    shown = [opening, _overview(found), *(block for body in found for block in _experiment(results, body))]
+    return blocks.section("experiments", "Experiments: predictions and verdicts", shown, _answers(found))
 
 
-def _answers(found: Sequence[JsonResult]) -> tuple[Answer, ...]:
+def _answers(found: Sequence[JsonResult]) -> list[blocks.Answer]:
     paragraphs = tuple(
         text(
             "{name} ({title}): {refuted} of {all} predictions refuted. {aha}",
@@ -66,10 +51,10 @@ def _answers(found: Sequence[JsonResult]) -> tuple[Answer, ...]:
         if body.value("aha")
     )
     question = "What does a learner get wrong about vLLM's scheduler?"
-    return (Answer(question, paragraphs),) if paragraphs else ()
+    return [blocks.Answer(question, paragraphs)] if paragraphs else []
 
 
-def _overview(found: Sequence[JsonResult]) -> Table:
+def _overview(found: Sequence[JsonResult]) -> Block:
     rows = (((f"{_name(body)}: {body.value('title')}", body.value("pin", "state")), body) for body in found)
     labels = ("Experiment", "Predictions")
     return grid("experiment-table", "The experiments and their verdicts.", labels, rows, _VERDICTS)
@@ -77,8 +62,8 @@ def _overview(found: Sequence[JsonResult]) -> Table:
 
 def _experiment(results: Results, body: JsonResult) -> Iterator[Block]:
     pin = body.value("pin")
-    yield Heading(f"{_name(body)}: {body.value('title')}", body.value("experiment"))
-    yield text("{question}", question=body.value("question"))
+    yield blocks.Heading(f"{_name(body)}: {body.value('title')}", body.value("experiment"))
+    yield Text((body.value("question"),))
     yield _predictions(body)
     yield text(
         "Pin {digest}: {state}. {counts}.",
@@ -92,10 +77,10 @@ def _experiment(results: Results, body: JsonResult) -> Iterator[Block]:
     for name in body.value("comparisons"):
         yield from _comparison(body, name)
     if body.value("aha"):
-        yield Note(text("What was learnt: {aha}", aha=body.value("aha")))
+        yield blocks.Note(Text((f"What was learnt: {body.value('aha')}",)))
 
 
-def _predictions(body: JsonResult) -> Table:
+def _predictions(body: JsonResult) -> Block:
     rows = []
     for index, entry in enumerate(body.value("predictions")):
         prediction = body.at("predictions", index, id=entry["id"], label=entry["statement"])
@@ -103,9 +88,9 @@ def _predictions(body: JsonResult) -> Table:
         expected = text("{metric} {words}", metric=Code(entry["metric"]), words=expectation(entry))
         found = (_number(prediction, what) for what in ("observed", "bound"))
         rows.append((verdict(entry["verdict"]), statement, expected, *found))
-    columns = (*texts("Verdict", "Prediction", "Expected"), *numbers("Observed", "Bound"))
-    caption = text("What was predicted, and what happened.")
-    return Table(f"{body.value('experiment')}-predictions", caption, columns, tuple(rows))
+    columns = ("Verdict", "Prediction", "Expected", *numbers("Observed", "Bound"))
+    caption = "What was predicted, and what happened."
+    return table(f"{body.value('experiment')}-predictions", caption, columns, rows)
 
 
 def _number(prediction: JsonResult, what: str) -> Number:
@@ -117,23 +102,18 @@ def _number(prediction: JsonResult, what: str) -> Number:
     return prediction.number(entry["unit"], what, label=what, status=entry["status"], decimals=decimals)
 
 
-def _runs(body: JsonResult) -> Table:
+def _runs(body: JsonResult) -> Block:
     """Which engine ran with which settings. The caption lists the settings that all runs share."""
-    runs = [
-        (title, name, run) for part, title in PARTS.items() for name, run in body.value("parts", part).items()
-    ]
+    parts = {title: body.value("parts", part) for part, title in _PARTS.items()}
+    runs = [(title, name, run) for title, part in parts.items() for name, run in part.items()]
     shared = set.intersection(*(set(run["settings"].items()) for _, _, run in runs))
-    rows = tuple(
+    rows = (
         (title, Code(name), Code(run["engine"]), _settings(set(run["settings"].items()) - shared))
         for title, name, run in runs
     )
-    caption = text(
-        "The runs, on the {trace} trace. Settings of all runs: {shared}.",
-        trace=body.value("trace"),
-        shared=_settings(shared),
-    )
-    columns = texts("Part", "Run", "Engine", "Further settings")
-    return Table(f"{body.value('experiment')}-runs", caption, columns, rows, (body.file,))
+    caption = f"The runs, on the {body.value('trace')} trace. Settings of all runs: {_settings(shared)}."
+    columns = ("Part", "Run", "Engine", "Further settings")
+    return table(f"{body.value('experiment')}-runs", caption, columns, rows, body.file)
 
 
 def _settings(settings: Iterable[tuple[str, Any]]) -> str:
@@ -143,7 +123,7 @@ def _settings(settings: Iterable[tuple[str, Any]]) -> str:
 def _records(results: Results, body: JsonResult) -> dict[str, JsonResult]:
     """Run -> its record, of the runs whose records the report was given."""
     experiment = body.value("experiment")
-    names = {run: f"experiments/{experiment}.{run}" for part in PARTS for run in body.value("parts", part)}
+    names = {run: f"experiments/{experiment}.{run}" for part in _PARTS for run in body.value("parts", part)}
     return {
         run: results.json(f"{name}.json", name.replace("/", "."), f"{experiment} {run}")
         for run, name in names.items()
@@ -151,31 +131,29 @@ def _records(results: Results, body: JsonResult) -> dict[str, JsonResult]:
     }
 
 
-def _outcomes(results: Results, body: JsonResult) -> Table:
-    records = _records(results, body)
-    rows = (((Code(run),), record) for run, record in records.items())
-    fields = [metric_field(name) for name in SHOWN]
+def _outcomes(results: Results, body: JsonResult) -> Block:
+    rows = (((Code(run),), record) for run, record in _records(results, body).items())
+    fields = [metric_field(name) for name in _SHOWN]
     return grid(f"{body.value('experiment')}-outcomes", "The results of the runs.", ("Run",), rows, fields)
 
 
-def _repeats(results: Results, body: JsonResult) -> Iterator[Table]:
+def _repeats(results: Results, body: JsonResult) -> Iterator[Block]:
     """The makespan of each repeat of the real runs; nothing where no run was repeated."""
     rows = []
     for run, record in _records(results, body).items():
         makespans: list[Number | str] = []
-        for index in range(len(record.get("repeats") or ())):
-            id = f"repeat{index}.makespan"
-            makespan = record.number("s", "repeats", index, "makespan", id=id, label="one repeat")
+        for index, repeat in enumerate(record.each("repeats", id="")):
+            makespan = repeat.number("s", "makespan", id=f"repeat{index}.makespan", label="one repeat")
             makespans += [" ", makespan] if makespans else [makespan]
         if makespans:
             same = "yes" if record.value("same_decisions") else "no"
             rows.append((Code(run), Text(tuple(makespans)), same))
     if rows:
-        columns = texts("Run", "Makespan of each repeat", "Same decisions")
-        caption = text(
+        columns = ("Run", "Makespan of each repeat", "Same decisions")
+        caption = (
             "The repeats of the real runs, each from an empty cache. The table above shows the median repeat."
         )
-        yield Table(f"{body.value('experiment')}-repeats", caption, columns, tuple(rows))
+        yield table(f"{body.value('experiment')}-repeats", caption, columns, rows)
 
 
 def _comparison(body: JsonResult, name: str) -> Iterator[Block]:
@@ -196,21 +174,12 @@ def _comparison(body: JsonResult, name: str) -> Iterator[Block]:
         times="" if found.value("times_compared") else " (decisions only, because one side has real seconds)",
     )
     if found.value("diff"):
-        experiment = body.value("experiment")
-        logs = " ".join(
-            f"results/experiments/{experiment}.{found.value(side)}.events.txt" for side in ("mini", "vllm")
-        )
-        yield Table(
-            f"{experiment}-{name}-diff",
-            text("Where the two logs first differ: {command}", command=Code(f"diff -u {logs}")),
-            texts("Log", "Decision"),
-            tuple((_side(line, found.body), Code(line[1:].strip())) for line in found.value("diff")[3:]),
-            files=(body.file,),
-        )
-
-
-def _side(line: str, found: dict[str, Any]) -> Cell:
-    return {"-": found["mini"], "+": found["vllm"]}.get(line[:1], "both")
+        experiment, sides = body.value("experiment"), (found.value("mini"), found.value("vllm"))
+        logs = " ".join(f"results/experiments/{experiment}.{side}.events.txt" for side in sides)
+        caption = text("Where the two logs first differ: {command}", command=Code(f"diff -u {logs}"))
+        of_sign = dict(zip("-+", sides, strict=True))
+        rows = ((of_sign.get(line[:1], "both"), Code(line[1:].strip())) for line in found.value("diff")[3:])
+        yield table(f"{experiment}-{name}-diff", caption, ("Log", "Decision"), rows, body.file)
 
 
 def _name(body: JsonResult) -> str:

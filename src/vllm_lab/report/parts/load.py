@@ -3,20 +3,8 @@
 from collections.abc import Mapping
 
 from vllm_lab.common.metric import title_of
-from vllm_lab.report import measured
-from vllm_lab.report.blocks import (
-    Answer,
-    Block,
-    Code,
-    Heading,
-    Note,
-    Section,
-    Table,
-    Text,
-    numbers,
-    text,
-    texts,
-)
+from vllm_lab.report import blocks, measured
+from vllm_lab.report.blocks import Block, Code, Heading, Text, numbers, table, text
 from vllm_lab.report.results import Field, JsonResult, Results, grid
 
 _FILE = "load/load.json"
@@ -45,36 +33,35 @@ _WHY_HITS_DIFFER = text(
 Rates = Mapping[str, JsonResult]
 
 
-def build(results: Results) -> Section | None:
+def build(results: Results) -> blocks.Section | None:
     """The section; None where no load was sent."""
     if not results.has(_FILE):
         return None
     found = results.json(_FILE, "load", "Load")
     title = "Load on vLLM's server"
     if not measured.ran(found):
-        return Section("load", title, tuple(measured.whole(results, found)))
-    blocks: list[Block] = [*measured.opening(found), _setting(found)]
-    answers: list[Answer] = []
+        return blocks.section("load", title, measured.whole(results, found))
+    shown: list[Block] = [*measured.opening(found), _setting(found)]
+    answers = []
     rates = _rates(found)
     if rates:
-        blocks += [_latency_table(found, rates), *_throughput_table(found, rates)]
-        blocks += results.figure(
-            "load/figures/latency_over_rate", _CAPTION, values="load.json holds the values."
-        )
-        blocks += [*measured.verification(found), *_loads(found)]
-        blocks += [Heading("Prefix cache hits", level=4), _hit_table(found, rates), Note(_WHY_HITS_DIFFER)]
-        answers.append(Answer("At which arrival rate does latency turn up?", (_answer(found, rates),)))
-    blocks += [Heading("Errors", level=4), *_errors(found), *measured.parameters(found)]
-    return Section("load", title, tuple(blocks), tuple(answers))
+        shown += [_latency_table(found, rates), *_throughput_table(found, rates)]
+        values = "load.json holds the values."
+        shown += results.figure("load/figures/latency_over_rate", _CAPTION, values=values)
+        shown += [*measured.verification(found), *_loads(found)]
+        shown += [Heading("Prefix cache hits", level=4), _hit_table(found, rates)]
+        shown.append(blocks.Note(_WHY_HITS_DIFFER))
+        answers.append(blocks.Answer("At which arrival rate does latency turn up?", (_answer(found, rates),)))
+    shown += [Heading("Errors", level=4), *_errors(found), *measured.parameters(found)]
+    return blocks.section("load", title, shown, answers)
 
 
 def _rates(found: JsonResult) -> dict[str, JsonResult]:
     """Rate in words -> its part of the document."""
+    given = {f"{row.value('rate'):g}": row for row in found.each("rates")}
     return {
-        f"{row['rate']:g}/s": found.at(
-            *("rates", index), id=f"at_{row['rate']:g}".replace(".", "_"), label=f"{row['rate']:g} requests/s"
-        )
-        for index, row in enumerate(found.value("rates"))
+        f"{rate}/s": row.named(f"load.at_{rate.replace('.', '_')}", f"Load, {rate} requests/s")
+        for rate, row in given.items()
     }
 
 
@@ -94,18 +81,18 @@ def _field(found: JsonResult, metric: str, title: str = "") -> Field:
     return Field(title or declared.get("title") or title_of(metric), declared["unit"], ("metrics", metric))
 
 
-def _latency_table(found: JsonResult, rates: Rates) -> Table:
-    rows = tuple(
+def _latency_table(found: JsonResult, rates: Rates) -> Block:
+    rows = (
         (rate, title_of(name), *(part.cell(_field(found, f"{name}_p{percent}")) for percent in _PERCENTS))
         for rate, part in rates.items()
         for name in _LATENCIES
     )
-    columns = (*texts("Rate", "Latency"), *numbers(*(f"{percent}th percentile" for percent in _PERCENTS)))
+    columns = ("Rate", "Latency", *numbers(*(f"{percent}th percentile" for percent in _PERCENTS)))
     places = {
         name: found.value("definitions", f"{name}_p{_PERCENTS[0]}", "definition") for name in _LATENCIES
     }
     words = (f"{title_of(name)}: {place.rpartition(', ')[0]}." for name, place in places.items())
-    return Table("load-latency", text("{it}", it=" ".join(words)), columns, rows)
+    return table("load-latency", " ".join(words), columns, rows)
 
 
 def _throughput_table(found: JsonResult, rates: Rates) -> list[Block]:
@@ -137,10 +124,10 @@ def _loads(found: JsonResult) -> list[Text]:
     return [text(sentence, low=f"{min(loads):.1f}", high=f"{max(loads):.1f}")] if loads else []
 
 
-def _hit_table(found: JsonResult, rates: Rates) -> Table:
+def _hit_table(found: JsonResult, rates: Rates) -> Block:
     fields = [Field(title, "tokens", ("hit_tokens", name)) for name, title in _PREDICTIONS.items()]
     counters = ("measured", "reported_to_clients")
-    rows = tuple(
+    rows = (
         (
             rate,
             *(", ".join(f"{hits:,}" for hits in part.value("hit_tokens", key)) for key in counters),
@@ -148,33 +135,29 @@ def _hit_table(found: JsonResult, rates: Rates) -> Table:
         )
         for rate, part in rates.items()
     )
-    columns = (
-        *texts("Rate"),
-        *numbers("Server's counter, each repeat", "Reported to clients, each repeat", varies=True),
-        *numbers(*_PREDICTIONS.values()),
-    )
+    counted = numbers("Server's counter, each repeat", "Reported to clients, each repeat", varies=True)
+    columns = ("Rate", *counted, *numbers(*_PREDICTIONS.values()))
     caption = text(
         "Prompt tokens found in the prefix cache. Measured: how much {counter} grows during each replay, and "
         "the sum over the answers to the clients. Predicted, for the same requests and block size: three "
         "ways.",
         counter=Code("vllm:prefix_cache_hits_total"),
     )
-    return Table("load-hits", caption, columns, rows, (found.file,))
+    return table("load-hits", caption, columns, rows, found.file)
 
 
 def _errors(found: JsonResult) -> list[Block]:
-    rows = tuple(
+    rows = [
         (f"{run['rate']:g}/s", str(run["repeat"]), Code(words), str(count))
         for run in found.value("runs")
         for words, count in (*run["errors"].items(), *([(run["problem"], "all")] if run["problem"] else ()))
-    )
+    ]
     status = found.get("server_exit_status")
     end = "" if status is None else f" The server ended by itself, with status {status}."
     if not rows:
         return [text(f"There were no errors: every request of every replay was answered in full.{end}")]
-    columns = (*texts("Rate", "Repeat", "Error"), *numbers("Requests"))
-    caption = text(f"Every error, with its own words.{end}")
-    return [Table("load-errors", caption, columns, rows, (found.file,))]
+    columns = ("Rate", "Repeat", "Error", *numbers("Requests"))
+    return [table("load-errors", f"Every error, with its own words.{end}", columns, rows, found.file)]
 
 
 def _answer(found: JsonResult, rates: Rates) -> Text:

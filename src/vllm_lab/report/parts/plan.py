@@ -3,25 +3,23 @@
 from collections.abc import Callable, Iterator, Sequence
 
 from vllm_lab.plan.tests import find, order
-from vllm_lab.report import measured
-from vllm_lab.report.blocks import Answer, Block, Code, Heading, Section, Table, numbers, text, texts
+from vllm_lab.report import blocks, measured
+from vllm_lab.report.blocks import Block, Code, Heading, numbers, table, text, varying
 from vllm_lab.report.results import JsonResult, Results
 
 _QUALITY = "code_quality"
 Row = tuple[bool, str]  # whether it holds, and what shows it
 
 
-def build(results: Results) -> Section | None:
+def build(results: Results) -> blocks.Section | None:
     """The tests in the plan's order, then its checklist; None where no test has a document."""
     tests = _documents(results)
-    if not tests:
-        return None
-    blocks = [block for test in tests for block in _test(results, test)]
+    shown = [block for test in tests for block in _test(results, test)]
     counted = [test for test in tests if find(test.value("test_id")) and test.get("status") == "measured"]
     if counted:
-        blocks += [Heading("The checklist of the plan", "plan-checklist"), _checklist(counted)]
-    answers = tuple(answer for test in tests for answer in _prefix_cache_answer(test))
-    return Section("plan", "Plan: benchmarks of real vLLM", tuple(blocks), answers)
+        shown += [Heading("The checklist of the plan", "plan-checklist"), _checklist(counted)]
+    answers = (answer for test in tests for answer in _prefix_cache_answer(test))
+    return blocks.section("plan", "Plan: benchmarks of real vLLM", shown, answers)
 
 
 def _documents(results: Results) -> list[JsonResult]:
@@ -35,7 +33,7 @@ def _documents(results: Results) -> list[JsonResult]:
 
 def _named(found: JsonResult) -> JsonResult:
     id = ".".join(filter(None, ("plan", found.get("device"), found.value("test_id"))))
-    return found.named(id, found.get("test_name") or found.value("test_id"))
+    return found.named(id, measured.title(found))
 
 
 def _test(results: Results, found: JsonResult) -> list[Block]:
@@ -46,7 +44,7 @@ def _test(results: Results, found: JsonResult) -> list[Block]:
     return [heading, *measured.whole(results, found, f"plan/figures/{found.value('test_id')}")]
 
 
-def _code_table(found: JsonResult) -> Table:
+def _code_table(found: JsonResult) -> Block:
     """One row per piece of code, one column per metric: results are named SUBJECT.METRIC."""
     places = {name: name.rpartition(".") for name in found.value("results")}
     titles = {metric: measured.result_title(found, name) for name, (_, _, metric) in places.items()}
@@ -55,12 +53,11 @@ def _code_table(found: JsonResult) -> Table:
         names = (f"{subject}.{metric}" for metric in titles)
         cells = (measured.number(found, name) if name in places else None for name in names)
         rows.append((Code(subject), *cells))
-    columns = (*texts("Code"), *numbers(*titles.values()))
-    caption = text("Size and complexity, as radon counts them.")
-    return Table("plan-code-quality", caption, columns, tuple(rows))
+    caption = "Size and complexity, as radon counts them."
+    return table("plan-code-quality", caption, ("Code", *numbers(*titles.values())), rows)
 
 
-def _prefix_cache_answer(found: JsonResult) -> Iterator[Answer]:
+def _prefix_cache_answer(found: JsonResult) -> Iterator[blocks.Answer]:
     """The question about the prefix cache; the other tests have tables only."""
     if found.value("test_id") != "prefix_cache" or not measured.ran(found):
         return
@@ -79,18 +76,18 @@ def _prefix_cache_answer(found: JsonResult) -> Iterator[Answer]:
         speedup=measured.number(found, "actual_speedup_ratio"),
         agree=f" Its counters and the independent predictions of the hits {verdict}." if hits else "",
     )
-    yield Answer("What does a prefix cache save on real vLLM here?", (sentence,))
+    yield blocks.Answer("What does a prefix cache save on real vLLM here?", (sentence,))
 
 
-def _checklist(counted: Sequence[JsonResult]) -> Table:
-    rows = tuple(
+def _checklist(counted: Sequence[JsonResult]) -> Block:
+    rows = (
         (question, "yes" if holds else "no", evidence)
         for question, answer in CHECKLIST.items()
         for holds, evidence in [answer(counted)]
     )
-    columns = (*texts("The plan asks"), *texts("Holds", "What shows it", varies=True))
-    caption = text("The rules of the plan, checked in the documents of the tests that ran.")
-    return Table("plan-checklist-table", caption, columns, rows, tuple(found.file for found in counted))
+    columns = ("The plan asks", *varying("Holds", "What shows it"))
+    caption = "The rules of the plan, checked in the documents of the tests that ran."
+    return table("plan-checklist-table", caption, columns, rows, *(found.file for found in counted))
 
 
 def _same_hardware(counted: Sequence[JsonResult]) -> Row:

@@ -8,7 +8,7 @@ from vllm_lab.common.files import canonical_json, flat
 from vllm_lab.common.host import machine
 from vllm_lab.provenance.documents import BUNDLES
 from vllm_lab.report import measured
-from vllm_lab.report.blocks import Block, Cell, Code, Heading, Section, Table, numbers, text, texts
+from vllm_lab.report.blocks import Block, Cell, Code, Heading, Section, numbers, section, table, text, varying
 from vllm_lab.report.results import JsonResult, Results
 
 _SETTINGS = "provenance/configuration.json"
@@ -17,24 +17,24 @@ _SETTINGS = "provenance/configuration.json"
 def build(results: Results) -> Section | None:
     """The section; None where there is no bundle and no configuration."""
     merged = results.names(f"{BUNDLES}/*")
-    blocks: list[Block] = []
+    shown: list[Block] = []
     if merged:
-        blocks += [Heading("Results of other machines", "bundles"), _jobs(results, merged)]
+        shown += [Heading("Results of other machines", "bundles"), _jobs(results, merged)]
         for test, columns in _tests(results, merged).items():
-            title = columns[0].get("test_name") or test
-            blocks += [Heading(title, level=4), _metrics(test, columns), _parameters(test, columns)]
+            title = measured.title(columns[0])
+            shown += [Heading(title, level=4), _metrics(test, columns), _parameters(test, columns)]
     if results.has(_SETTINGS):
-        blocks += [Heading("Settings", "settings"), _settings(results.json(_SETTINGS))]
-    return Section("provenance", "Provenance: bundles and settings", tuple(blocks)) if blocks else None
+        shown += [Heading("Settings", "settings"), _settings(results.json(_SETTINGS))]
+    return section("provenance", "Provenance: bundles and settings", shown)
 
 
-def _settings(found: JsonResult) -> Table:
-    rows = tuple(
+def _settings(found: JsonResult) -> Block:
+    rows = (
         (Code(key), Code(value if isinstance(value, str) else canonical_json(value)))
         for key, value in flat(found.body).items()
     )
-    caption = text("The configuration of this run, with its presets applied.")
-    return Table("settings-table", caption, texts("Key", "Value"), rows, (found.file,))
+    caption = "The configuration of this run, with its presets applied."
+    return table("settings-table", caption, ("Key", "Value"), rows, found.file)
 
 
 def _tests(results: Results, merged: list[str]) -> dict[str, list[JsonResult]]:
@@ -60,10 +60,10 @@ def _column(results: Results, name: str) -> JsonResult:
     return found.named(id, f"{job.bundle or 'here'}{device}: {machine(job.run['host'])}")
 
 
-def _jobs(results: Results, merged: list[str]) -> Table:
+def _jobs(results: Results, merged: list[str]) -> Block:
     """The bundles' jobs: where and when they ran, and from which commit."""
     jobs = {results.document(name).path: results.document(name) for name in merged}
-    rows = tuple(
+    rows = (
         (
             Code(job.bundle),
             Code(" ".join((job.identity["rule"], *job.identity["wildcards"].values()))),
@@ -75,16 +75,16 @@ def _jobs(results: Results, merged: list[str]) -> Table:
         for job in jobs.values()
         if job.identity["kind"] == "measured"
     )
-    columns = (*texts("Bundle", "Job"), *texts("Ran on", "Day", "Commit", varies=True), *texts("Files"))
+    columns = ("Bundle", "Job", *varying("Ran on", "Day", "Commit"), "Files")
     caption = (
         "Jobs that other machines ran. When their bundles were merged, their code, locks, inputs and "
         "settings were the same as those of this project. Their numbers have columns of their own here, and "
         "are in no other table or figure."
     )
-    return Table("bundle-jobs", text(caption), columns, rows, tuple(f"results/{name}" for name in merged))
+    return table("bundle-jobs", caption, columns, rows, *(f"results/{name}" for name in merged))
 
 
-def _metrics(test: str, columns: list[JsonResult]) -> Table:
+def _metrics(test: str, columns: list[JsonResult]) -> Block:
     metrics = dict.fromkeys(metric for column in columns for metric in column.value("results"))
     states = (c.value("status") if measured.ran(c) else c.not_run(c.value("test_id")) for c in columns)
     rows: list[tuple[Cell, ...]] = [("Status", *states)]
@@ -92,17 +92,17 @@ def _metrics(test: str, columns: list[JsonResult]) -> Table:
         having = [column for column in columns if column.has("results", metric)]
         cells = (measured.number(column, metric) if column in having else "–" for column in columns)
         rows.append((measured.result_title(having[0], metric), *cells))
-    return _table(f"bundle-{test}", "The metrics of each result.", "Metric", tuple(rows), columns)
+    return _table(f"bundle-{test}", "The metrics of each result.", "Metric", rows, columns)
 
 
 def _parameters(test: str, columns: list[JsonResult]) -> Block:
     """The parameters that are not the same in all columns."""
     given = [column.value("parameters") for column in columns]
-    rows = tuple(
+    rows = [
         (Code(key), *(str(parameters.get(key, "–")) for parameters in given))
         for key in sorted({key for parameters in given for key in parameters})
         if any(parameters.get(key) != given[0].get(key) for parameters in given)
-    )
+    ]
     if not rows:
         return text("All columns have the same parameters.")
     caption = "Parameters that differ. These columns do not measure the same work."
@@ -110,7 +110,7 @@ def _parameters(test: str, columns: list[JsonResult]) -> Block:
 
 
 def _table(
-    id: str, caption: str, title: str, rows: tuple[tuple[Cell, ...], ...], columns: list[JsonResult]
-) -> Table:
-    heads = (*texts(title), *numbers(*(column.label for column in columns)))
-    return Table(id, text(caption), heads, rows, tuple(column.file for column in columns))
+    id: str, caption: str, title: str, rows: list[tuple[Cell, ...]], columns: list[JsonResult]
+) -> Block:
+    heads = (title, *numbers(*(column.label for column in columns)))
+    return table(id, caption, heads, rows, *(column.file for column in columns))

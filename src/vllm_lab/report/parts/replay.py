@@ -5,11 +5,12 @@ from decimal import Decimal
 
 from mini_vllm.tools.versions import VERSIONS
 from vllm_lab.report import blocks
+from vllm_lab.report.blocks import Block, Code, Heading, Number, Text, joined, numbers, table, text
 from vllm_lab.report.measured import ran
-from vllm_lab.report.parts import decisions
-from vllm_lab.report.parts.data import OWN, ordered
-from vllm_lab.report.parts.sweeps import FILE, Curve, curves
-from vllm_lab.report.results import Field, JsonResult, Results
+from vllm_lab.report.parts import replay_comparison as comparison
+from vllm_lab.report.parts.sharing_sweeps import Curve, swept
+from vllm_lab.report.parts.traces import OWN, ordered
+from vllm_lab.report.results import JsonResult, Results
 
 _SHOWN = (
     "finished", "refused", "crash_step", "preemptions", "preempted_requests", "hit_rate", "evictions",
@@ -27,25 +28,25 @@ _FIGURES = {
     "hit_rate_over_time": "Multi-turn trace: prompt tokens found in the prefix cache at first admission, by "
     "arrival, for all requests so far and for the requests of each window.",
 }
-Replays = Mapping[decisions.Place, Mapping[str, JsonResult]]  # engine -> its replay
+Replays = Mapping[comparison.Place, Mapping[str, JsonResult]]  # engine -> its replay
 
 
 def build(results: Results) -> blocks.Section | None:
     """The section; None where nothing was replayed."""
     replays, imported = _replays(results)
-    compared = decisions.compared_runs(results)
+    compared = comparison.compared_runs(results)
     if not replays and not compared and not imported:
         return None
-    shown: list[blocks.Block] = [*_setting(replays), *decisions.comparison_blocks(results, compared)]
+    shown = [*_setting(replays), *comparison.comparison_blocks(results, compared)]
     if replays:
-        shown.append(blocks.Heading("What follows from the decisions", "replay-metrics"))
+        shown.append(Heading("What follows from the decisions", "replay-metrics"))
         shown += [_metrics_table(place, engines) for place, engines in replays.items()]
     for name, caption in _FIGURES.items():
-        more = decisions.coincidence(compared) if name == "latency_histograms" else ()
+        more = comparison.coincidence(compared) if name == "latency_histograms" else ()
         shown += results.figure(f"replay/figures/{name}", caption, *more)
     shown += _imported_blocks(results, imported)
     title = "Replay: mini-vLLM compared with vLLM's scheduler"
-    return blocks.Section("replay", title, tuple(shown), tuple(_answers(replays, compared)))
+    return blocks.section("replay", title, shown, _answers(replays, compared))
 
 
 def _engines(found: Mapping[str, JsonResult]) -> list[str]:
@@ -55,7 +56,7 @@ def _engines(found: Mapping[str, JsonResult]) -> list[str]:
     """
     order = [
         engine
-        for vllm, caches in zip(decisions.VLLM, (False, True), strict=True)
+        for vllm, caches in zip(comparison.VLLM, (False, True), strict=True)
         for engine in (*(name for name, version in VERSIONS.items() if version.caches == caches), vllm)
     ]
     return [engine for engine in order if engine in found] + sorted(found.keys() - set(order))
@@ -63,23 +64,25 @@ def _engines(found: Mapping[str, JsonResult]) -> list[str]:
 
 def _replays(results: Results) -> tuple[Replays, list[JsonResult]]:
     """This project's traces, ample memory before scarce, and the replays of imported traces."""
-    found: dict[decisions.Place, dict[str, JsonResult]] = {}
+    found: dict[comparison.Place, dict[str, JsonResult]] = {}
     for name in (*results.names("replay/*.*.*.json"), *results.names("oracle/*.*.*.json")):
         engine, trace, memory, _ = name.partition("/")[2].split(".")
-        label = f"{decisions.where((trace, memory))}, {decisions.engine_title(engine)}"
+        label = f"{comparison.where((trace, memory))}, {comparison.engine_title(engine)}"
         replay = results.json(name, f"replay.{engine}.{trace}.{memory}", label)
         found.setdefault((trace, memory), {})[engine] = replay
+    own: Replays = {}
+    imported: list[JsonResult] = []
     traces = ordered({trace for trace, _ in found})
-    places = sorted(found, key=lambda place: (traces.index(place[0]), place[1]))
-    sorted_by_engine = {
-        place: {name: found[place][name] for name in _engines(found[place])} for place in places
-    }
-    own = {place: replays for place, replays in sorted_by_engine.items() if place[0] in OWN}
-    others = (replays for place, replays in sorted_by_engine.items() if place not in own)
-    return own, [replay for replays in others for replay in replays.values()]
+    for place in sorted(found, key=lambda place: (traces.index(place[0]), place[1])):
+        engines = {name: found[place][name] for name in _engines(found[place])}
+        if place[0] in OWN:
+            own[place] = engines
+        else:
+            imported += engines.values()
+    return own, imported
 
 
-def _limit(replay: JsonResult, *keys: str, unit: str, label: str) -> blocks.Number:
+def _limit(replay: JsonResult, *keys: str, unit: str, label: str) -> Number:
     """A limit of a replay with all its digits: 0.00001 s."""
     decimals = None
     if unit == "s":
@@ -87,27 +90,29 @@ def _limit(replay: JsonResult, *keys: str, unit: str, label: str) -> blocks.Numb
     return replay.number(unit, "limits", *keys, label=label, decimals=decimals)
 
 
-def _setting(replays: Replays) -> list[blocks.Block]:
+def _setting(replays: Replays) -> list[Block]:
     """Limits and clock, from any of the replays: all of these but the memory are the same."""
     memories = {memory: next(iter(engines.values())) for (_, memory), engines in replays.items()}
     if not memories:
         return []
-    sizes: list[blocks.Inline] = []
+    sizes = []
     for memory, replay in memories.items():
         sized = replay.named(f"replay.limits.{memory}", f"Replays with {memory} memory")
-        sizes += [" or " if sizes else "", _limit(sized, "num_blocks", unit="blocks", label="blocks")]
-        sizes.append(f" blocks ({memory})")
+        size = _limit(sized, "num_blocks", unit="blocks", label="blocks")
+        sizes.append(text("{size} blocks ({memory})", size=size, memory=memory))
     found = next(iter(memories.values())).named("replay", "Replays")
     each_request = "further duration for each request"
-    rest = blocks.text(
-        " of {block_size} tokens. One of these is vLLM's null block. At most {seqs} requests run at once, "
-        "and a step has at most {tokens} tokens. The policy is {policy}. A step lasts {base}, plus "
-        "{per_token} for each of its tokens and {per_request} for each of its requests. Time is virtual and "
-        "no model runs. vLLM's side is its own scheduler and KV cache manager.",
+    limits = text(
+        "All engines get the same requests, with {sizes} of {block_size} tokens. One of these is vLLM's null "
+        "block. At most {seqs} requests run at once, and a step has at most {tokens} tokens. The policy is "
+        "{policy}. A step lasts {base}, plus {per_token} for each of its tokens and {per_request} for each "
+        "of its requests. Time is virtual and no model runs. vLLM's side is its own scheduler and KV cache "
+        "manager.",
+        sizes=joined(" or ", sizes),
         block_size=_limit(found, "block_size", unit="tokens", label="tokens in a block"),
         seqs=_limit(found, "max_num_seqs", unit="requests", label="requests that run at once, at most"),
         tokens=_limit(found, "max_num_batched_tokens", unit="tokens", label="tokens in a step, at most"),
-        policy=blocks.Code(found.value("limits", "policy")),
+        policy=Code(found.value("limits", "policy")),
         base=_limit(found, "clock", "base", unit="s", label="duration of any step"),
         per_token=_limit(found, "clock", "per_token", unit="s", label="further duration for each token"),
         per_request=_limit(found, "clock", "per_request", unit="s", label=each_request),
@@ -120,55 +125,51 @@ def _setting(replays: Replays) -> list[blocks.Block]:
         "what it preempts, finishes and evicts, and how many blocks are free after it. The other versions "
         f"({guesses}) are a learner's guesses, and their differences are counted here."
     )
-    return [
-        blocks.Text(("All engines get the same requests, with ", *sizes, *rest.parts)),
-        blocks.text("{it}", it=claim),
-    ]
+    return [limits, Text((claim,))]
 
 
-def _metrics_table(place: decisions.Place, engines: Mapping[str, JsonResult]) -> blocks.Table:
+def _metrics_table(place: comparison.Place, engines: Mapping[str, JsonResult]) -> Block:
     """One column per engine, one row per metric that is not zero or undefined for all engines."""
-    rows: list[tuple[blocks.Cell, ...]] = []
-    for field in map(decisions.metric_field, _SHOWN):
+    rows = []
+    for field in map(comparison.metric_field, _SHOWN):
         if any(replay.get(*field.keys) for replay in engines.values()):
             # An engine that did not run gives its reason in the first row only.
             cells = (r.cell(field) if ran(r) or not rows else "not run" for r in engines.values())
             rows.append((field.title, *cells))
-    columns = (*blocks.texts("Metric"), *blocks.numbers(*map(decisions.engine_title, engines)))
-    caption = blocks.text(f"{decisions.where(place)}. All times are virtual.")
-    return blocks.Table(f"replay-{place[0]}-{place[1]}", caption, columns, tuple(rows))
+    columns = ("Metric", *numbers(*map(comparison.engine_title, engines)))
+    caption = f"{comparison.where(place)}. All times are virtual."
+    return table(f"replay-{place[0]}-{place[1]}", caption, columns, rows)
 
 
-def _imported_blocks(results: Results, imported: Sequence[JsonResult]) -> list[blocks.Block]:
+def _imported_blocks(results: Results, imported: Sequence[JsonResult]) -> list[Block]:
     """The hit rate of an engine, and of the sweep's lru with a cache of the same size."""
     if not imported:
         return []
-    swept = curves(results.rows(FILE)) if results.has(FILE) else []
-    lru = {curve.trace: curve for curve in swept if curve.policy == "lru"}
-    fields = [decisions.metric_field(name) for name in ("hit_rate", "preemptions", "ttft_mean", "makespan")]
-    rows = tuple(_imported_row(replay, lru, fields) for replay in imported)
-    titles = ("Found by the sweep's lru", *(field.title for field in fields))
-    columns = (*blocks.texts("Trace, memory", "Engine"), *blocks.numbers("Blocks", *titles))
-    caption = blocks.text(
+    lru = {curve.trace: curve for curve in swept(results) if curve.policy == "lru"}
+    metrics = ("hit_rate", "preemptions", "ttft_mean", "makespan")
+    fields = [comparison.metric_field(name) for name in metrics]
+    rows = []
+    for replay in imported:
+        _, engine, trace, memory = replay.id.split(".")
+        names = (comparison.where((trace, memory)), comparison.engine_title(engine))
+        size = _limit(replay, "num_blocks", unit="blocks", label="blocks, the null block included")
+        cells = (replay.cell(field) for field in fields)
+        rows.append((*names, size, _swept_rate(replay, lru.get(trace)), *cells))
+    titles = ("Blocks", "Found by the sweep's lru", *(field.title for field in fields))
+    caption = (
         "All requests of the imported traces, replayed in virtual time with blocks of the trace's own size. "
         "The sweep's cache has as many blocks as the engine can use."
     )
-    note = blocks.text(
+    note = text(
         "The two hit rates are not expected to be equal. The sweep serves one request after another and "
         "counts the partial last block. The engine serves many requests at once, keeps outputs in the same "
         "blocks, evicts nothing that runs, and finds full blocks only."
     )
-    heading = blocks.Heading("Imported traces", "replay-imported")
-    return [heading, blocks.Table("imported-replays", caption, columns, rows), blocks.Note(note)]
-
-
-def _imported_row(
-    replay: JsonResult, lru: Mapping[str, Curve], fields: Sequence[Field]
-) -> tuple[blocks.Cell, ...]:
-    _, engine, trace, memory = replay.id.split(".")
-    names = decisions.where((trace, memory)), decisions.engine_title(engine)
-    size = _limit(replay, "num_blocks", unit="blocks", label="blocks, the null block included")
-    return *names, size, _swept_rate(replay, lru.get(trace)), *(replay.cell(field) for field in fields)
+    return [
+        Heading("Imported traces", "replay-imported"),
+        table("imported-replays", caption, ("Trace, memory", "Engine", *numbers(*titles)), rows),
+        blocks.Note(note),
+    ]
 
 
 def _swept_rate(replay: JsonResult, lru: Curve | None) -> blocks.Cell:
@@ -183,21 +184,20 @@ def _answers(replays: Replays, compared: Sequence[JsonResult]) -> Iterator[block
     crashed = [run for run in finished if run.value("crash")]
     if crashed:
         run = crashed[-1]
-        parts = decisions.ending(run)
-        vllm = replays.get(decisions.place_of(run), {}).get(run.value("against"))
+        words = comparison.ending(run)
+        vllm = replays.get(comparison.place_of(run), {}).get(run.value("against"))
         if vllm is not None:
-            more = blocks.text(
-                " It finishes {finished} requests with {preemptions} preemptions.",
-                finished=vllm.cell(decisions.metric_field("finished")),
-                preemptions=vllm.cell(decisions.metric_field("preemptions")),
+            words = text(
+                "{ending} It finishes {finished} requests with {preemptions} preemptions.",
+                ending=words,
+                finished=vllm.cell(comparison.metric_field("finished")),
+                preemptions=vllm.cell(comparison.metric_field("preemptions")),
             )
-            parts = (*parts, *more.parts)
         question = "Where does the naive scheduler fail, and what does vLLM do at that step?"
-        yield blocks.Answer(question, (blocks.Text(parts),))
-    versions = dict.fromkeys(run.value("version") for run in finished)
-    paragraphs = tuple(
-        decisions.agreement([run for run in finished if run.value("version") == version])
-        for version in versions
-    )
-    if paragraphs:
+        yield blocks.Answer(question, (words,))
+    runs: dict[str, list[JsonResult]] = {}  # of each version
+    for run in finished:
+        runs.setdefault(run.value("version"), []).append(run)
+    if runs:
+        paragraphs = tuple(map(comparison.agreement, runs.values()))
         yield blocks.Answer("Does mini-vLLM decide as vLLM's scheduler does?", paragraphs)

@@ -1,16 +1,16 @@
 """Prefix sharing, of tokens and of imported block hashes: from sharing/{trace}_stats.json and its figures.
 
-The cache sweeps and the comparisons with published runs follow in the same section, from `sweeps` and
-`published`.
+The cache sweeps and the comparisons with published runs follow in the same section, from
+`sharing_sweeps` and `sharing_published`.
 """
 
 from collections.abc import Mapping
 
 from vllm_lab.common.metric import title_of
-from vllm_lab.report.blocks import Answer, Block, Figure, Heading, Section, Table, Text, numbers, text, texts
-from vllm_lab.report.parts.data import ordered, trace_label
-from vllm_lab.report.parts.published import published_blocks
-from vllm_lab.report.parts.sweeps import sweep_blocks
+from vllm_lab.report.blocks import Answer, Block, Heading, Section, Text, numbers, section, table, text
+from vllm_lab.report.parts.sharing_published import published_blocks
+from vllm_lab.report.parts.sharing_sweeps import sweep_blocks
+from vllm_lab.report.parts.traces import ordered, trace_label
 from vllm_lab.report.results import Field, JsonResult, Results, grid
 from vllm_lab.sharing.metrics import DISTRIBUTIONS, METRICS, WORKING_SET
 
@@ -24,13 +24,8 @@ _COUNTS = {
 _POINTS = {
     "mean": "mean",
     "median": "median",
-    "p10": "10th percentile",
-    "p25": "25th percentile",
-    "p75": "75th percentile",
-    "p90": "90th percentile",
-    "p95": "95th percentile",
-    "p99": "99th percentile",
     "max": "maximum",
+    **{f"p{percent}": f"{percent}th percentile" for percent in (10, 25, 75, 90, 95, 99)},
 }
 _SHOWN_POINTS = {"block_hits": ("mean", "p99", "max"), "reuse_gap_s": ("mean", "median", "p99")}
 _ELSEWHERE = ("working_set", "kv_bytes_per_token")  # not in the table of metrics
@@ -59,17 +54,17 @@ def build(results: Results) -> Section | None:
     stats = _stats(results)
     tokens = {trace: found for trace, found in stats.items() if found.value("unit") == "token"}
     imported = {trace: found for trace, found in stats.items() if trace not in tokens}
-    blocks: list[Block] = []
+    shown: list[Block] = []
     if tokens:
-        blocks += [Heading("Conversations", "sharing-conversations"), *_of_tokens(results, tokens)]
+        shown += [Heading("Conversations", "sharing-conversations"), *_of_tokens(results, tokens)]
     if imported:
-        blocks += [Heading("Imported traces", "sharing-imported"), *_of_blocks(imported)]
+        shown += [Heading("Imported traces", "sharing-imported"), *_of_blocks(imported)]
     answers = list(_answers(tokens))
     sizes = {trace: found.value("block_size") for trace, found in stats.items()}
     for more, answered in (sweep_blocks(results, sizes), published_blocks(results)):
-        blocks += more
+        shown += more
         answers += answered
-    return Section("sharing", "Sharing of prefixes", tuple(blocks), tuple(answers)) if blocks else None
+    return section("sharing", "Sharing of prefixes", shown, answers)
 
 
 def _stats(results: Results) -> dict[str, JsonResult]:
@@ -115,7 +110,7 @@ def _definitions(stats: Stats) -> Text:
     )
 
 
-def _figures(results: Results, *names: str) -> list[Figure]:
+def _figures(results: Results, *names: str) -> list[Block]:
     return [figure for name in names for figure in results.figure(f"sharing/figures/{name}", _FIGURES[name])]
 
 
@@ -125,34 +120,33 @@ def _field(metric: str, *point: str, within: tuple[str, ...] = ("metrics",)) -> 
     return Field(title, METRICS[metric].unit, (*within, metric, *point))
 
 
-def _metrics_table(id: str, stats: Stats) -> Table:
+def _metrics_table(id: str, stats: Stats) -> Block:
     """One column per trace, one row per metric; metrics that no trace has are left out."""
     points = {metric: _SHOWN_POINTS.get(metric, ("mean", "median")) for metric in DISTRIBUTIONS}
     fields = [*_COUNTS.values()]
     for metric in (metric for metric in METRICS if metric not in _ELSEWHERE):
         fields += [_field(metric, point) for point in points.get(metric, ())] or [_field(metric)]
-    rows = tuple(
+    rows = (
         (field.title, *(found.cell(field) for found in stats.values()))
         for field in fields
         if any(found.has(*field.keys) for found in stats.values())
     )
-    columns = (*texts("Metric"), *numbers(*map(trace_label, stats)))
-    return Table(id, text("Sharing with an unbounded cache that never evicts a block."), columns, rows)
+    caption = "Sharing with an unbounded cache that never evicts a block."
+    return table(id, caption, ("Metric", *numbers(*map(trace_label, stats))), rows)
 
 
-def _percentile_table(stats: Stats) -> Table:
-    rows = tuple(
+def _percentile_table(stats: Stats) -> Block:
+    rows = (
         (f"{trace_label(trace)}, {level}", *(found.cell(_field(metric, point)) for point in _PERCENTILES))
         for trace, found in stats.items()
         for level, metric in (("blocks", "sharing_fraction"), ("tokens", "token_sharing_fraction"))
         if found.has("metrics", metric)
     )
-    columns = (*texts("Trace, level"), *numbers(*_PERCENTILES))
-    caption = text("Percentiles of the sharing fraction over the requests.")
-    return Table("sharing-percentiles", caption, columns, rows)
+    caption = "Percentiles of the sharing fraction over the requests."
+    return table("sharing-percentiles", caption, ("Trace, level", *numbers(*_PERCENTILES)), rows)
 
 
-def _block_size_table(stats: Stats) -> Table:
+def _block_size_table(stats: Stats) -> Block:
     """The main metrics at every block size that was analysed."""
     rows = (
         ((trace_label(trace), size), found.at("by_block_size", size, label=f"blocks of {size} tokens"))
@@ -164,7 +158,7 @@ def _block_size_table(stats: Stats) -> Table:
     return grid("block-sizes", caption, ("Trace", "Block size"), rows, fields)
 
 
-def _working_set_table(id: str, stats: Stats) -> Table:
+def _working_set_table(id: str, stats: Stats) -> Block:
     rows = []
     for trace, found in stats.items():
         sets = found.at("metrics", "working_set", id="working_set")

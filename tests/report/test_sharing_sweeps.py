@@ -1,6 +1,6 @@
 """What is read off hit-rate curves."""
 
-from vllm_lab.report.parts.sweeps import curves, hardest_capacity
+from vllm_lab.report.parts.sharing_sweeps import curves, hardest_capacity
 from vllm_lab.report.results import CsvRow
 
 HEADER = (

@@ -1,7 +1,7 @@
 """Published figures compared with this project's: from sharing/reference.json and mooncake_published.json."""
 
 from vllm_lab.report import blocks
-from vllm_lab.report.parts.data import ordered, trace_label
+from vllm_lab.report.parts.traces import ordered, trace_label
 from vllm_lab.report.results import Field, JsonResult, Results, derived, grid
 from vllm_lab.sharing.metrics import REFERENCE
 
@@ -10,9 +10,9 @@ _MARK = "◂"
 _HERE = Field("Found here", "fraction", ("ours",))
 # The main figures of a mode: metric -> a clause with the figure found here and the published one.
 _CLAUSES = {
-    "sharing_mean": "on average {} of a prompt is shared ({} published)",
-    "block_reuse_rate": "{} of block accesses are reuse ({})",
-    "block_hits_mean": "a block is accessed {} times ({})",
+    "sharing_mean": "on average {here} of a prompt is shared ({published} published)",
+    "block_reuse_rate": "{here} of block accesses are reuse ({published})",
+    "block_hits_mean": "a block is accessed {here} times ({published})",
 }
 
 
@@ -90,7 +90,7 @@ class _Reference:
         for mode in self.modes:
             heading = blocks.Heading(f"{trace_label(mode)}, every definition", level=4)
             shown += [heading, self._definitions_table(mode)]
-        return shown + [blocks.Note(blocks.text("{note}", note=note)) for note in self.found.value("notes")]
+        return shown + [_note(note) for note in self.found.value("notes")]
 
     def _opening(self) -> blocks.Text:
         return blocks.text(
@@ -107,7 +107,7 @@ class _Reference:
 
     def _fitting_table(self) -> blocks.Table:
         within = {True: "yes", False: "no", None: "–"}
-        rows = tuple(
+        rows = (
             (
                 figure.title,
                 figure.published(),
@@ -119,16 +119,13 @@ class _Reference:
             )
             for figure in self.fitting
         )
-        columns = (
-            *blocks.texts("Figure"),
-            *blocks.numbers("Published", "Found here", "Difference", "Samples, p10 to p90"),
-            *blocks.texts("Within the samples", "Definition that fits best"),
-        )
+        values = blocks.numbers("Published", "Found here", "Difference", "Samples, p10 to p90")
+        columns = ("Figure", *values, "Within the samples", "Definition that fits best")
         caption = (
             "Each published figure, compared under the definition that is nearest to it. A figure is within "
             "the samples if it is between the smallest and the largest of the random samples."
         )
-        return blocks.Table("reference", blocks.text(caption), columns, rows)
+        return blocks.table("reference", caption, columns, rows)
 
     def _definitions_table(self, mode: str) -> blocks.Table:
         """A row for each reading, a column for each figure; the first row is what was published."""
@@ -144,8 +141,7 @@ class _Reference:
         titles = (REFERENCE[metric].title for metric in published)
         mark = f"{_MARK} marks the nearest to the published."
         caption = f"{trace_label(mode)}: what each definition gives. {mark}"
-        columns = (*blocks.texts("Definition"), *blocks.numbers(*titles))
-        return blocks.Table(f"definitions-{mode}", blocks.text(caption), columns, tuple(rows))
+        return blocks.table(f"definitions-{mode}", caption, ("Definition", *blocks.numbers(*titles)), rows)
 
     def answer(self) -> blocks.Answer:
         """How many published figures lie within the samples, and the main ones in words."""
@@ -179,23 +175,26 @@ class _Reference:
     def _mode_words(self, mode: str) -> blocks.Text:
         """The three main figures of one mode, found here and published."""
         figures = {figure.metric: figure for figure in self.fitting if figure.mode == mode}
-        parts: list[blocks.Inline] = [f"{trace_label(mode)}: "]
-        for metric, template in _CLAUSES.items():
-            if metric in figures:  # else undefined on a trace this small
-                before, between, after = template.split("{}")
-                figure = figures[metric]
-                parts += [before, figure.here(), between, figure.published(), after, ", "]
-        return blocks.Text((*parts[:-1], "."))
+        clauses = (
+            blocks.text(clause, here=figures[metric].here(), published=figures[metric].published())
+            for metric, clause in _CLAUSES.items()
+            if metric in figures  # else undefined on a trace this small
+        )
+        return blocks.text("{mode}: {clauses}.", mode=trace_label(mode), clauses=blocks.joined(", ", clauses))
 
 
 def _mooncake(found: JsonResult) -> list[blocks.Block]:
     return [
         blocks.Heading("Mooncake's published hit rates", "sharing-mooncake"),
         _ratio_table(found),
-        blocks.Note(blocks.text("{note}", note=found.value("cache_ratio", "note"))),
+        _note(found.value("cache_ratio", "note")),
         _capacity_table(found),
-        blocks.Note(blocks.text("{note}", note=found.value("table_1", "note"))),
+        _note(found.value("table_1", "note")),
     ]
+
+
+def _note(words: str) -> blocks.Note:
+    return blocks.Note(blocks.Text((words,)))
 
 
 def _ratio(found: JsonResult) -> blocks.Cell:
@@ -235,7 +234,7 @@ def _capacity_table(found: JsonResult) -> blocks.Table:
     }
     fields = (Field("Published", "fraction", ("published",)), _HERE)
     policies = list(dict.fromkeys(policy for _, policy in rates))
-    rows = tuple(
+    rows = (
         (
             "unbounded" if capacity == "inf" else f"{int(capacity):,}",
             *(rates[capacity, policy].cell(field) for policy in policies for field in fields),
@@ -247,7 +246,7 @@ def _capacity_table(found: JsonResult) -> blocks.Table:
         "Block hit rates with the same capacities: published ({source}) and found here.",
         source=found.value("table_1", "source"),
     )
-    return blocks.Table("mooncake-capacities", caption, blocks.numbers("Capacity, blocks", *titles), rows)
+    return blocks.table("mooncake-capacities", caption, blocks.numbers("Capacity, blocks", *titles), rows)
 
 
 def _mooncake_answer(found: JsonResult) -> blocks.Answer:

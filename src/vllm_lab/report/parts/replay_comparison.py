@@ -9,19 +9,25 @@ from vllm_lab.common.metric import title_of
 from vllm_lab.replay.comparison import METRICS as APART
 from vllm_lab.replay.metrics import METRICS
 from vllm_lab.replay.records import ORACLES
-from vllm_lab.report.blocks import Block, Cell, Code, Heading, Inline, Note, Number, Table, Text, text
+from vllm_lab.report.blocks import Block, Cell, Code, Heading, Note, Number, Text, joined, text
 from vllm_lab.report.measured import ran
-from vllm_lab.report.parts.data import trace_label
+from vllm_lab.report.parts.traces import trace_label
 from vllm_lab.report.results import Field, JsonResult, Results, derived, grid
 
 Place = tuple[str, str]  # trace, memory
 VLLM = dict(zip(ORACLES, ("vLLM without prefix cache", "vLLM with prefix cache"), strict=True))
 _FILE = "replay/comparison.json"
+_EQUAL = Field("Steps equal to vLLM's", "steps", ("equal_steps",))
+_DIFFERING = Field("Steps that differ", "steps", ("differing_steps",))
+_FIRST = Field("First step that differs", "step", ("first_difference", "step"))
+_REQUESTS = Field("Requests that differ", "requests", ("differing_requests",))
 _EXACTNESS = (
-    Field("Steps equal to vLLM's", "steps", ("equal_steps",)),
-    Field("Steps that differ", "steps", ("differing_steps",)),
-    Field("First step that differs", "step", ("first_difference", "step")),
-    Field("Requests that differ", "requests", ("differing_requests",)),
+    "Each step and each request, compared byte by byte. Versions with a prefix cache are compared with "
+    "vLLM with its prefix cache, the others with vLLM without."
+)
+_APART = (
+    "How far the metrics of the versions that differ are from vLLM's, relative to vLLM's. The means of a "
+    "version that ended early are over the requests that had finished."
 )
 _DIVERGENCE = (
     "Steps, compared by number, that differ from vLLM's. Steps that a version never reached count as "
@@ -52,86 +58,64 @@ def place_of(run: JsonResult) -> Place:
 
 def compared_runs(results: Results) -> list[JsonResult]:
     """The runs of the comparison in its order; no run where nothing was compared."""
-    if not results.has(_FILE):
-        return []
-    found = results.json(_FILE)
-    return [
-        found.at(
-            *("runs", index),
-            id=f"replay.compared.{run['version']}.{run['trace']}.{run['memory']}",
-            label=f"{where((run['trace'], run['memory']))}, {run['version']}",
-        )
-        for index, run in enumerate(found.value("runs"))
-    ]
+    named = []
+    for run in results.json(_FILE).each("runs") if results.has(_FILE) else ():
+        version, place = run.value("version"), place_of(run)
+        named.append(run.named(".".join(("replay.compared", version, *place)), f"{where(place)}, {version}"))
+    return named
 
 
 def comparison_blocks(results: Results, runs: Sequence[JsonResult]) -> list[Block]:
     """Tables and words on all runs; nothing where nothing was compared."""
     if not runs:
         return []
+    finished = [run for run in runs if ran(run)]
+    reasons = sorted({run.value("reason") for run in runs if not ran(run)})
     return [
-        *_without_vllm(runs),
+        *(Note(Text((f"vLLM's scheduler did not run: {reason}.",))) for reason in reasons),
         Heading("Are the decisions the same?", "replay-decisions"),
-        _exactness_table(runs),
+        _table("exactness", _EXACTNESS, runs, (_EQUAL, _DIFFERING, _FIRST, _REQUESTS)),
         *results.figure("replay/figures/divergence", _DIVERGENCE),
-        *_crashes(runs),
-        *_first_differences(runs),
-        *_apart_table(runs),
+        *_ends(finished),
+        *_first_differences(finished),
+        *_apart(finished),
     ]
 
 
-def _without_vllm(runs: Sequence[JsonResult]) -> list[Block]:
-    """Why vLLM did not run, where it did not."""
-    reasons = sorted({run.value("reason") for run in runs if not ran(run)})
-    return [Note(text("vLLM's scheduler did not run: {reason}.", reason=reason)) for reason in reasons]
+def _table(id: str, caption: str, runs: Sequence[JsonResult], fields: Sequence[Field]) -> Block:
+    rows = (((where(place_of(run)), run.value("version")), run) for run in runs)
+    return grid(id, caption, ("Trace, memory", "Version"), rows, fields)
 
 
-def _exactness_table(runs: Sequence[JsonResult]) -> Table:
-    caption = (
-        "Each step and each request, compared byte by byte. Versions with a prefix cache are compared with "
-        "vLLM with its prefix cache, the others with vLLM without."
-    )
-    return grid("exactness", caption, ("Trace, memory", "Version"), _rows(runs), _EXACTNESS)
-
-
-def _apart_table(runs: Sequence[JsonResult]) -> list[Table]:
+def _apart(finished: Sequence[JsonResult]) -> list[Block]:
     """How far the metrics differ where decisions do; nothing where no replay differs."""
-    apart = [run for run in runs if ran(run) and not run.value("equal")]
+    apart = [run for run in finished if not run.value("equal")]
     relative = (metric_field(name, "relative_difference") for name in APART)
     fields = [field._replace(unit="fraction") for field in relative]
-    caption = (
-        "How far the metrics of the versions that differ are from vLLM's, relative to vLLM's. The means of a "
-        "version that ended early are over the requests that had finished."
-    )
-    labels = ("Trace, memory", "Version")
-    return [grid("apart", caption, labels, _rows(apart), fields)] if apart else []
+    return [_table("apart", _APART, apart, fields)] if apart else []
 
 
-def _rows(runs: Sequence[JsonResult]) -> list[tuple[tuple[str, str], JsonResult]]:
-    return [((where(place_of(run)), run.value("version")), run) for run in runs]
-
-
-def _crashes(runs: Sequence[JsonResult]) -> Iterator[Block]:
-    crashed = [run for run in runs if ran(run) and run.value("crash")]
+def _ends(finished: Sequence[JsonResult]) -> Iterator[Block]:
+    crashed = [run for run in finished if run.value("crash")]
     if crashed:
         yield Heading("Where a version ends", level=4)
     for run in crashed:
-        yield Text(ending(run))
+        yield ending(run)
 
 
-def _first_differences(runs: Sequence[JsonResult]) -> Iterator[Block]:
+def _first_differences(finished: Sequence[JsonResult]) -> Iterator[Block]:
     """The runs with a first different step on both sides; the end of a version is described before."""
-    parted = [run for run in runs if ran(run) and run.get("first_difference", "mini")]
+    parted = [run for run in finished if run.get("first_difference", "mini")]
     if parted:
         yield Heading("Where the other versions first differ from vLLM", level=4)
     for run in parted:
-        start = text(
-            "{version}, {where}: all decisions are equal before step {step}. In this step ",
+        yield text(
+            "{version}, {where}: all decisions are equal before step {step}. In this step {difference}.",
             version=run.value("version"),
             where=where(place_of(run)),
             step=_first_step(run),
+            difference=_difference(run),
         )
-        yield Text((*start.parts, *_difference(run)))
 
 
 def coincidence(runs: Sequence[JsonResult]) -> Iterator[Text]:
@@ -142,8 +126,8 @@ def coincidence(runs: Sequence[JsonResult]) -> Iterator[Text]:
                 " {version} and {against}: {equal} equal steps, {differing} different ones.",
                 version=run.value("version"),
                 against=engine_title(run.value("against")),
-                equal=run.cell(_EXACTNESS[0]),
-                differing=run.cell(_EXACTNESS[1]),
+                equal=run.cell(_EQUAL),
+                differing=run.cell(_DIFFERING),
             )
 
 
@@ -162,97 +146,93 @@ def agreement(runs: Sequence[JsonResult]) -> Text:
             label=f"{version}, all replays: {field.title[0].lower()}{field.title[1:]}",
         )
 
-    steps, differing, _, requests = _EXACTNESS
     same = "{version} does: all {equal} steps and the times of every request are equal to those of {against}."
     other = (
         "{version} does not: {equal} steps are equal to those of {against}, {differing} steps differ, and so "
         "do {requests} requests."
     )
-    values = {"version": version, "against": against, "equal": total(steps)}
+    values = {"version": version, "against": against, "equal": total(_EQUAL)}
     if all(run.value("equal") for run in runs):
         return text(same, **values)
-    return text(other, **values, differing=total(differing), requests=total(requests))
+    return text(other, **values, differing=total(_DIFFERING), requests=total(_REQUESTS))
 
 
 def _first_step(run: JsonResult) -> Cell:
     """The number of the first step that differs from vLLM's."""
-    return run.cell(_EXACTNESS[2])
+    return run.cell(_FIRST)
 
 
-def ending(run: JsonResult) -> tuple[Inline, ...]:
+def ending(run: JsonResult) -> Text:
     """The step, the time and the reason of a version's end, what had finished, and what vLLM does there."""
-    crash = text(
-        "{place}: {version} ends in step {step}, at {time}: {reason}. {finished} requests had finished.",
+    return text(
+        "{place}: {version} ends in step {step}, at {time}: {reason}. {finished} requests had finished. "
+        "{instead}",
         place=where(place_of(run)),
         version=run.value("version"),
         step=run.number("step", "crash", "step", label="step in which it ended"),
         time=run.number("s", "crash", "time", label="time at which it ended"),
         reason=Code(run.value("crash", "reason")),
         finished=run.number("requests", "crash", "finished", label="requests finished when it ended"),
+        instead=_instead(run),
     )
-    return (*crash.parts, " ", *_instead(run))
 
 
-def _instead(run: JsonResult) -> tuple[Inline, ...]:
+def _instead(run: JsonResult) -> Text:
     """What vLLM does in the step in which the version ends, if the two agree up to there."""
     step = _step(run, "crash", "vllm")
     if step is None or run.value("first_difference", "step") < run.value("crash", "step"):
-        return text(
-            "vLLM's run differed before that: the first different step is {first}.", first=_first_step(run)
-        ).parts
-    return (
-        "vLLM's steps are the same up to there. In this step it preempts ",
-        *_names(step["preempted"]),
-        ", continues with the others and has ",
-        _free_blocks(run, "crash", "vllm", label="vLLM's free blocks after it"),
-        " free blocks at the end of the step.",
+        sentence = "vLLM's run differed before that: the first different step is {first}."
+        return text(sentence, first=_first_step(run))
+    return text(
+        "vLLM's steps are the same up to there. In this step it preempts {preempted}, continues with the "
+        "others and has {free} free blocks at the end of the step.",
+        preempted=_names(step["preempted"]),
+        free=_free_blocks(run, "crash", "vllm", label="vLLM's free blocks after it"),
     )
 
 
-def _difference(run: JsonResult) -> tuple[Inline, ...]:
+def _difference(run: JsonResult) -> Text:
     """Both sides of the first step that differs, in words."""
     version = run.value("version")
     vllm, mini = (_step(run, "first_difference", side) for side in ("vllm", "mini"))
     if vllm is None or mini is None:
-        return (f"vLLM has no step any more, while {version} has one.",)
-    clauses: list[tuple[Inline, ...]] = []
+        return Text((f"vLLM has no step any more, while {version} has one",))
+    clauses: list[Text] = []
     for field, verb in (("preempted", "preempts"), ("finished", "finishes"), ("evicted", "evicts")):
         if vllm[field] != mini[field]:
-            clauses.append((f"vLLM {verb} ", *_names(vllm[field]), f", {version} ", *_names(mini[field])))
+            names = {"one": _names(vllm[field]), "other": _names(mini[field])}
+            clauses.append(text("vLLM {verb} {one}, {version} {other}", verb=verb, version=version, **names))
     clauses += _scheduled(vllm["scheduled"], mini["scheduled"], version)
     if vllm["free_blocks"] != mini["free_blocks"]:
         left, right = (
             _free_blocks(run, "first_difference", side, label=f"{who} free blocks after it")
             for side, who in (("vllm", "vLLM's"), ("mini", "its"))
         )
-        clauses.append(("afterwards vLLM has ", left, f" free blocks, {version} ", right))
-    if not clauses:
-        clauses.append(("the two do the same at different times",))
-    joined = [part for clause in clauses for part in ("; ", *clause)]
-    return (*joined[1:], ".")
+        sentence = "afterwards vLLM has {left} free blocks, {version} {right}"
+        clauses.append(text(sentence, left=left, version=version, right=right))
+    return joined("; ", clauses or ["the two do the same at different times"])
 
 
-def _scheduled(vllm: Mapping[str, int], mini: Mapping[str, int], version: str) -> list[tuple[Inline, ...]]:
+def _scheduled(vllm: Mapping[str, int], mini: Mapping[str, int], version: str) -> Iterator[Text]:
     """The requests that only one side runs, or that get another number of tokens, or another order."""
-    clauses: list[tuple[Inline, ...]] = []
-    for who, one, other in (("vLLM", vllm, mini), (version, mini, vllm)):
-        alone = [name for name in one if name not in other]
-        if alone:
-            clauses.append((f"only {who} schedules ", *_names(alone)))
     uneven = [name for name in vllm if name in mini and vllm[name] != mini[name]]
-    if uneven:
-        clauses.append(("the numbers of tokens differ for ", *_names(uneven)))
-    if not clauses and list(vllm) != list(mini):
-        clauses.append(("the same requests are scheduled in another order",))
-    return clauses
+    for start, names in (
+        ("only vLLM schedules ", [name for name in vllm if name not in mini]),
+        (f"only {version} schedules ", [name for name in mini if name not in vllm]),
+        ("the numbers of tokens differ for ", uneven),
+    ):
+        if names:
+            yield joined("", (start, _names(names)))
+    if not uneven and vllm.keys() == mini.keys() and list(vllm) != list(mini):
+        yield Text(("the same requests are scheduled in another order",))
 
 
-def _names(names: Sequence[str], most: int = 3) -> tuple[Inline, ...]:
+def _names(names: Sequence[str], most: int = 3) -> Text:
     """Requests or blocks by name: "nothing" for none, the first few and a count for many."""
     if not names:
-        return ("nothing",)
-    parts = [part for name in names[:most] for part in (", ", Code(name))][1:]
-    return (*parts, f" and {len(names) - most} more") if len(names) > most else tuple(parts)
+        return Text(("nothing",))
+    shown, more = joined(", ", map(Code, names[:most])), len(names) - most
+    return text("{shown} and {more} more", shown=shown, more=str(more)) if more > 0 else shown
 
 
 def _step(run: JsonResult, *keys: str) -> dict[str, Any] | None:

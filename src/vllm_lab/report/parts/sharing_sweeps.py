@@ -5,13 +5,13 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from vllm_lab.common.display import display
-from vllm_lab.report.blocks import Answer, Block, Cell, Heading, Number, Table, Text, numbers, text, texts
-from vllm_lab.report.parts.data import OWN, ordered, trace_label
+from vllm_lab.report.blocks import Answer, Block, Cell, Heading, Number, Text, joined, numbers, table, text
+from vllm_lab.report.parts.traces import OWN, ordered, trace_label
 from vllm_lab.report.results import CsvRow, Results, derived
 from vllm_lab.sharing.metrics import HIT_RATES
 from vllm_lab.sharing.policies import BOUND, policy_title
 
-FILE = "sharing/sweeps/hit_rates.csv"
+_FILE = "sharing/sweeps/hit_rates.csv"
 _KEY = ("trace", "block_size", "policy", "capacity_tokens")
 _SHARES = (0.5, 0.8, 0.9, 0.95)
 _FIGURES = {
@@ -87,6 +87,11 @@ class Curve:
         return f"sharing.sweeps.{self.trace}.block_{self.block_size}.{self.policy}"
 
 
+def swept(results: Results) -> list[Curve]:
+    """The curves of the sweep; none where nothing was swept."""
+    return curves(results.rows(_FILE)) if results.has(_FILE) else []
+
+
 def curves(rows: Iterable[CsvRow]) -> list[Curve]:
     """The curves in a sweep's table, in its order."""
     found: dict[tuple[str, int, str], list[Point]] = {}
@@ -111,12 +116,12 @@ def hardest_capacity(online: Sequence[Curve]) -> float:
 
 def sweep_blocks(results: Results, sizes: Mapping[str, int]) -> tuple[list[Block], list[Answer]]:
     """The sweeps' blocks and answers, if there is a sweep. `sizes`: trace -> block size of its statistics."""
-    found = curves(results.rows(FILE)) if results.has(FILE) else []
+    found = swept(results)
     if not found:
         return [], []
-    swept = sorted({curve.block_size for curve in found})
-    size = next((sizes[trace] for trace in OWN if trace in sizes), swept[len(swept) // 2])
-    blocks: list[Block] = [
+    tried = sorted({curve.block_size for curve in found})
+    size = next((sizes[trace] for trace in OWN if trace in sizes), tried[len(tried) // 2])
+    shown: list[Block] = [
         Heading("Cache capacity and eviction policy", "sharing-sweeps"),
         text(
             "A cached block can be reached only through the blocks before it, so a policy that evicts a "
@@ -127,19 +132,19 @@ def sweep_blocks(results: Results, sizes: Mapping[str, int]) -> tuple[list[Block
         ),
     ]
     for name, caption in _FIGURES.items():
-        blocks += results.figure(f"sharing/sweeps/figures/{name}", caption)
+        shown += results.figure(f"sharing/sweeps/figures/{name}", caption)
     for trace in ordered({curve.trace for curve in found}):
         of_trace = [curve for curve in found if curve.trace == trace]
         shown_size = size if trace in OWN else of_trace[0].block_size
         at_size = [curve for curve in of_trace if curve.block_size == shown_size]
-        blocks += [
+        shown += [
             Heading(trace_label(trace), level=4),
             _rate_table(trace, shown_size, at_size),
             _needed_table(trace, shown_size, at_size),
         ]
     own = [curve for curve in found if curve.trace in OWN]
-    blocks += [Heading("Block sizes", level=4), _block_size_table(own)] if own else []
-    return blocks, _answers(found, size)
+    shown += [Heading("Block sizes", level=4), _block_size_table(own)] if own else []
+    return shown, _answers(found, size)
 
 
 def _capacity(curve: Curve, capacity: float) -> str:
@@ -152,26 +157,26 @@ def _capacity(curve: Curve, capacity: float) -> str:
     return f"{int(row.text('capacity_blocks')):,} blocks"
 
 
-def _rate_table(trace: str, size: int, at_size: list[Curve]) -> Table:
+def _rate_table(trace: str, size: int, at_size: list[Curve]) -> Block:
     first = at_size[0]
-    rows = tuple(
+    rows = (
         (_capacity(first, point.capacity), *(curve.rate(curve.at(point.capacity)) for curve in at_size))
         for point in first.points
     )
     columns = numbers("Capacity", *(policy_title(curve.policy) for curve in at_size))
     of_trace = f"{trace_label(trace).lower()} trace, blocks of {size} tokens"
     caption = f"Prompt tokens found in the cache, {of_trace}."
-    return Table(f"rates-{trace}", text(caption), columns, rows)
+    return table(f"rates-{trace}", caption, columns, rows)
 
 
-def _needed_table(trace: str, size: int, at_size: list[Curve]) -> Table:
-    rows = [(policy_title(curve.policy), *(_needed(curve, share) for share in _SHARES)) for curve in at_size]
-    columns = (*texts("Policy"), *numbers(*(f"{100 * share:.0f} %" for share in _SHARES)))
+def _needed_table(trace: str, size: int, at_size: list[Curve]) -> Block:
+    rows = ((policy_title(curve.policy), *(_needed(curve, share) for share in _SHARES)) for curve in at_size)
+    columns = ("Policy", *numbers(*(f"{100 * share:.0f} %" for share in _SHARES)))
     caption = (
         "The smallest swept capacity, in tokens, that reaches each share of the unbounded hit rate, "
         f"{trace_label(trace).lower()} trace, blocks of {size} tokens."
     )
-    return Table(f"needed-{trace}", text(caption), columns, tuple(rows))
+    return table(f"needed-{trace}", caption, columns, rows)
 
 
 def _needed(curve: Curve, share: float) -> Cell:
@@ -182,17 +187,16 @@ def _needed(curve: Curve, share: float) -> Cell:
     return tokens if size is None else text("{tokens} ({size})", tokens=tokens, size=size)
 
 
-def _block_size_table(own: list[Curve]) -> Table:
+def _block_size_table(own: list[Curve]) -> Block:
     """Policy lru at every block size: the unbounded rate and what a capacity gives."""
     lru = [curve for curve in own if curve.policy == "lru"]
     lru.sort(key=lambda curve: (OWN.index(curve.trace), curve.block_size))
-    rows = tuple(
+    rows = (
         (trace_label(curve.trace), str(curve.block_size), curve.rate(curve.unbounded), _needed(curve, 0.9))
         for curve in lru
     )
-    columns = (*texts("Trace"), *numbers("Block size", "Unbounded hit rate", "Capacity for 90 % of it"))
-    caption = text("The policy lru with each block size, in tokens.")
-    return Table("sweep-block-sizes", caption, columns, rows)
+    columns = ("Trace", *numbers("Block size", "Unbounded hit rate", "Capacity for 90 % of it"))
+    return table("sweep-block-sizes", "The policy lru with each block size, in tokens.", columns, rows)
 
 
 def _answers(found: list[Curve], size: int) -> list[Answer]:
@@ -221,12 +225,12 @@ def _capacity_answer(lru: Curve) -> Text:
             rate=lru.rate(lru.points[-2] if len(lru.points) > 1 else lru.unbounded),
             all=all,
         )
-    sentence = "An unbounded cache with lru finds {all} of the multi-turn prompt tokens."
-    parts = list(text(sentence, all=all).parts)
+    sentences = [text("An unbounded cache with lru finds {all} of the multi-turn prompt tokens.", all=all)]
     for share, (tokens, size) in reached:
-        parts += [" A cache of ", tokens, " tokens", *((" (", size, " of KV cache)") if size else ())]
-        parts.append(f" reaches {100 * share:.0f} % of that.")
-    return Text(tuple(parts))
+        cache = text(" ({size} of KV cache)", size=size) if size else ""
+        sentence = "A cache of {tokens} tokens{cache} reaches {share} % of that."
+        sentences.append(text(sentence, tokens=tokens, cache=cache, share=f"{100 * share:.0f}"))
+    return joined(" ", sentences)
 
 
 def _block_size_answer(by_size: list[Curve]) -> Text:
@@ -255,14 +259,14 @@ def _policy_answer(online: list[Curve], at_size: dict[str, Curve]) -> Text:
     ranked = sorted(online, key=lambda curve: (-curve.at(capacity).hit_rate, curve.policy))
     best, worst = ranked[0], ranked[-1]
     bound = at_size.get(BOUND)
-    limit = (" No policy can exceed ", bound.rate(bound.at(capacity)), ".") if bound else ()
-    body = text(
+    limit = text(" No policy can exceed {rate}.", rate=bound.rate(bound.at(capacity))) if bound else ""
+    return text(
         "The policy matters most with a capacity of {where}. There {best_name} finds {best} and {worst_name} "
-        "finds {worst}.",
+        "finds {worst}.{limit}",
         where=_capacity(best, capacity),
         best_name=policy_title(best.policy),
         best=best.rate(best.at(capacity)),
         worst_name=policy_title(worst.policy),
         worst=worst.rate(worst.at(capacity)),
+        limit=limit,
     )
-    return Text((*body.parts, *limit))
