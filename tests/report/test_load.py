@@ -31,3 +31,12 @@ def test_every_kind_of_load_is_described(tmp_path, name):
     assert all(part in page for part in words)
     if name == "not run":
         assert {entry["status"] for entry in summary.values()} == {"not_run"}
+
+
+def test_each_latency_is_defined_in_the_caption_of_its_table(tmp_path):
+    body = recorded(NAME)
+    page, _ = report_of(tmp_path, ("load_sweep", NAME, body))
+    (caption,) = (line for line in page.replace("\\", "").splitlines() if line.startswith("*Table.* TTFT: "))
+    for name in ("ttft", "tpot", "itl", "e2e"):
+        words = body["definitions"][f"{name}_p50"]["definition"].removesuffix(": 50th percentile")
+        assert f"{name.upper()}: {words}." in caption

@@ -91,7 +91,7 @@ def _latency_table(found: JsonResult, rates: Rates) -> Block:
     places = {
         name: found.value("definitions", f"{name}_p{_PERCENTS[0]}", "definition") for name in _LATENCIES
     }
-    words = (f"{title_of(name)}: {place.rpartition(', ')[0]}." for name, place in places.items())
+    words = (f"{title_of(name)}: {place.rpartition(': ')[0]}." for name, place in places.items())
     return table("load-latency", " ".join(words), columns, rows)
 
 
