@@ -3,6 +3,7 @@
 import string
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import chain
 
 from vllm_lab.common.display import UNITS, display
 
@@ -199,6 +200,11 @@ class Section:
     blocks: tuple[Block, ...]
     answers: tuple[Answer, ...] = ()
 
+    @property
+    def shown(self) -> tuple[Block, ...]:
+        """All that it shows in reading order: the paragraphs of its answers, then its blocks."""
+        return (*(paragraph for answer in self.answers for paragraph in answer.paragraphs), *self.blocks)
+
 
 def section(id: str, title: str, blocks: Iterable[Block], answers: Iterable[Answer] = ()) -> Section | None:
     """A Section; None where there are no blocks, as for a stage without results."""
@@ -206,38 +212,26 @@ def section(id: str, title: str, blocks: Iterable[Block], answers: Iterable[Answ
     return Section(id, title, blocks, tuple(answers)) if blocks else None
 
 
-def inlines(section: Section) -> Iterator[Inline]:
-    """Every inline part of a section in reading order: answers first, then blocks."""
-    for answer in section.answers:
-        for paragraph in answer.paragraphs:
-            yield from paragraph.parts
-    for block in section.blocks:
-        yield from block_inlines(block)
+def numbers_of(shown: Iterable[Block]) -> Iterator[Number]:
+    """Every Number of the blocks in reading order."""
+    for block in shown:
+        cells: tuple[Cell, ...] = ()
+        match block:
+            case Text():
+                cells = (block,)
+            case Note(body):
+                cells = (body,)
+            case Figure():
+                cells = (block.caption,)
+            case Table():
+                cells = (block.caption, *chain.from_iterable(block.rows))
+        yield from (part for cell in cells for part in parts_of(cell) if isinstance(part, Number))
 
 
-def block_inlines(block: Block) -> Iterator[Inline]:
-    """Every inline part of one block in reading order."""
-    match block:
-        case Text(parts):
-            yield from parts
-        case Note(body):
-            yield from body.parts
-        case Heading(title=title):
-            yield title
-        case Figure(caption=caption):
-            yield from caption.parts
-        case Table(caption=caption, rows=rows):
-            yield from caption.parts
-            for row in rows:
-                for cell in row:
-                    yield from parts_of(cell)
-
-
-def block_files(block: Block) -> tuple[str, ...]:
-    """The result files that a block uses, in order of first use, each once."""
-    files = [part.file for part in block_inlines(block) if isinstance(part, Number)]
-    if isinstance(block, Table):
-        files.extend(block.files)
-    if isinstance(block, Figure):
-        files.append(block.file)
-    return tuple(dict.fromkeys(files))
+def files_of(shown: Iterable[Block]) -> list[str]:
+    """The result files that the blocks use, sorted."""
+    blocks = tuple(shown)
+    files = {number.file for number in numbers_of(blocks)}
+    files.update(file for block in blocks if isinstance(block, Table) for file in block.files)
+    files.update(block.file for block in blocks if isinstance(block, Figure))
+    return sorted(files)

@@ -20,7 +20,7 @@ from vllm_lab.common.display import escape
 from vllm_lab.common.host import machine
 from vllm_lab.report import blocks
 from vllm_lab.report.blocks import Code, Figure, Heading, Inline, Note, Number, Section, Table, Text
-from vllm_lab.report.report import METRICS_PAGE, Report, all_numbers, in_words, sources
+from vllm_lab.report.report import METRICS_PAGE, Report, all_numbers, in_words, makers
 
 _TEMPLATES = files("vllm_lab.report")
 _CLOSING = re.compile(r"[.,;:)]*")
@@ -50,8 +50,7 @@ def page(report: Report) -> str:
         script=Markup(script),
         script_hash=_csp_hash(script),
         image_uri=lambda figure: image_uri(report, figure),
-        makers=lambda block: _makers(report, blocks.block_files(block)),
-        answer_makers=lambda answer: _makers(report, sources((), (answer,))),
+        makers=lambda *shown: makers(report.jobs, blocks.files_of(shown)),
         machine=machine,
         span=_span(report),
         metrics_page=f"../../{METRICS_PAGE}",  # from results/report/
@@ -114,12 +113,6 @@ def _template(name: str) -> str:
 def _csp_hash(script: str) -> str:
     """The script's hash as a Content-Security-Policy wants it, so that no other script can run."""
     return "sha256-" + base64.b64encode(hashlib.sha256(script.encode()).digest()).decode("ascii")
-
-
-def _makers(report: Report, names: tuple[str, ...]) -> list[Any]:
-    """The jobs that made some files, by number."""
-    found = {job.number: job for job in (report.jobs.of(name) for name in names)}
-    return [found[number] for number in sorted(found)]
 
 
 def _span(report: Report) -> dict[str, Any]:
@@ -235,7 +228,7 @@ def _row(cells: list[str]) -> str:
 
 def _sources(section: Section, report: Report) -> list[str]:
     """Where the section's numbers come from: file, first digits of its sha256, rule and kind."""
-    files = sources(section.blocks, section.answers)
+    files = blocks.files_of(section.shown)
     if not files:
         return []
     lines = []

@@ -38,7 +38,7 @@ def compose(results: Results, title: str) -> Report:
 
 def _other_results(results: Results, sections: Sequence[blocks.Section]) -> list[blocks.Section]:
     """The result documents that no part shows, such as those of a stage that the report does not know."""
-    used = {file for section in sections for file in sources(section.blocks, section.answers)}
+    used = {file for section in sections for file in blocks.files_of(section.shown)}
     shown: list[blocks.Block] = []
     for name in results.names("*.json"):
         found = results.json(name)
@@ -62,9 +62,9 @@ def all_numbers(report: Report) -> dict[str, blocks.Number]:
     """
     found: dict[str, blocks.Number] = {}
     for section in report.sections:
-        for part in blocks.inlines(section):
-            if isinstance(part, blocks.Number) and found.setdefault(part.id, part) != part:
-                raise ValueError(f"section {section.id}: {part.id} is two numbers: {found[part.id]}, {part}")
+        for number in blocks.numbers_of(section.shown):
+            if (other := found.setdefault(number.id, number)) != number:
+                raise ValueError(f"section {section.id}: {number.id} is two numbers: {other}, {number}")
     return found
 
 
@@ -86,46 +86,40 @@ def _entry(number: blocks.Number, jobs: Jobs) -> dict[str, Any]:
     return {**entry, "reason": number.reason} if number.reason else entry
 
 
-def sources(shown: Iterable[blocks.Block], answers: Iterable[blocks.Answer] = ()) -> tuple[str, ...]:
-    """The result files that the blocks `shown` and answers use, sorted."""
-    paragraphs = (paragraph for answer in answers for paragraph in answer.paragraphs)
-    return tuple(sorted({file for block in (*shown, *paragraphs) for file in blocks.block_files(block)}))
-
-
 def _status_section(sections: Sequence[blocks.Section], jobs: Jobs) -> blocks.Section:
     """The kinds of numbers of each section, the jobs behind them, and where these ran."""
-    found = {section.id: _unique_numbers(section) for section in sections}
-    statuses = Counter(number.status for of_section in found.values() for number in of_section)
-    rows = (_status_row(section, found[section.id], jobs) for section in sections if found[section.id])
+    found = {section.title: list(dict.fromkeys(blocks.numbers_of(section.shown))) for section in sections}
+    rows = (_status_row(title, numbers, jobs) for title, numbers in found.items() if numbers)
     varying = (*blocks.varying("Ran on"), *blocks.numbers("Job time", varies=True))
     columns = ("Section", "Kinds of numbers", "Jobs", *varying)
     caption = "Each section: the kinds of its numbers, the jobs behind them, and where these ran."
-    shown = (_kinds(statuses), blocks.table("status", caption, columns, rows), *_not_run(found.values()))
+    numbers = [number for of_section in found.values() for number in of_section]
+    shown = (_kinds(numbers), blocks.table("status", caption, columns, rows), *_not_run(numbers))
     return blocks.Section("status", "What is measured, simulated or not run", shown)
 
 
-def _unique_numbers(section: blocks.Section) -> list[blocks.Number]:
-    numbers = (part for part in blocks.inlines(section) if isinstance(part, blocks.Number))
-    return list({number.id: number for number in numbers}.values())
-
-
-def _kinds(statuses: Counter[str]) -> blocks.Text:
-    present = [status for status in blocks.STATUSES if statuses[status]]
+def _kinds(numbers: Iterable[blocks.Number]) -> blocks.Text:
+    statuses = {number.status for number in numbers}
+    present = [status for status in blocks.STATUSES if status in statuses]
     kinds = " ".join(f"{in_words(status).capitalize()}: {blocks.STATUSES[status]}." for status in present)
-    timing = (
-        "" if statuses["measured"] else " No number here is a wall-clock measurement, and none needed a GPU."
-    )
-    return blocks.Text((f"Every number has a stated kind. {kinds}{timing}",))
+    timing = " No number here is a wall-clock measurement, and none needed a GPU."
+    end = "" if "measured" in statuses else timing
+    return blocks.Text((f"Every number has a stated kind. {kinds}{end}",))
 
 
-def _status_row(section: blocks.Section, found: list[blocks.Number], jobs: Jobs) -> tuple[blocks.Cell, ...]:
+def _status_row(title: str, found: list[blocks.Number], jobs: Jobs) -> tuple[blocks.Cell, ...]:
     counts = Counter(number.status for number in found)
     kinds = ", ".join(f"{counts[status]} {in_words(status)}" for status in blocks.STATUSES if counts[status])
-    makers = {job.number: job for job in (jobs.of(number.file) for number in found)}
-    used = [makers[key] for key in sorted(makers)]
+    used = makers(jobs, (number.file for number in found))
     machines = "; ".join(dict.fromkeys(machine(job.document.run["host"]) for job in used))
     seconds = sum(job.document.run["seconds"] for job in used)
-    return section.title, kinds, _job_names(used), machines, f"{seconds:.1f} s"
+    return title, kinds, _job_names(used), machines, f"{seconds:.1f} s"
+
+
+def makers(jobs: Jobs, files: Iterable[str]) -> list[Job]:
+    """The jobs that made some files, by number."""
+    found = {job.number: job for job in map(jobs.of, files)}
+    return [found[number] for number in sorted(found)]
 
 
 def _job_names(used: list[Job]) -> str:
@@ -140,11 +134,10 @@ def _job_names(used: list[Job]) -> str:
     return ", ".join(names)
 
 
-def _not_run(found: Iterable[list[blocks.Number]]) -> list[blocks.Table]:
-    absent = [number for of_section in found for number in of_section if number.status == "not_run"]
-    rows = ((number.label, number, number.reason) for number in absent)
+def _not_run(numbers: Iterable[blocks.Number]) -> list[blocks.Table]:
+    rows = [(number.label, number, number.reason) for number in numbers if number.status == "not_run"]
     columns = ("What", "State", "Reason")
-    return [blocks.table("not-run", "What did not run, and why.", columns, rows)] if absent else []
+    return [blocks.table("not-run", "What did not run, and why.", columns, rows)] if rows else []
 
 
 def in_words(status: str) -> str:

@@ -61,13 +61,14 @@ class Results:
 
         `more` continues the caption. `values` says where the values are, for readers who do not see it.
         """
-        svg, png = (f"{stem}.{ending}" if self.has(f"{stem}.{ending}") else None for ending in ("svg", "png"))
+        files = (f"{stem}.{ending}" for ending in ("svg", "png"))
+        svg, png = (f"{FOLDER}/{file}" if self.has(file) else None for file in files)
         if svg is None and png is None:
             return []
         id = stem.replace("/figures/", "-").replace("/", "-")
         words = Text((caption, *(part for text in more for part in text.parts)))
         alt = f"{caption} {values or 'The tables of this section hold the values.'}"
-        return [Figure(id, svg and f"{FOLDER}/{svg}", png and f"{FOLDER}/{png}", words, alt)]
+        return [Figure(id, svg, png, words, alt)]
 
     def document(self, name: str) -> Document:
         """The document of the job that made a file."""

@@ -22,13 +22,7 @@ _TABLES = {
     "cuda_calls": ("Calls to CUDA, by total time.", 5),
     "os_calls": ("Calls to libraries of the OS that took more than 1 µs, by total time.", 5),
 }
-_TIMES = {
-    "total": "Total (ms)",
-    "mean": "Mean",
-    "p50": "Median",
-    "p95": "95th percentile",
-    "max": "Maximum",
-}
+_TIMES = {"total": "Total (ms)", "mean": "Mean", "p50": "Median", "p95": "95th percentile", "max": "Maximum"}
 
 
 def build(results: Results) -> Section | None:
