@@ -116,9 +116,17 @@ class JsonResult:
         labels = ", ".join(filter(None, (self.label, label)))
         return JsonResult(self.file, self.kind, self.value(*keys), (*self.place, *keys), ids, labels)
 
-    def each(self, *keys: str | int, id: str | None = None) -> list["JsonResult"]:
-        """The entries of the list under a path of keys, as `at` gives them; no entry where no list is."""
-        return [self.at(*keys, index, id=id) for index in range(len(self.get(*keys) or ()))]
+    def each(self, *keys: str | int, id: str | None = None, label: str = "") -> list["JsonResult"]:
+        """The entries of the list under a path of keys, as `at` gives them; none where there is no list.
+
+        `id` and `label` may have fields, for keys of the entry and for its `index`: "{policy}.{index}".
+        """
+        found = []
+        for index, entry in enumerate(self.get(*keys) or ()):
+            words = {**entry, "index": index}
+            ids = None if id is None else id.format_map(words)
+            found.append(self.at(*keys, index, id=ids, label=label.format_map(words)))
+        return found
 
     def value(self, *keys: str | int) -> Any:
         """The value under a path of keys; LabError names file and key when there is none."""
@@ -133,14 +141,14 @@ class JsonResult:
 
     def get(self, *keys: str | int) -> Any:
         """The value under a path of keys, or None where a key is missing."""
-        return self.value(*keys) if self.has(*keys) else None
+        try:
+            return self.value(*keys)
+        except LabError:
+            return None
 
     def has(self, *keys: str | int) -> bool:
         """Whether there is a value (not null) under a path of keys."""
-        try:
-            return self.value(*keys) is not None
-        except LabError:
-            return False
+        return self.get(*keys) is not None
 
     def number(
         self,

@@ -82,8 +82,8 @@ def _experiment(results: Results, body: JsonResult) -> Iterator[Block]:
 
 def _predictions(body: JsonResult) -> Block:
     rows = []
-    for index, entry in enumerate(body.value("predictions")):
-        prediction = body.at("predictions", index, id=entry["id"], label=entry["statement"])
+    for prediction in body.each("predictions", id="{id}", label="{statement}"):
+        entry = prediction.body
         statement = text("{statement} Because: {why}", statement=entry["statement"], why=entry["why"])
         expected = text("{metric} {words}", metric=Code(entry["metric"]), words=expectation(entry))
         found = (_number(prediction, what) for what in ("observed", "bound"))

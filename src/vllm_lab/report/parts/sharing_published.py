@@ -32,21 +32,19 @@ def published_blocks(results: Results) -> tuple[list[blocks.Block], list[blocks.
 
 
 class _Figure:
-    """One published figure under one definition: row `index` of reference.json.
+    """One published figure under one definition: a row of reference.json.
 
-    `first` is the index of the figure's first row, which provides the published value of all its rows.
+    The figure's `first` row provides the published value of all its rows.
     """
 
-    def __init__(self, found: JsonResult, index: int, first: int) -> None:
-        self.row = found.value("rows", index)
+    def __init__(self, row: JsonResult, first: JsonResult) -> None:
+        self.row = row.body
         self.mode, self.metric = self.row["mode"], self.row["metric"]
-        title = REFERENCE[self.metric].title
+        self.unit, _, title, _ = REFERENCE[self.metric]
         self.title = f"{trace_label(self.mode)}: {title[0].lower()}{title[1:]}"
-        self.unit = REFERENCE[self.metric].unit
         definition = filter(None, (self.row[key] for key in ("level", "opening", "short_prompts")))
-        id = f"{found.id}.{self.mode}.{self.metric}"
-        self._found = found.at("rows", index).named(".".join((id, *definition)), self.title)
-        self._first = found.at("rows", first).named(id, self.title)
+        self._found = row.named(".".join((row.id, *definition)), self.title)
+        self._first = first.named(first.id, self.title)
         self._decimals = None if self.metric == "block_hits_max" else 2
 
     def published(self) -> blocks.Number:
@@ -70,11 +68,9 @@ class _Reference:
 
     def __init__(self, found: JsonResult) -> None:
         self.found = found
-        firsts: dict[tuple[str, str], int] = {}
-        self.figures = [
-            _Figure(found, index, firsts.setdefault((row["mode"], row["metric"]), index))
-            for index, row in enumerate(found.value("rows"))
-        ]
+        firsts: dict[str, JsonResult] = {}  # of each figure
+        rows = found.each("rows", id="{mode}.{metric}")
+        self.figures = [_Figure(row, firsts.setdefault(row.id, row)) for row in rows]
         self.modes = ordered({figure.mode for figure in self.figures})
         fitting = (figure for figure in self.figures if figure.row["fits"])  # no other definition is nearer
         self.fitting = sorted(fitting, key=lambda figure: self.modes.index(figure.mode))
@@ -203,12 +199,8 @@ def _ratio(found: JsonResult) -> blocks.Cell:
 
 def _readings(found: JsonResult) -> dict[str, JsonResult]:
     """Each way to compute the ratio, by its words."""
-    return {
-        reading["reading"]: found.at(
-            "cache_ratio", "readings", index, id=f"cache_ratio.{index}", label=reading["reading"]
-        )
-        for index, reading in enumerate(found.value("cache_ratio", "readings"))
-    }
+    readings = found.each("cache_ratio", "readings", id="cache_ratio.{index}", label="{reading}")
+    return {reading.value("reading"): reading for reading in readings}
 
 
 def _ratio_table(found: JsonResult) -> blocks.Table:
@@ -224,22 +216,18 @@ def _ratio_table(found: JsonResult) -> blocks.Table:
 
 def _capacity_table(found: JsonResult) -> blocks.Table:
     """One row per capacity; for each policy the published rate and the one found here."""
-    rates = {
-        (row["capacity_blocks"], row["policy"]): found.at(
-            *("table_1", "rows", index),
-            id=f"table_1.{row['policy']}.{row['capacity_blocks']}",
-            label=f"{row['policy']}, capacity {row['capacity_blocks']} blocks",
-        )
-        for index, row in enumerate(found.value("table_1", "rows"))
-    }
+    id, label = "table_1.{policy}.{capacity_blocks}", "{policy}, capacity {capacity_blocks} blocks"
+    rates: dict[str, dict[str, JsonResult]] = {}  # capacity -> policy -> rate
+    for row in found.each("table_1", "rows", id=id, label=label):
+        rates.setdefault(row.value("capacity_blocks"), {})[row.value("policy")] = row
     fields = (Field("Published", "fraction", ("published",)), _HERE)
-    policies = list(dict.fromkeys(policy for _, policy in rates))
+    policies = next(iter(rates.values()))
     rows = (
         (
             "unbounded" if capacity == "inf" else f"{int(capacity):,}",
-            *(rates[capacity, policy].cell(field) for policy in policies for field in fields),
+            *(of_policy[policy].cell(field) for policy in policies for field in fields),
         )
-        for capacity in dict.fromkeys(capacity for capacity, _ in rates)
+        for capacity, of_policy in rates.items()
     )
     titles = (f"{policy}, {field.title.lower()}" for policy in policies for field in fields)
     caption = blocks.text(
