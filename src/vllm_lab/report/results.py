@@ -234,6 +234,12 @@ def grid(
     return table(id, caption, (*labels, *numbers(*(field.title for field in fields))), cells)
 
 
+def in_order(names: Iterable[str], known: Iterable[str]) -> list[str]:
+    """The names in the order of the `known` ones; any others come last, by name."""
+    places = {name: place for place, name in enumerate(known)}
+    return sorted(names, key=lambda name: (places.get(name, len(places)), name))
+
+
 def fine_digits(value: float | None, unit: str) -> int | None:
     """Digits after the point for short times and for memory, which the usual digits would round away."""
     if unit == "s" and value is not None and 0 < abs(value) < 1:

@@ -1,7 +1,7 @@
-"""The parts of the report, in the order of the pipeline: one function for the section of each stage.
+"""The parts of the report, in the order of the pipeline: one file for the section of each stage.
 
-Each function takes the results and returns its Section, or None where its results were not made. The list is
-written out, so that the workflow sees the imports and renders the report again when a part changes.
+`build` of each file takes the results and returns the Section, or None where its results were not made. The
+list is written out, so that the workflow sees the imports and renders the report again when a part changes.
 """
 
 from vllm_lab.report.parts import (

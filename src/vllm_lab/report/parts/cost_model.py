@@ -2,7 +2,7 @@
 
 from vllm_lab.common.metric import title_of
 from vllm_lab.report import blocks, measured
-from vllm_lab.report.results import Field, JsonResult, Results, grid
+from vllm_lab.report.results import Field, JsonResult, Results, grid, in_order
 
 _FILE = "cost_model/fit.json"
 _FIGURES = {
@@ -93,8 +93,7 @@ def _coefficient_table(found: JsonResult) -> blocks.Table:
 def _residual_table(found: JsonResult) -> blocks.Table:
     rows = []
     models = found.value("fit", "models")
-    order = [*(name for name in _MODELS if name in models), *sorted(models.keys() - _MODELS.keys())]
-    for model in order:
+    for model in in_order(models, _MODELS):
         title, kinds = _MODELS.get(model, model), models[model]["residuals"]
         for kind in (kind for kind in ("all", "decode", "prefill", "mixed") if kind in kinds):
             residual = found.at(

@@ -10,7 +10,7 @@ from vllm_lab.report.measured import ran
 from vllm_lab.report.parts import replay_comparison as comparison
 from vllm_lab.report.parts.sharing_sweeps import Curve, swept
 from vllm_lab.report.parts.traces import OWN, ordered
-from vllm_lab.report.results import JsonResult, Results
+from vllm_lab.report.results import JsonResult, Results, in_order
 
 _SHOWN = (
     "finished", "refused", "crash_step", "preemptions", "preempted_requests", "hit_rate", "evictions",
@@ -28,6 +28,12 @@ _FIGURES = {
     "hit_rate_over_time": "Multi-turn trace: prompt tokens found in the prefix cache at first admission, by "
     "arrival, for all requests so far and for the requests of each window.",
 }
+# The engines in the order of their columns: each vLLM after the versions that it is compared with.
+_ENGINES = [
+    engine
+    for vllm, caches in zip(comparison.VLLM, (False, True), strict=True)
+    for engine in (*(name for name, version in VERSIONS.items() if version.caches == caches), vllm)
+]
 Replays = Mapping[comparison.Place, Mapping[str, JsonResult]]  # engine -> its replay
 
 
@@ -49,19 +55,6 @@ def build(results: Results) -> blocks.Section | None:
     return blocks.section("replay", title, shown, _answers(replays, compared))
 
 
-def _engines(found: Mapping[str, JsonResult]) -> list[str]:
-    """The engines in the order of their columns: each vLLM after the versions that it is compared with.
-
-    An engine that the table of versions lacks comes last.
-    """
-    order = [
-        engine
-        for vllm, caches in zip(comparison.VLLM, (False, True), strict=True)
-        for engine in (*(name for name, version in VERSIONS.items() if version.caches == caches), vllm)
-    ]
-    return [engine for engine in order if engine in found] + sorted(found.keys() - set(order))
-
-
 def _replays(results: Results) -> tuple[Replays, list[JsonResult]]:
     """This project's traces, ample memory before scarce, and the replays of imported traces."""
     found: dict[comparison.Place, dict[str, JsonResult]] = {}
@@ -74,7 +67,7 @@ def _replays(results: Results) -> tuple[Replays, list[JsonResult]]:
     imported: list[JsonResult] = []
     traces = ordered({trace for trace, _ in found})
     for place in sorted(found, key=lambda place: (traces.index(place[0]), place[1])):
-        engines = {name: found[place][name] for name in _engines(found[place])}
+        engines = {name: found[place][name] for name in in_order(found[place], _ENGINES)}
         if place[0] in OWN:
             own[place] = engines
         else:

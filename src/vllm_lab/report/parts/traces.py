@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from vllm_lab.report.blocks import Block, Code, Heading, Note, Section, numbers, section, table, text
-from vllm_lab.report.results import Field, JsonResult, Results, grid
+from vllm_lab.report.results import Field, JsonResult, Results, grid, in_order
 
 OWN = ("single_turn", "multi_turn")
 _STREAMS = (
@@ -46,7 +46,7 @@ def trace_label(name: str) -> str:
 
 def ordered(names: Iterable[str]) -> list[str]:
     """This project's traces first, single-turn before multi-turn, then the imported ones by name."""
-    return sorted(names, key=lambda name: (OWN.index(name) if name in OWN else len(OWN), name))
+    return in_order(names, OWN)
 
 
 def build(results: Results) -> Section | None:
