@@ -32,7 +32,7 @@ class Results:
             where = f"only files below {FOLDER}/, named from the project's root"
             raise LabError(f"{outside[0]}: the report reads {where}")
         require(root, paths, "no report is written")
-        self.documents: dict[str, Document] = collect(root, FOLDER)
+        self.documents: dict[str, Document] = collect(root)
         self.files: tuple[str, ...] = tuple(paths)
         self._names = {path.removeprefix(f"{FOLDER}/") for path in paths}
 
