@@ -8,9 +8,9 @@ import pytest
 from mini_vllm.clock import Clock
 from mini_vllm.limits import Limits
 from vllm_lab.replay import mini
+from vllm_lab.replay.figures import HitRates, Timeline
 from vllm_lab.replay.records import RunFiles, StoredRun, simulated_record
 from vllm_lab.replay.replay import TracedRequest
-from vllm_lab.replay.timeline import HitRates, Timeline
 
 
 @pytest.fixture

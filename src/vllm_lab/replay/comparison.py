@@ -10,26 +10,20 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice, zip_longest
-from typing import Any, Protocol
+from typing import Any
 
 from mini_vllm.tools.records import COLUMNS, Step
 from mini_vllm.tools.versions import VERSIONS
 from vllm_lab.common.errors import LabError
 from vllm_lab.replay.records import ORACLES, REAL, SCHEDULER, Key, StoredRun
-from vllm_lab.replay.replay import Outcome, Refusal
+from vllm_lab.replay.replay import Outcome, Refusal, Result
 
 TIMES = {"time", "arrival", "ttft", "tpot", "e2e"}
 STEP_FIELDS = ("step", "time", "scheduled", "preempted", "finished", "evicted", "free_blocks")
 METRICS = ("ttft_mean", "tpot_mean", "e2e_mean", "preemptions", "makespan")  # compared for each replay
 ENGINES = (*VERSIONS, SCHEDULER, REAL)
 
-
-class Side(Protocol):
-    """One side of a comparison. Each part is read once, in order, so it may be a stream."""
-
-    steps: Iterable[Step]
-    requests: Iterable[Outcome]
-    refused: Iterable[Refusal]
+Record = Step | Outcome | Refusal
 
 
 @dataclass(frozen=True)
@@ -39,9 +33,9 @@ class Difference:
     what: str  # "step 12" or "request r3"
     row: int
     fields: list[str]  # names of those that differ
-    oracle: Any
-    mini: Any
-    before: Any  # the oracle's record before it: the last common state; None for the first
+    oracle: Record | None
+    mini: Record | None
+    before: Record | None  # the oracle's record before it: the last common state; None for the first
 
 
 @dataclass
@@ -74,20 +68,23 @@ class Comparison:
 
     def report(self) -> str:
         """For a person: the counts, and both sides of the first difference."""
-        counts = (
+        lines = [
             f"{self.steps.equal} steps equal, {self.steps.differing} steps differ, "
             f"{self.requests.differing} requests differ"
-        )
+        ]
         first = self.first
-        if first is None:
-            return counts
-        lines = [counts, f"first difference: {first.what}, in {', '.join(first.fields)}"]
-        if self.steps.first and first.before is not None:
-            lines.append(f"  both before: {_text(first.before)}")
-        return "\n".join([*lines, f"  vLLM: {_text(first.oracle)}", f"  mini: {_text(first.mini)}"])
+        if first is not None:
+            lines.append(f"first difference: {first.what}, in {', '.join(first.fields)}")
+            if self.steps.first and first.before is not None:
+                lines.append(f"  both before: {_line(first.before)}")
+            lines += [
+                f"  vLLM: {_line(first.oracle) or 'nothing'}",
+                f"  mini: {_line(first.mini) or 'nothing'}",
+            ]
+        return "\n".join(lines)
 
 
-def compare(oracle: Side, mini: Side, timed: bool = True) -> Comparison:
+def compare(oracle: Result | StoredRun, mini: Result | StoredRun, timed: bool = True) -> Comparison:
     """Compare vLLM's replay with mini_vllm's replay of the same requests under the same limits.
 
     If one side ran in real time, it is not `timed`: only decisions are compared, no seconds.
@@ -102,24 +99,24 @@ def compare(oracle: Side, mini: Side, timed: bool = True) -> Comparison:
     )
 
 
-def _tally(noun: str, oracle: Iterable[Any], mini: Iterable[Any], fields: Sequence[str]) -> Tally:
+def _tally(noun: str, oracle: Iterable[Record], mini: Iterable[Record], fields: Sequence[str]) -> Tally:
     tally = Tally()
     before = None
     for row, (left, right) in enumerate(zip_longest(oracle, mini)):
         unlike = [name for name in fields if not _same(left, right, name)]
-        if unlike:
+        if not unlike:
+            tally.equal += 1
+        else:
             tally.differing += 1
             tally.fields.update(unlike)
             if tally.first is None:
                 name = row if noun == "step" else (left or right).request_id
                 tally.first = Difference(f"{noun} {name}", row, unlike, left, right, before)
-        else:
-            tally.equal += 1
         before = left
     return tally
 
 
-def _same(left: Any, right: Any, name: str) -> bool:
+def _same(left: Record | None, right: Record | None, name: str) -> bool:
     if left is None or right is None:
         return False
     one, other = getattr(left, name), getattr(right, name)
@@ -128,21 +125,17 @@ def _same(left: Any, right: Any, name: str) -> bool:
     return one == other
 
 
-def _text(record: Any) -> str:
-    if record is None:
-        return "nothing"
-    return record.line() if isinstance(record, Step) else str(record)
-
-
-def opponent(version: str) -> str:
-    """Which replay of vLLM's scheduler `version` is compared with: with a prefix cache if it has one."""
-    return ORACLES[VERSIONS[version].caches]
+def _line(record: Record | None) -> str | None:
+    """A record as text. Steps are lines of JSON: as JSON objects they would lose the order of `scheduled`."""
+    return record.line() if isinstance(record, Step) else record and str(record)
 
 
 def compare_all(runs: Mapping[Key, StoredRun]) -> list[dict[str, Any]]:
     """One JSON object for each replay of a version, in the order of `runs`.
 
-    LabError if the engine of a replay is unknown, or if the replay of vLLM to compare it with is missing.
+    A version is compared with vLLM with its prefix cache if it has one. If vLLM was not run, the object has
+    the status not_run and the reason. LabError if the engine of a replay is unknown, or if the replay of vLLM
+    to compare it with is missing.
     """
     compared = []
     for (engine, trace, memory), mini in runs.items():
@@ -151,20 +144,27 @@ def compare_all(runs: Mapping[Key, StoredRun]) -> list[dict[str, Any]]:
         if engine not in VERSIONS:
             known = ", ".join((*VERSIONS, *ORACLES))
             raise LabError(f"{mini.name}: no engine {engine!r} to compare; there are {known}")
-        against = opponent(engine)
+        against = ORACLES[VERSIONS[engine].caches]
         vllm = runs.get((against, trace, memory))
         if vllm is None:
             raise LabError(f"{mini.name}: the replay to compare it with, {against}, is missing; run its rule")
         place = {"version": engine, "against": against, "trace": trace, "memory": memory}
-        compared.append(place | comparison_record(vllm, mini))
+        not_run = {"status": "not_run", "reason": vllm.record.get("reason")}
+        compared.append(place | (_compared(vllm, mini) if vllm.ran else not_run))
     return compared
 
 
-def comparison_record(vllm: StoredRun, mini: StoredRun) -> dict[str, Any]:
-    """How far one version's replay equals vLLM's, as JSON. If vLLM's was not run: not_run and the reason."""
-    if not vllm.ran:
-        return {"status": "not_run", "reason": vllm.record["reason"]}
+def _compared(vllm: StoredRun, mini: StoredRun) -> dict[str, Any]:
+    """How far one version's replay equals vLLM's."""
     found = compare(vllm, mini)
+    difference = crash = None
+    if (first := found.steps.first) is not None:
+        sides = {"before": first.before, "vllm": first.oracle, "mini": first.mini}
+        lines = {side: _line(step) for side, step in sides.items()}
+        difference = {"step": first.row, "fields": first.fields, **lines}
+    if (end := mini.record["crash"]) is not None:  # of v1
+        same = next(islice(vllm.steps, end["step"], None), None)  # vLLM's step of the same number
+        crash = {**end, "finished": mini.record["metrics"]["finished"], "vllm": _line(same)}
     return {
         "status": "simulated",
         "vllm_version": vllm.record["vllm_version"],
@@ -172,49 +172,18 @@ def comparison_record(vllm: StoredRun, mini: StoredRun) -> dict[str, Any]:
         "equal_steps": found.steps.equal,
         "differing_steps": found.steps.differing,
         "step_fields": dict(found.steps.fields),
-        "first_difference": _first_step(found),
+        "first_difference": difference,
         "equal_requests": found.requests.equal,
         "differing_requests": found.requests.differing,
         "request_columns": dict(found.requests.fields),
         "differing_refusals": found.refused.differing,
         "metrics": {name: _metric(vllm, mini, name) for name in METRICS},
-        "crash": _crash(vllm, mini),
-    }
-
-
-def _first_step(found: Comparison) -> dict[str, Any] | None:
-    """The first step that differs. Its sides are lines: JSON objects would lose the order of `scheduled`."""
-    first = found.steps.first
-    if first is None:
-        return None
-    return {
-        "step": first.row,
-        "fields": first.fields,
-        "before": _line(first.before),
-        "vllm": _line(first.oracle),
-        "mini": _line(first.mini),
+        "crash": crash,
     }
 
 
 def _metric(vllm: StoredRun, mini: StoredRun, name: str) -> dict[str, Any]:
     """A metric on both sides, and (mini - vLLM) / vLLM where that is defined."""
     reference, value = vllm.record["metrics"][name], mini.record["metrics"][name]
-    defined = reference and value is not None
-    return {
-        "vllm": reference,
-        "mini": value,
-        "relative_difference": (value - reference) / reference if defined else None,
-    }
-
-
-def _crash(vllm: StoredRun, mini: StoredRun) -> dict[str, Any] | None:
-    """How v1 ended, how many requests had finished by then, and vLLM's step of the same number."""
-    crash = mini.record["crash"]
-    if crash is None:
-        return None
-    same = next(islice(vllm.steps, crash["step"], None), None)
-    return {**crash, "finished": mini.record["metrics"]["finished"], "vllm": _line(same)}
-
-
-def _line(step: Step | None) -> str | None:
-    return step and step.line()
+    relative = (value - reference) / reference if reference and value is not None else None
+    return {"vllm": reference, "mini": value, "relative_difference": relative}

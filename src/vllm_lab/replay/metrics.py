@@ -6,13 +6,14 @@ tokens.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from typing import Protocol
+from collections.abc import Sequence
 
+from mini_vllm.request import Request
 from vllm_lab.common.metric import Metric, Value
 from vllm_lab.common.statistics import Distribution
-from vllm_lab.replay.replay import Outcome, Result
+from vllm_lab.replay.replay import Result, TracedRequest
+
+Asked = TracedRequest | Request  # whose outcomes are measured
 
 TIMES = {
     "ttft": "arrival to first token",
@@ -117,95 +118,57 @@ COMPARISON_METRICS = {
 }
 
 
-class Asked(Protocol):
-    """What the metrics need of a request: both TracedRequest and mini_vllm's Request have it."""
-
-    request_id: str
-    priority: int
-    prompt_tokens: int
-    output_tokens: int
-
-
-@dataclass(frozen=True)
-class _Row:
-    """A request and its outcome."""
-
-    asked: Asked
-    got: Outcome
-    refused: bool
-
-    @property
-    def admitted(self) -> bool:
-        return self.got.cached_tokens is not None
-
-    @property
-    def finished(self) -> bool:
-        return self.got.e2e is not None
-
-
 def metrics(requests: Sequence[Asked], result: Result, num_blocks: int) -> dict[str, Value]:
     """Compute METRICS. A metric is None where nothing has the value (no request finished, no crash).
 
     `num_blocks` counts as vLLM's num_gpu_blocks does: the null block is one of them.
     """
-    rows = _rows(requests, result)
-    return _request_metrics(rows) | _run_metrics(rows, result, num_blocks)
+    return _request_metrics(requests, result) | _run_metrics(requests, result, num_blocks)
 
 
 def metrics_by_priority(requests: Sequence[Asked], result: Result) -> dict[int, dict[str, Value]]:
     """Compute REQUEST_METRICS for the requests of each priority, smallest first."""
-    rows = _rows(requests, result)
-    priorities = sorted({row.asked.priority for row in rows})
-    return {p: _request_metrics([row for row in rows if row.asked.priority == p]) for p in priorities}
+    groups: dict[int, list[Asked]] = {}
+    for request in requests:
+        groups.setdefault(request.priority, []).append(request)
+    return {priority: _request_metrics(groups[priority], result) for priority in sorted(groups)}
 
 
-def _rows(requests: Sequence[Asked], result: Result) -> list[_Row]:
-    asked = {request.request_id: request for request in requests}
+def _request_metrics(requests: Sequence[Asked], result: Result) -> dict[str, Value]:
+    outcomes = {got.request_id: got for got in result.requests}
+    rows = [(asked, outcomes[asked.request_id]) for asked in requests]
+    admitted = [(asked, got) for asked, got in rows if got.cached_tokens is not None]
     refused = {refusal.request_id for refusal in result.refused}
-    return [_Row(asked[got.request_id], got, got.request_id in refused) for got in result.requests]
-
-
-def _request_metrics(rows: Sequence[_Row]) -> dict[str, Value]:
-    admitted = [row for row in rows if row.admitted]
-    prompt_tokens = sum(row.asked.prompt_tokens for row in admitted)
-    cached_tokens = sum(row.got.cached_tokens for row in admitted)
-    preemptions = [row.got.preemptions for row in admitted]
-    return {
+    prompt_tokens = sum(asked.prompt_tokens for asked, _ in admitted)
+    cached_tokens = sum(got.cached_tokens for _, got in admitted)
+    found = {
         "requests": len(rows),
-        "refused": sum(row.refused for row in rows),
-        "finished": sum(row.finished for row in rows),
-        "preemptions": sum(preemptions),
-        "preempted_requests": sum(count > 0 for count in preemptions),
+        "refused": sum(asked.request_id in refused for asked in requests),
+        "finished": sum(got.e2e is not None for _, got in rows),
+        "preemptions": sum(got.preemptions for _, got in admitted),
+        "preempted_requests": sum(got.preemptions > 0 for _, got in admitted),
         "prompt_tokens": prompt_tokens,
         "cached_tokens": cached_tokens,
         "hit_rate": cached_tokens / prompt_tokens if prompt_tokens else None,
-        **{
-            f"{time}_{name}": value
-            for time in TIMES
-            for name, value in _statistics(getattr(row.got, time) for row in rows).items()
-        },
     }
+    for time in TIMES:
+        values = [value for _, got in rows if (value := getattr(got, time)) is not None]
+        summary = Distribution.of(values).summary((50, 95, 99))
+        found |= {f"{time}_{statistic}": summary[statistic] for statistic in STATISTICS}
+    return found
 
 
-def _statistics(values: Iterable[float | None]) -> dict[str, float | None]:
-    """Compute STATISTICS of the values, without None."""
-    sample = Distribution.of([value for value in values if value is not None])
-    return {
-        "mean": sample.mean(),
-        **{f"p{percent}": sample.percentile(percent) for percent in (50, 95, 99)},
-        "max": sample.percentile(100),
-    }
-
-
-def _run_metrics(rows: Sequence[_Row], result: Result, num_blocks: int) -> dict[str, Value]:
-    finished = [row for row in rows if row.finished]
-    makespan = max((row.got.arrival + row.got.e2e for row in finished), default=None)
+def _run_metrics(requests: Sequence[Asked], result: Result, num_blocks: int) -> dict[str, Value]:
+    outcomes = {got.request_id: got for got in result.requests if got.e2e is not None}
+    finished = [(asked, outcomes[asked.request_id]) for asked in requests if asked.request_id in outcomes]
+    makespan = max((got.arrival + got.e2e for _, got in finished), default=None)
     scheduled = sum(sum(step.scheduled.values()) for step in result.steps)
-    once = sum(
-        row.asked.prompt_tokens + row.asked.output_tokens - 1 - row.got.cached_tokens for row in finished
-    )
-    output = sum(row.got.output_tokens for row in rows)
-    total = sum(row.asked.prompt_tokens + row.got.output_tokens for row in finished)
+    once = sum(asked.prompt_tokens + asked.output_tokens - 1 - got.cached_tokens for asked, got in finished)
+    counts = {
+        "request_throughput": len(finished),
+        "output_throughput": sum(got.output_tokens for got in result.requests),
+        "total_throughput": sum(asked.prompt_tokens + got.output_tokens for asked, got in finished),
+    }
     return {
         "steps": len(result.steps),
         "makespan": makespan,
@@ -214,9 +177,7 @@ def _run_metrics(rows: Sequence[_Row], result: Result, num_blocks: int) -> dict[
         "recomputed_tokens": None if result.crash else scheduled - once,
         "peak_running": max((len(step.scheduled) for step in result.steps), default=0),
         "peak_used_blocks": max((num_blocks - 1 - step.free_blocks for step in result.steps), default=0),
-        "request_throughput": len(finished) / makespan if makespan else None,
-        "output_throughput": output / makespan if makespan else None,
-        "total_throughput": total / makespan if makespan else None,
+        **{name: count / makespan if makespan else None for name, count in counts.items()},
         "first_preemption_step": next((step.step for step in result.steps if step.preempted), None),
         "crash_step": result.crash.step if result.crash else None,
         "crash_time": result.crash.time if result.crash else None,
