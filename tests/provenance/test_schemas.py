@@ -42,6 +42,9 @@ def test_json_lines_are_checked_line_by_line(tmp_path, schema):
     file.write_text('{"n": 1}\n{}\n')
     with pytest.raises(LabError, match="line 2: the whole: 'n' is a required property"):
         check(file, schema(OBJECT))
+    file.write_text('{"n": 1}\n{"n"\n')
+    with pytest.raises(LabError, match="line 2: not valid JSON"):
+        check(file, schema(OBJECT))
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""How every figure of this project looks and is written: for print, for 700 pixels, for all eyes."""
+"""How every figure looks and is written: readable in print, 700 pixels wide, and by colour-blind readers."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

@@ -1,4 +1,4 @@
-"""Command line flags that several commands share, spelt and explained in one place."""
+"""Command line flags that several commands share, each defined once."""
 
 import argparse
 from collections.abc import Callable, Mapping, Sequence

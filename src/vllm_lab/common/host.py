@@ -1,6 +1,6 @@
-"""The machine under a job, asked by the job itself: a cluster's nodes differ from its head.
+"""The machine that a job runs on: its hardware and software, and how processes end on it.
 
-Its hardware and software, and processes that end with the process that started them.
+The job itself reads them, since a cluster's nodes differ from its head.
 """
 
 import ctypes

@@ -135,7 +135,7 @@ class _Run:
             self.value(f"{id}/used/{name}", name, run[name], propertyID=name, unitCode=unit)
             for name, unit in _UNITS.items()
         ]
-        cluster = [self.value(f"{id}/cluster/{name}", name, value) for name, value in run["cluster"].items()]
+        cluster = self._values(f"{id}/cluster", run["cluster"])
         return self.add(
             id,
             "CreateAction",
@@ -219,6 +219,10 @@ class _Run:
         plain = value if isinstance(value, str | bool | int | float) else canonical_json(value)
         return self.add(id, "PropertyValue", name=name, value=plain, **properties)
 
+    def _values(self, place: str, values: Mapping[str, Any]) -> list[Entity]:
+        """Named values with ids below `place`."""
+        return [self.value(f"{place}/{name}", name, value) for name, value in values.items()]
+
     def _parameters(self, tool: Entity, slots: str, user: str, values: Mapping[str, Any]) -> list[Entity]:
         """What the job (or run) `user` gave a tool (or workflow), each value through a formal parameter.
 
@@ -230,9 +234,10 @@ class _Run:
             if id not in self.crate:
                 kind = _KINDS.get(type(value), "Text")
                 tool.append_to("input", self.crate.add_formal_parameter(name, kind, identifier=id))
-            given.append(self.value(f"{user}/{name}", name, value))
-            given[-1]["exampleOfWork"] = self.crate.get(id)
-            self.crate.get(id).append_to("workExample", given[-1])
+            entity = self.value(f"{user}/{name}", name, value)
+            entity["exampleOfWork"] = self.crate.get(id)
+            self.crate.get(id).append_to("workExample", entity)
+            given.append(entity)
         return given
 
     def _tool(self, document: Document) -> Entity:
@@ -269,7 +274,7 @@ class _Run:
     def _machine(self, host: Mapping[str, Any]) -> Entity:
         """The machine that a job ran on, with all facts of its document."""
         id = f"#machine/{_digest(host)}"
-        facts = [self.value(f"{id}/{key}", key, value) for key, value in host.items()]
+        facts = self._values(id, host)
         return self.add(id, "Place", name=host["name"], description=machine(host), additionalProperty=facts)
 
 

@@ -75,7 +75,7 @@ def pack_bundle(root: Path, files: Sequence[str], output: Path) -> list[str]:
     """
     names = [name for name in (Path(file).as_posix() for file in files) if not name.endswith(SUFFIX)]
     if not (root / CONFIGURATION).is_file():
-        raise LabError(f"{CONFIGURATION}: not there yet; run: snakemake --cores 1 {CONFIGURATION}")
+        raise LabError(f"{CONFIGURATION}: does not exist yet; run: snakemake --cores 1 {CONFIGURATION}")
     require(root, [*names, CONFIGURATION], "nothing is packed")
     covering = collect(root)
     for name in names:
@@ -98,10 +98,10 @@ def _is_measured(job: Document) -> bool:
 
 def _require_measured_here(name: str, covering: Mapping[str, Document]) -> None:
     if name not in covering:
-        raise LabError(f"{name}: no result; give files below results/, named from the project's root")
+        raise LabError(f"{name}: not a result; give paths below results/, relative to the project's root")
     job = covering[name]
     if job.bundle:
-        raise LabError(f"{name}: came in bundle {job.bundle}; hand on that bundle instead")
+        raise LabError(f"{name}: came in bundle {job.bundle}; send that bundle instead")
     if not _is_measured(job):
         raise LabError(
             f"{name}: rule {job.identity['rule']} is {job.identity['kind']}, so any machine makes the same "
@@ -116,10 +116,10 @@ def merge_bundle(root: Path, source: Path, name: str) -> Path:
     configuration where they differ from this project's.
     """
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]*", name):
-        raise LabError(f"{name!r}: no name for a bundle; give --name of letters, digits, - and _")
+        raise LabError(f"{name!r}: not a name for a bundle; give a --name of letters, digits, - and _")
     folder = root / "results" / BUNDLES / name
     if folder.exists():
-        raise LabError(f"{folder}: there already; remove it, or give another --name")
+        raise LabError(f"{folder}: already exists; remove it, or give another --name")
     with tempfile.TemporaryDirectory(prefix=".bundle-", dir=root / "results") as place:
         there = Path(place)
         manifest = _unpack(source, there)
@@ -139,7 +139,7 @@ def _unpack(source: Path, there: Path) -> dict[str, str]:
             manifest = _manifest(bundle, source)
             for path in manifest:
                 if not path.startswith("results/") or ".." in Path(path).parts:
-                    raise LabError(f"{source}: it holds {path}, which is not below results/; refused")
+                    raise LabError(f"{source}: refused: it contains {path}, which is not below results/")
                 bundle.extract(path, there)
     except (OSError, BadZipFile, KeyError) as error:
         raise LabError(f"{source}: cannot be read as a bundle: {error}") from error
@@ -185,9 +185,9 @@ def _unfit(there: Path, root: Path) -> Iterator[str]:
         for path, digest in job.inputs.items():
             found = packed[path] or here[path]
             if found is None:
-                yield f"{path}: {rule} read it; it must be here too: make it, or give it"
+                yield f"{path}: {rule} read it; it must exist here too: make it, or provide it"
             elif found != digest:
-                yield f"{path}: {rule} read other bytes than are here"
+                yield f"{path}: {rule} read a file with other bytes than the one here"
         for path, digest in {**job.identity["code"], **job.identity["environment"]}.items():
             if here[path] != digest:
                 yield f"{path}: other code than here: {rule}; measure again with this code"

@@ -7,9 +7,7 @@ of Parquet are Arrow's.
 """
 
 import csv
-import json
-from collections.abc import Callable, Iterable
-from functools import partial
+from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -30,9 +28,7 @@ CHECKED = (".json", ".jsonl", ".csv", ".parquet")
 FOREIGN = (
     "results/data/sharegpt.json",
     "results/data/model/tokenizer.json",
-    "results/data/model/tokenizer_config.json",
-    "results/data/model/config.json",
-    "results/data/model/generation_config.json",
+    "results/data/model/*config.json",
     "results/data/model/*.safetensors.index.json",
     "results/traces/exports/*.*.*",
 )
@@ -84,13 +80,11 @@ def covering(output: str, schemas: Iterable[Path]) -> Path | None:
 
 def check(file: Path, schema_file: Path) -> None:
     """Raise LabError, naming the file and the place in it, when it does not fit its schema."""
-    checks: dict[str, Callable[[Path, dict[str, Any]], str | None]] = {
-        ".json": partial(_json, folder=schema_file.parent),
-        ".jsonl": _json_lines,
-        ".csv": _csv,
-        ".parquet": _parquet,
-    }
-    problem = checks[file.suffix](file, load(schema_file))
+    schema = load(schema_file)
+    if file.suffix == ".json":
+        problem = _json(file, schema, schema_file.parent)
+    else:
+        problem = {".jsonl": _json_lines, ".csv": _csv, ".parquet": _parquet}[file.suffix](file, schema)
     if problem:
         raise LabError(f"{file}: does not fit {schema_file}: {problem}")
 
@@ -106,18 +100,14 @@ def _json_lines(file: Path, schema: dict[str, Any]) -> str | None:
     with file.open("rb") as lines:
         for number, line in enumerate(lines, 1):
             try:
-                fits(orjson.loads(line))
-            except (fastjsonschema.JsonSchemaValueException, ValueError):
-                return f"line {number}: {_line_problem(schema, line)}"
+                value = orjson.loads(line)
+                fits(value)
+            except fastjsonschema.JsonSchemaValueException:
+                problem = _first_error(Draft202012Validator(schema), value) or "does not fit"
+                return f"line {number}: {problem}"
+            except ValueError as error:
+                return f"line {number}: not valid JSON: {error}"
     return None
-
-
-def _line_problem(schema: dict[str, Any], line: bytes) -> str:
-    """What is wrong with a line that the quick check refused."""
-    try:
-        return _first_error(Draft202012Validator(schema), json.loads(line)) or "does not fit"
-    except ValueError as error:
-        return str(error)
 
 
 def _first_error(validator: Draft202012Validator, value: Any) -> str | None:

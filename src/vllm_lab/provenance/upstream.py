@@ -20,7 +20,7 @@ Covering = Mapping[str, Document]  # output path -> the document of the job that
 
 @dataclass(frozen=True)
 class Upstream:
-    """What lies behind some files: the jobs' documents, and the files that no document covers."""
+    """What some files were made from: the documents of the jobs, and the files that no document covers."""
 
     documents: list[Document]  # sorted by path
     given: list[str]  # in the order in which they were found
@@ -187,7 +187,7 @@ def _files(module: str, root: Path) -> tuple[str, ...]:
     base = Path("src", *module.split("."))
     for file in (base.with_suffix(".py"), base / "__init__.py"):
         if (root / file).is_file():
-            beside = (path for path in (root / file.parent).iterdir() if path.is_file())
-            data = [path.name for path in beside if path.suffix not in (".py", ".pyc")]
+            siblings = (path for path in (root / file.parent).iterdir() if path.is_file())
+            data = [path.name for path in siblings if path.suffix not in (".py", ".pyc")]
             return tuple(path.as_posix() for path in (file, *(file.parent / name for name in data)))
     return ()

@@ -124,7 +124,7 @@ def _outdated(root: Path, document: Document) -> bool:
 
 
 class Hashes(dict[str, str | None]):
-    """sha256 of files below a root, each computed once; None for a file that is not there."""
+    """sha256 of files below a root, each computed once; None for a missing file."""
 
     def __init__(self, root: Path) -> None:
         self._root = root

@@ -163,7 +163,7 @@ def report_documents(config: Config, device: str, experiments: Mapping[str, Expe
 def report_jobs(config: Config, device: str, experiments: Mapping[str, Experiment]) -> Jobs:
     """Every job behind the report: its document, without the ending, and its results that the report shows.
 
-    Both lie below results/. A rule whose results the report shows needs a line here.
+    Both are paths below results/. A rule whose results the report shows needs a line here.
     """
     yield from _traces(config)
     yield from _replays(config)

@@ -140,7 +140,7 @@ def test_other_data_is_refused_and_missing_data_is_asked_for(home, bundle):
     assert "results/data/model/config.json: rule plan_prefix_cache" in message
     assert "schema.yaml: rule plan_prefix_cache" in message
     (home / "results/data/model/config.json").unlink()
-    assert "it must be here too" in refused(home, bundle)
+    assert "it must exist here too" in refused(home, bundle)
 
 
 def test_other_settings_are_refused_key_by_key_but_for_the_device(home, tmp_path):
@@ -183,11 +183,11 @@ def test_what_is_no_bundle_or_reaches_outside_results_is_refused(home, bundle, t
 
 def test_a_second_bundle_of_a_name_is_refused_and_lies_beside_under_another(home, bundle):
     merge_bundle(home, bundle, "h200")
-    with pytest.raises(LabError, match="there already"):
+    with pytest.raises(LabError, match="already exists"):
         merge_bundle(home, bundle, "h200")
     merge_bundle(home, bundle, "again")
     assert verify(home) == []
-    with pytest.raises(LabError, match="no name for a bundle"):
+    with pytest.raises(LabError, match="not a name for a bundle"):
         merge_bundle(home, bundle, "../up")
 
 
@@ -197,7 +197,7 @@ def test_only_measured_results_of_one_s_own_that_verify_are_packed(home, cluster
     merge_bundle(home, bundle, "h200")
     with pytest.raises(LabError, match="came in bundle h200"):
         pack_bundle(home, [HERE], tmp_path / "x.zip")
-    with pytest.raises(LabError, match=r"CITATION\.cff: no result"):
+    with pytest.raises(LabError, match=r"CITATION\.cff: not a result"):
         pack_bundle(cluster, ["CITATION.cff"], tmp_path / "x.zip")
     (cluster / RESULT.format("cuda")).write_text("{}")
     with pytest.raises(LabError, match="nothing is packed"):

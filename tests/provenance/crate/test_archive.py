@@ -1,4 +1,4 @@
-"""One file with everything: it verifies itself wherever it lies, and names what was changed in it."""
+"""One file with everything: it verifies on any machine, and names what was changed in it."""
 
 import os
 import subprocess
