@@ -23,7 +23,7 @@ MINI = ["-m", "vllm_lab.server", "--num-blocks", "50"]
 SETTINGS = EngineSettings(Path("nowhere"), Limits(num_blocks=50, block_size=32))
 SIGNALLED = """
 import signal, sys, time
-signal.signal(signal.SIGINT, signal.default_int_handler)  # which who starts in the background has ignored
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a process in the background ignores it
 from tests.load.test_server import MINI, pretend, started
 from pathlib import Path
 pretend(MINI)

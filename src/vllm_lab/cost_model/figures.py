@@ -21,12 +21,11 @@ def steps_figure(rows: Sequence[Row], stem: Path) -> None:
     panels = (("fitted", "steps used in the fit"), ("heldout", "steps of held-out requests"))
     with figures.figure(stem, 3.6, 1, 2) as all_axes:
         for (name, title), axes in zip(panels, all_axes, strict=True):
-            mine = [row for row in rows if row["set"] == name]
             for (kind, marker), colour in zip(MARKERS.items(), figures.PALETTE, strict=False):
                 points = [
                     (float(row["seconds"]), float(row["predicted_seconds"]))
-                    for row in mine
-                    if _kind(row) == kind
+                    for row in rows
+                    if (row["set"], _kind(row)) == (name, kind)
                 ]
                 _scatter(axes, points, kind, marker, colour)
             _diagonal(axes, "step", title)

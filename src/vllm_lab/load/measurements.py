@@ -6,6 +6,7 @@ import json
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
+from itertools import pairwise
 from typing import Any
 
 from vllm_lab.replay.replay import TracedRequest
@@ -63,7 +64,7 @@ class SentRequest:
     @property
     def itls(self) -> list[float]:
         """The gaps between the chunks (s)."""
-        return [after - before for before, after in zip(self.chunks, self.chunks[1:], strict=False)]
+        return [after - before for before, after in pairwise(self.chunks)]
 
 
 @dataclass(frozen=True)

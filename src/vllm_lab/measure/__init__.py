@@ -1,1 +1,1 @@
-"""What every measurement shares: the result document, repeats, workloads, one replay of an engine."""
+"""What every measurement shares: the result document, repeats, workloads, an engine in a process."""

@@ -82,11 +82,6 @@ class Replayed:
     counters: Mapping[str, int]  # growth of vLLM's counters of hits; empty without log_stats
     memory: Memory
 
-    @property
-    def total_time(self) -> float:
-        """Seconds from the start of the first step to the end of the last."""
-        return self.steps[-1].time + self.steps[-1].seconds - self.steps[0].time
-
     def phases(self) -> dict[str, Phase]:
         """The steps of each kind: prefill, decode, mixed.
 
@@ -106,11 +101,12 @@ class Replayed:
 
     def throughput(self) -> dict[str, float]:
         """Values of THROUGHPUT's metrics, without those of a kind of step that did not occur."""
+        total = self.steps[-1].time + self.steps[-1].seconds - self.steps[0].time
         outputs = sum(row.output_tokens for row in self.requests)
         values = {
-            "total_time": self.total_time,
-            "end_to_end_throughput": outputs / self.total_time,
-            "total_token_throughput": (outputs + sum(self.prompts.values())) / self.total_time,
+            "total_time": total,
+            "end_to_end_throughput": outputs / total,
+            "total_token_throughput": (outputs + sum(self.prompts.values())) / total,
         }
         for kind, phase in self.phases().items():
             tokens = phase.prompt_tokens + (0 if kind == "prefill" else phase.output_tokens)

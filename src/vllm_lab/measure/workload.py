@@ -51,9 +51,8 @@ def shuffled(
     trace: Trace, max_prompt_tokens: int, max_output_tokens: int, rng: np.random.Generator
 ) -> list[TracedRequest]:
     """The trace's short requests, conversation by conversation in a random order, each by arrival."""
-    conversations = sorted(set(trace.conversation_id))
-    order = rng.permutation(len(conversations))
-    rank = {conversations[index]: place for place, index in enumerate(order)}
+    conversations = rng.permutation(sorted(set(trace.conversation_id))).tolist()
+    rank = {name: place for place, name in enumerate(conversations)}
     of_request = dict(zip(trace.request_id, trace.conversation_id, strict=True))
     short = shortened(requests_of(trace), max_prompt_tokens, max_output_tokens)
     return sorted(short, key=lambda row: (rank[of_request[row.request_id]], row.arrival_time))
