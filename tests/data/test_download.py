@@ -1,7 +1,6 @@
 """The download over HTTP: whole, resumed, retried, refused."""
 
 import hashlib
-import json
 import shutil
 from pathlib import Path
 
@@ -9,7 +8,7 @@ import data_sharegpt as sharegpt
 import pytest
 
 from vllm_lab.common.errors import LabError
-from vllm_lab.data.download import download, hub_url
+from vllm_lab.data.sources import download, hub_url
 
 BODY = bytes(range(256)) * 8192  # 2 MiB
 SHA256 = hashlib.sha256(BODY).hexdigest()
@@ -24,9 +23,8 @@ def assert_whole(output: Path) -> None:
     assert [path.name for path in output.parent.iterdir()] == [output.name]
 
 
-def leave_part(output: Path, url: str, body: bytes, etag: str = '"one"') -> None:
-    output.with_name(f".{output.name}.part").write_bytes(body)
-    output.with_name(f".{output.name}.part.json").write_text(json.dumps({"url": url, "etag": etag}))
+def leave_part(output: Path, body: bytes, sha256: str = SHA256) -> None:
+    output.with_name(f".{output.name}.{sha256[:16]}.part").write_bytes(body)
 
 
 def test_a_file_comes_whole_and_leaves_nothing_beside_it(serve, tmp_path):
@@ -45,7 +43,7 @@ def test_a_dropped_connection_is_resumed_where_it_broke(serve, tmp_path):
 
 def test_a_later_call_resumes_what_an_earlier_one_left(serve, tmp_path):
     server = serve(BODY)
-    leave_part(tmp_path / "raw.json", server.url, BODY[:1000])
+    leave_part(tmp_path / "raw.json", BODY[:1000])
     fetch(server.url, tmp_path / "raw.json")
     assert_whole(tmp_path / "raw.json")
     assert [asked for _, asked in server.seen] == ["bytes=1000-"]
@@ -53,31 +51,33 @@ def test_a_later_call_resumes_what_an_earlier_one_left(serve, tmp_path):
 
 def test_a_part_that_is_already_whole_needs_no_byte_more(serve, tmp_path):
     server = serve(BODY)
-    leave_part(tmp_path / "raw.json", server.url, BODY)
+    leave_part(tmp_path / "raw.json", BODY)
     fetch(server.url, tmp_path / "raw.json")
     assert_whole(tmp_path / "raw.json")
 
 
 def test_a_part_longer_than_the_file_is_fetched_anew(serve, tmp_path):
     server = serve(BODY)
-    leave_part(tmp_path / "raw.json", server.url, BODY + b"more")
+    leave_part(tmp_path / "raw.json", BODY + b"more")
     fetch(server.url, tmp_path / "raw.json")
     assert_whole(tmp_path / "raw.json")
 
 
-def test_a_part_of_a_file_that_has_changed_is_not_mixed_with_the_new_one(serve, tmp_path):
-    server = serve(BODY, etag='"two"')
-    leave_part(tmp_path / "raw.json", server.url, b"old" * 100, etag='"one"')
-    fetch(server.url, tmp_path / "raw.json")
-    assert_whole(tmp_path / "raw.json")
-
-
-def test_a_part_from_another_address_is_not_used(serve, tmp_path):
+def test_a_part_of_a_file_of_another_hash_is_removed(serve, tmp_path):
     server = serve(BODY)
-    leave_part(tmp_path / "raw.json", "http://elsewhere.invalid/file", b"other")
+    leave_part(tmp_path / "raw.json", b"other", sha256="0" * 64)
     fetch(server.url, tmp_path / "raw.json")
     assert_whole(tmp_path / "raw.json")
     assert server.seen == [("/", None)]
+
+
+def test_a_part_from_another_mirror_is_continued(serve, tmp_path):
+    with pytest.raises(LabError, match="gave up"):
+        fetch(serve(BODY, drop_after=[1000] + [0] * 8).url, tmp_path / "raw.json")
+    server = serve(BODY)
+    fetch(server.url, tmp_path / "raw.json")
+    assert_whole(tmp_path / "raw.json")
+    assert server.seen == [("/", "bytes=1000-")]
 
 
 def test_a_server_without_ranges_is_read_from_the_start(serve, tmp_path):

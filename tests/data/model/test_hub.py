@@ -16,7 +16,13 @@ COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
 
 @pytest.fixture
-def endpoint(tiny, monkeypatch):
+def breaking() -> set[str]:
+    """The names of the files that the hub announces and then does not send."""
+    return set()
+
+
+@pytest.fixture
+def endpoint(tiny, breaking, monkeypatch):
     """The address of a hub that holds the tiny checkpoint as me/tiny at COMMIT, and a file nobody needs."""
     (tiny / "pytorch_model.bin").write_bytes(b"not wanted")
     monkeypatch.setenv("HF_HUB_OFFLINE", "0")
@@ -50,8 +56,9 @@ def endpoint(tiny, monkeypatch):
             self.send_header("ETag", f'"{hashlib.sha1(body).hexdigest()}"')
             self.send_header("X-Repo-Commit", COMMIT)
             self.end_headers()
-            if self.command == "GET":
+            if self.command == "GET" and Path(self.path).name not in breaking:
                 self.wfile.write(body)
+            self.close_connection = True
 
         def log_message(self, *args: object) -> None:
             pass
@@ -82,6 +89,15 @@ def test_a_repository_at_a_commit_comes_without_what_is_not_needed(endpoint, tin
 def test_a_repository_that_does_not_exist_is_named_with_the_way_out(endpoint, tmp_path):
     with pytest.raises(LabError, match=rf"me/other at {COMMIT}: the hub's download failed.*check name"):
         fetch(endpoint, tmp_path / "model", repo="me/other")
+
+
+def test_a_connection_that_breaks_again_and_again_is_named_with_the_way_out(
+    endpoint, breaking, tmp_path, monkeypatch
+):
+    breaking.add("model.safetensors")
+    monkeypatch.setattr("huggingface_hub.file_download.time.sleep", lambda seconds: None)
+    with pytest.raises(LabError, match=rf"me/tiny at {COMMIT}: the hub's download failed.*check name"):
+        fetch(endpoint, tmp_path / "model")
 
 
 @pytest.mark.parametrize("revision", ["main", "v1.0", COMMIT[:7]])
