@@ -7,7 +7,7 @@ for each conversation) and rejects.json (every rule, how often it applied, and t
 from vllm_lab.common import console, files, flags
 from vllm_lab.common.errors import LabError
 from vllm_lab.data import conversations
-from vllm_lab.data.ledger import DROPPED_MESSAGE, Ledger
+from vllm_lab.data.conversation import DROPPED_MESSAGE, Ledger
 
 
 def main(argv: list[str] | None = None) -> None:

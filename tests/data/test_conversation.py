@@ -4,8 +4,14 @@ import json
 
 import pytest
 
-from vllm_lab.data.conversation import Conversation, from_record
-from vllm_lab.data.ledger import DROPPED_MESSAGE, DROPPED_RECORD, RULES, Ledger
+from vllm_lab.data.conversation import (
+    DROPPED_MESSAGE,
+    DROPPED_RECORD,
+    RULES,
+    Conversation,
+    Ledger,
+    from_record,
+)
 from vllm_lab.data.reader import Record
 
 HELLO = {"from": "human", "value": "Hello"}

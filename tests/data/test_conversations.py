@@ -12,7 +12,7 @@ import pytest
 
 from vllm_lab.common.errors import LabError
 from vllm_lab.data import conversations
-from vllm_lab.data.ledger import Ledger
+from vllm_lab.data.conversation import Ledger
 
 ROOT = Path(__file__).parents[2]
 EXCERPT = ROOT / "tests" / "fixtures" / "sharegpt_excerpt.json"

@@ -8,8 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vllm_lab.data import conversations
-from vllm_lab.data.conversation import from_record
-from vllm_lab.data.ledger import DROPPED_MESSAGE, DROPPED_RECORD, RULES, Ledger
+from vllm_lab.data.conversation import DROPPED_MESSAGE, DROPPED_RECORD, RULES, Ledger, from_record
 from vllm_lab.data.reader import Record
 
 ANYTHING = st.recursive(

@@ -3,9 +3,8 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vllm_lab.data.conversation import Conversation, Message
+from vllm_lab.data.conversation import Conversation, Ledger, Message
 from vllm_lab.data.conversations import merge_parts, part_of
-from vllm_lab.data.ledger import Ledger
 
 
 def part(id: str, record: int, texts: str, dropped: tuple[int, ...] = ()) -> Conversation:

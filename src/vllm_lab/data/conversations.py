@@ -12,13 +12,13 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from vllm_lab.common.files import atomic_path
-from vllm_lab.data.conversation import Conversation, Message, from_record
-from vllm_lab.data.ledger import Ledger
+from vllm_lab.data.conversation import Conversation, Ledger, from_record
 from vllm_lab.data.reader import Reader
 
 _MESSAGE = pa.struct([("role", pa.string()), ("text", pa.string())])
@@ -39,19 +39,22 @@ def read(
     Reads at most `max_records` records. Holds one record in memory, or all conversations if `merge` joins
     their parts. Raises LabError for a file that is not JSON.
     """
-    kept = _from_records(path, ledger, max_records)
+    reader = Reader(path)
+    kept = _with_distinct_ids(_readable(reader, ledger, max_records), ledger)
     if merge:
         kept = _with_distinct_ids(merge_parts(kept, ledger), ledger)
     for conversation in kept:
         _observe(conversation, ledger, merge)
         yield conversation
+    if reader.array_not_closed:
+        ledger.count("array_not_closed", detail=f"{Path(path).name} has no closing bracket")
 
 
 def write(path: str | os.PathLike, conversations: Iterable[Conversation]) -> None:
     """Write conversations as Parquet (zstd, columns as in SCHEMA), in row groups of bounded size."""
     with atomic_path(path) as partial, pq.ParquetWriter(partial, SCHEMA, compression="zstd") as writer:
         for group in _row_groups(conversations):
-            writer.write_table(_table(group))
+            writer.write_table(pa.Table.from_pylist([_row(one) for one in group], schema=SCHEMA))
 
 
 def part_of(id: str) -> tuple[str, int] | None:
@@ -79,13 +82,6 @@ def merge_parts(conversations: Iterable[Conversation], ledger: Ledger) -> list[C
     for name, found in parts.items():
         merged.extend(_join(name, sorted(found, key=lambda part: part[0]), ledger))
     return sorted(merged, key=lambda conversation: conversation.record)
-
-
-def _from_records(path: str | os.PathLike, ledger: Ledger, max_records: int | None) -> Iterator[Conversation]:
-    reader = Reader(path)
-    yield from _with_distinct_ids(_readable(reader, ledger, max_records), ledger)
-    if reader.array_not_closed:
-        ledger.count("array_not_closed", detail=f"{Path(path).name} has no closing bracket")
 
 
 def _readable(reader: Reader, ledger: Ledger, max_records: int | None) -> Iterator[Conversation]:
@@ -140,64 +136,45 @@ def _row_groups(conversations: Iterable[Conversation]) -> Iterator[list[Conversa
         yield group
 
 
-def _table(group: list[Conversation]) -> pa.Table:
-    ends = [0]
-    for conversation in group:
-        ends.append(ends[-1] + len(conversation.messages))
-    messages = [message for conversation in group for message in conversation.messages]
-    flat = pa.StructArray.from_arrays(
-        [
-            pa.array([message.role for message in messages], pa.string()),
-            pa.array([message.text for message in messages], pa.string()),
-        ],
-        names=["role", "text"],
-    )
-    columns = [
-        pa.array([conversation.id for conversation in group], pa.string()),
-        pa.array([conversation.record for conversation in group], pa.int64()),
-        pa.ListArray.from_arrays(pa.array(ends, pa.int32()), flat),
-    ]
-    return pa.Table.from_arrays(columns, schema=SCHEMA)
+def _row(conversation: Conversation) -> dict[str, Any]:
+    messages = [{"role": message.role, "text": message.text} for message in conversation.messages]
+    return {"conversation_id": conversation.id, "record": conversation.record, "messages": messages}
 
 
 def _join(name: str, parts: list[tuple[int, Conversation]], ledger: Ledger) -> list[Conversation]:
     """Chain `parts`, ascending by index; a part that does not continue the last chain begins a new one."""
     chains: list[Conversation] = []
     for index, part in parts:
+        # From here on, positions and length count from the beginning of the whole conversation.
         moved = [replace(message, position=message.position + index) for message in part.messages]
-        if chains and _continues(chains[-1], index, moved, part, ledger):
-            chains[-1] = _extended(chains[-1], index, moved, part)
-            ledger.count("part_of_conversation", part.record, part.id, f"joined to {chains[-1].id}")
+        part = replace(part, messages=moved, raw_length=index + part.raw_length)
+        if chains and _continues(chains[-1], index, part, ledger):
+            chain = chains[-1]
+            new = [message for message in part.messages if message.position >= chain.raw_length]
+            chains[-1] = replace(
+                chain,
+                record=min(chain.record, part.record),
+                messages=chain.messages + new,
+                raw_length=max(chain.raw_length, part.raw_length),
+            )
+            ledger.count("part_of_conversation", part.record, part.id, f"joined to {chain.id}")
         else:
-            id = name if index == 0 else part.id
-            chains.append(replace(part, id=id, messages=moved, raw_length=index + part.raw_length))
+            chains.append(replace(part, id=name) if index == 0 else part)
     return chains
 
 
-def _continues(
-    chain: Conversation, index: int, moved: list[Message], part: Conversation, ledger: Ledger
-) -> bool:
-    """Whether `part`, whose messages `moved` begin at `index`, continues `chain`; counts why not."""
+def _continues(chain: Conversation, index: int, part: Conversation, ledger: Ledger) -> bool:
+    """Whether `part`, which begins with message `index`, continues `chain`; counts why not."""
     end = chain.raw_length
     if index > end:
         ledger.count("part_gap", part.record, part.id, f"messages {end} to {index - 1} are missing")
         return False
-    last = min(end, index + part.raw_length)
+    last = min(end, part.raw_length)
     before = [message for message in chain.messages if index <= message.position < last]
-    repeated = [message for message in moved if message.position < last]
+    repeated = [message for message in part.messages if message.position < last]
     if before != repeated:
         ledger.count("part_conflict", part.record, part.id, f"messages {index} to {last - 1} of {chain.id}")
         return False
     for message in repeated:
         ledger.count("part_overlap", part.record, part.id, f"message {message.position} of {chain.id}")
     return True
-
-
-def _extended(chain: Conversation, index: int, moved: list[Message], part: Conversation) -> Conversation:
-    new = [message for message in moved if message.position >= chain.raw_length]
-    return replace(
-        chain,
-        record=min(chain.record, part.record),
-        messages=chain.messages + new,
-        raw_length=max(chain.raw_length, index + part.raw_length),
-    )
