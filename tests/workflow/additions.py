@@ -40,19 +40,18 @@ predictions:
     relation: less than
     value: large.ttft_p99
 """
-FORMAT = '''"""Request ids alone, one per line."""
+FORMAT = '''"""Request ids alone."""
 
-from pathlib import Path
+from collections.abc import Iterator
 
-from vllm_lab.traces.formats.format import Outgoing, Source
-
-
-def _write(path: Path, source: Source) -> int:
-    path.write_text("".join(f"{name}\\n" for name in source.trace.request_id))
-    return len(source.trace.request_id)
+from vllm_lab.traces.formats.format import Outgoing, Record, Source
 
 
-OUTGOING = Outgoing("ids.txt", "requests", True, (), (), _write)
+def _records(source: Source) -> Iterator[Record]:
+    return ({"id": name} for name in source.trace.request_id)
+
+
+OUTGOING = Outgoing("ids.jsonl", "requests", True, (), (), _records)
 '''
 PART = '''"""A part that is only a sentence."""
 

@@ -42,6 +42,7 @@ COUNTS = (
 )  # fmt: skip
 BATCH = 256  # conversations; also a row group, and fixed so that the bytes do not depend on the processes
 Settings = tuple[Path, str, str]  # the arguments of StreamMaker
+LaidOut = tuple[dict[str, Any], template.StreamLayout, dict[str, str]]  # first columns, layout, literals
 
 
 @dataclass
@@ -98,52 +99,42 @@ class StreamMaker:
     def batch(self, first: int, conversations: pa.RecordBatch) -> tuple[pa.RecordBatch, Tally]:
         """Streams of conversations number `first`, `first` + 1, … (columns conversation_id, messages)."""
         tally = Tally()
-        rows: list[dict[str, Any]] = []
-        layouts: list[template.StreamLayout] = []
-        hidden: list[dict[str, str]] = []
-        for offset, record in enumerate(conversations.to_pylist()):
-            streams, literals = self._lay_out(record, tally)
-            layouts += streams
-            hidden += [literals] * len(streams)
+        laid_out: list[LaidOut] = []
+        for number, record in enumerate(conversations.to_pylist(), start=first):
             head = {
-                "conversation": first + offset,
+                "conversation": number,
                 "conversation_id": record["conversation_id"],
                 "first_role": record["messages"][0]["role"] if record["messages"] else "",
             }
-            rows += [head] * len(streams)
-        tokens = self._encode(layouts, hidden)
+            streams, literals = self._lay_out(record, tally)
+            laid_out += [(head, layout, literals) for layout in streams]
+        tokens = self._encode(laid_out)
         rows = [
             head | self._place(layout, pieces)
-            for head, layout, pieces in zip(rows, layouts, tokens, strict=True)
+            for (head, layout, _), pieces in zip(laid_out, tokens, strict=True)
         ]
         tally.counts["streams"] += len(rows)
         tally.counts["tokens"] += sum(len(row["token_ids"]) for row in rows)
         tally.counts["unanswered_turns"] += sum(row["answered"].count(False) for row in rows)
-        return pa.RecordBatch.from_pydict(
-            {name: [row[name] for row in rows] for name in SCHEMA.names}, schema=SCHEMA
-        ), tally
+        return pa.RecordBatch.from_pylist(rows, schema=SCHEMA), tally
 
     def _lay_out(
         self, record: dict[str, Any], tally: Tally
     ) -> tuple[list[template.StreamLayout], dict[str, str]]:
-        tally.counts["conversations"] += 1
         messages, literals = self.messages(record["messages"])
-        tally.counts["special_text_conversations"] += bool(literals)
+        tally.counts.update(conversations=1, special_text_conversations=bool(literals))
         try:
             streams = template.lay_out(
                 messages, self.template, self.shape.reply_end, has_end_token=self.has_end_token
             )
         except template.TemplateRefusedError as error:
             tally.counts["template_refused"] += 1
-            tally.refused_example = tally.refused_example or {
-                "conversation_id": record["conversation_id"],
-                "message": str(error),
-            }
+            example = {"conversation_id": record["conversation_id"], "message": str(error)}
+            tally.refused_example = tally.refused_example or example
             return [], {}
         turns = sum(len(stream.turns) for stream in streams)
-        tally.counts["turns"] += turns
-        tally.counts["without_user_turn"] += not turns
-        tally.counts["explicit_streams"] += sum(not stream.main for stream in streams)
+        explicit = sum(not stream.main for stream in streams)
+        tally.counts.update(turns=turns, without_user_turn=not turns, explicit_streams=explicit)
         return streams, literals
 
     def messages(self, messages: Sequence[dict[str, str]]) -> tuple[list[template.Message], dict[str, str]]:
@@ -154,13 +145,11 @@ class StreamMaker:
             {"role": message["role"], "content": text} for message, text in zip(messages, texts, strict=True)
         ], literals
 
-    def _encode(
-        self, layouts: Sequence[template.StreamLayout], hidden: Sequence[dict[str, str]]
-    ) -> list[list[np.ndarray]]:
+    def _encode(self, laid_out: Sequence[LaidOut]) -> list[list[np.ndarray]]:
         """Token ids of every piece of every layout; pieces without literals are encoded in one batch."""
         usual = [
             (piece, place > 0)
-            for layout, literals in zip(layouts, hidden, strict=True)
+            for _, layout, literals in laid_out
             if not literals
             for place, piece in enumerate(layout.pieces)
         ]
@@ -171,7 +160,7 @@ class StreamMaker:
                 self.tokenizer.encode_hidden(piece, literals) if literals else next(encoded)
                 for piece in layout.pieces
             ]
-            for layout, literals in zip(layouts, hidden, strict=True)
+            for _, layout, literals in laid_out
         ]
 
     def _place(self, layout: template.StreamLayout, pieces: Sequence[np.ndarray]) -> dict[str, Any]:

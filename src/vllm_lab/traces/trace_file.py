@@ -9,15 +9,19 @@ import json
 import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import orjson
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from vllm_lab.common import console
 from vllm_lab.common.errors import LabError
 from vllm_lab.common.files import atomic_path, canonical_json
+
+if TYPE_CHECKING:
+    from vllm_lab.traces.trace import Trace
 
 NUMBERS: dict[str, Any] = {
     "turn": np.int32,
@@ -35,10 +39,29 @@ SCHEMA = pa.schema(
 )
 ROWS_PER_GROUP = 16_384
 
-ARGUMENTS = (
-    "request_id", "conversation_id", "turn", "arrival_time", "priority", "prompts", "outputs"
-)  # fmt: skip
-REQUIRED = ("request_id", "arrival_time", "prompt_token_ids", "output_token_ids")
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str)
+
+
+def _is_int(value: Any) -> bool:
+    return type(value) is int and -(2**31) <= value < 2**31
+
+
+def _is_time(value: Any) -> bool:
+    return type(value) in (int, float) and 0 <= value < float("inf")
+
+
+# The keys of a line of JSON Lines: what is good, and what it must be.
+FIELDS: dict[str, tuple[Callable[[Any], bool], str]] = {
+    "request_id": (_is_text, "a string"),
+    "conversation_id": (_is_text, "a string"),
+    "turn": (_is_int, "an integer"),
+    "arrival_time": (_is_time, "seconds >= 0"),
+    "priority": (_is_int, "an integer"),
+}
+TOKENS = {"prompt_token_ids": "prompts", "output_token_ids": "outputs"}  # key: argument
+REQUIRED = ("request_id", "arrival_time", *TOKENS)
 
 
 def read_parquet(path: str | os.PathLike) -> dict[str, Any]:
@@ -87,23 +110,36 @@ def read_json_lines(path: str | os.PathLike) -> dict[str, Any]:
     by default, conversation_id is the request_id and turn is 1. Empty lines are ignored. For any other line,
     LabError names the line (from 1) and the key.
     """
-    requests = []
+    columns: dict[str, list[Any]] = {name: [] for name in (*FIELDS, *TOKENS.values())}
     with Path(path).open("rb") as file:
         for line, text in enumerate(file, start=1):
             if text.isspace():
                 continue
-            record = _parse(path, line, text)
-            field = _Reader(path, line, record)
-            requests.append({
-                "request_id": field("request_id", _is_text, "a string"),
-                "conversation_id": field("conversation_id", _is_text, "a string", record["request_id"]),
-                "turn": field("turn", _is_int, "an integer", 1),
-                "arrival_time": field("arrival_time", _is_number, "seconds >= 0"),
-                "priority": field("priority", _is_int, "an integer", 0),
-                "prompts": field.tokens("prompt_token_ids"),
-                "outputs": field.tokens("output_token_ids"),
-            })  # fmt: skip
-    return {name: [request[name] for request in requests] for name in ARGUMENTS}
+            where = f"{path}: line {line}"
+            record = _parse(where, text)
+            record = {"conversation_id": record["request_id"], "turn": 1, "priority": 0} | record
+            for key, (is_good, wanted) in FIELDS.items():
+                if not is_good(record[key]):
+                    raise LabError(f"{where}: {key} is {record[key]!r:.60}, must be {wanted}")
+                columns[key].append(record[key])
+            for key, name in TOKENS.items():
+                columns[name].append(_token_ids(f"{where}: {key}", record[key]))
+    return columns
+
+
+def write_json_lines(path: Path, trace: Trace, prompt_text: Callable[[int], str]) -> None:
+    """Write a line for each request, in the order of the trace: its columns, the text of its prompt
+    (`prompt_text` of the row), prompt_token_ids and output_token_ids."""
+    columns = [name for name in SCHEMA.names if not name.startswith("stream")]
+    rows = console.progress(range(len(trace)), desc="write", total=len(trace), unit="request")
+    with atomic_path(path) as partial, partial.open("wb") as file:
+        for row in rows:
+            record = {name: getattr(trace, name)[row] for name in columns} | {
+                "prompt": prompt_text(row),
+                "prompt_token_ids": trace.prompt(row),
+                "output_token_ids": trace.output(row),
+            }
+            file.write(orjson.dumps(record, option=orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_APPEND_NEWLINE))
 
 
 def open_parquet(path: Path, rule: str) -> pq.ParquetFile:
@@ -139,54 +175,27 @@ def _check_first_rows(path: str | os.PathLike, number: np.ndarray, first_rows: n
         )
 
 
-class _Reader:
-    """The checked fields of one record."""
-
-    def __init__(self, path: str | os.PathLike, line: int, record: dict[str, Any]) -> None:
-        self.where, self.record = f"{path}: line {line}", record
-
-    def __call__(self, key: str, good: Callable[[Any], bool], wanted: str, default: Any = None) -> Any:
-        value = self.record.get(key, default)
-        if not good(value):
-            raise LabError(f"{self.where}: {key} is {value!r:.60}, must be {wanted}")
-        return value
-
-    def tokens(self, key: str) -> np.ndarray:
-        """int32 [n], n >= 1."""
-        ids = self(key, _is_list, "a list of token ids, at least one")
-        try:
-            values = np.array(ids)
-        except ValueError:  # lists of unequal length among the ids
-            values = np.array(["?"])
-        if values.dtype != np.int64 or values.ndim != 1 or values.min() < 0 or values.max() >= 2**31:
-            raise LabError(f"{self.where}: {key} holds something other than integers in [0, 2^31)")
-        return values.astype(np.int32)
-
-
-def _parse(path: str | os.PathLike, line: int, text: bytes) -> dict[str, Any]:
+def _parse(where: str, text: bytes) -> dict[str, Any]:
     try:
         record = orjson.loads(text)
     except orjson.JSONDecodeError as error:
-        raise LabError(f"{path}: line {line}: not JSON ({error})") from error
+        raise LabError(f"{where}: not JSON ({error})") from error
     if not isinstance(record, dict):
-        raise LabError(f"{path}: line {line}: not an object with {', '.join(REQUIRED)}")
+        raise LabError(f"{where}: not an object with {', '.join(REQUIRED)}")
     missing = [key for key in REQUIRED if key not in record]
     if missing:
-        raise LabError(f"{path}: line {line}: no {', '.join(missing)}")
+        raise LabError(f"{where}: no {', '.join(missing)}")
     return record
 
 
-def _is_text(value: Any) -> bool:
-    return isinstance(value, str)
-
-
-def _is_int(value: Any) -> bool:
-    return type(value) is int and -(2**31) <= value < 2**31
-
-
-def _is_number(value: Any) -> bool:
-    return type(value) in (int, float) and 0 <= value < float("inf")
-
-
-def _is_list(value: Any) -> bool:
-    return isinstance(value, list) and bool(value)
+def _token_ids(what: str, given: Any) -> np.ndarray:
+    """int32 [n], n >= 1."""
+    if not isinstance(given, list) or not given:
+        raise LabError(f"{what} is {given!r:.60}, must be a list of token ids, at least one")
+    try:
+        values = np.array(given)
+    except ValueError:  # lists of unequal length among the ids
+        values = np.array(["?"])
+    if values.dtype != np.int64 or values.ndim != 1 or values.min() < 0 or values.max() >= 2**31:
+        raise LabError(f"{what} holds something other than integers in [0, 2^31)")
+    return values.astype(np.int32)

@@ -120,12 +120,11 @@ def test_two_blocks_have_one_id_if_and_only_if_all_up_to_their_end_is_equal(prom
 
 
 def test_a_module_and_a_row_in_the_table_are_all_that_a_format_needs(exported, data, tmp_path, monkeypatch):
-    def write(path, source):
-        path.write_text("\n".join(source.trace.request_id))
-        return len(source.trace)
+    def records(source):
+        return ({"id": name} for name in source.trace.request_id)
 
     about = Outgoing(
-        "names.txt", "requests", True, (Reader("cat", "cat {file}", READ_BACK),), ("Names.",), write
+        "names.jsonl", "requests", True, (Reader("cat", "cat {file}", READ_BACK),), ("Names.",), records
     )
     monkeypatch.setitem(EXPORTS, "names", about)
     schema = load(ROOT / "workflow/schemas/exports.schema.yaml")
@@ -133,5 +132,5 @@ def test_a_module_and_a_row_in_the_table_are_all_that_a_format_needs(exported, d
     flags = ["--traces", exported.folder / "hashed_trace.parquet", "--formats", "names", "--block-size", 16]
     flags += [*data, "--outdir", tmp_path, "--index", tmp_path / "index.json"]
     traces_exports.main(list(map(str, flags)))
-    assert (tmp_path / "hashed.names.txt").read_text() == "r1\nr2\nr3"
+    assert (tmp_path / "hashed.names.jsonl").read_text() == '{"id":"r1"}\n{"id":"r2"}\n{"id":"r3"}\n'
     check(tmp_path / "index.json", ROOT / "workflow/schemas/exports.schema.yaml")

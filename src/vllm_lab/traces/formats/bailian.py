@@ -10,25 +10,10 @@ has an id: where it has none, it gets one that no other block has.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 from vllm_lab.traces.formats import format as fmt
 
 NO_PARENT = -1
-
-
-def _fault(record: Any, block_tokens: int) -> str:
-    if found := fmt.fault_of(record, (*fmt.KEYS, "chat_id", "parent_chat_id", "turn")):
-        return found
-    for key, good in (
-        ("chat_id", fmt.is_count(record["chat_id"])),
-        ("parent_chat_id", fmt.is_count(record["parent_chat_id"]) or record["parent_chat_id"] == NO_PARENT),
-        ("turn", fmt.is_count(record["turn"]) and record["turn"] >= 1),
-    ):
-        if not good:
-            return f"{key} is {record[key]!r:.40}, must be an integer"
-    full, rest = divmod(record["input_length"], block_tokens)
-    return fmt.blocks_fault(record, block_tokens, [full + bool(rest), full])
 
 
 def _columns(
@@ -66,4 +51,15 @@ def _completed(records: Sequence[fmt.Record], block_tokens: int) -> list[fmt.Rec
     return completed
 
 
-INCOMING = fmt.Incoming("bailian", block_tokens=16, per_second=1, fault=_fault, columns=_columns)
+INCOMING = fmt.Incoming(
+    "bailian",
+    block_tokens=16,
+    per_second=1,
+    columns=_columns,
+    integers={
+        "chat_id": fmt.is_count,
+        "parent_chat_id": lambda chat: fmt.is_count(chat) or chat == NO_PARENT,
+        "turn": lambda turn: fmt.is_count(turn) and turn >= 1,
+    },
+    may_lack_last=True,
+)

@@ -1,16 +1,13 @@
 """vLLM's custom dataset: prompts as text, with the lengths of their outputs."""
 
-from pathlib import Path
+from collections.abc import Iterator
 
 from vllm_lab.traces.formats import format as fmt
 
 
-def _write(path: Path, source: fmt.Source) -> int:
-    tokens = source.trace.output_tokens.tolist()
-    return fmt.write_lines(
-        path,
-        ({"prompt": source.prompts.text(row), "output_tokens": count} for row, count in enumerate(tokens)),
-    )
+def _records(source: fmt.Source) -> Iterator[fmt.Record]:
+    for row, count in enumerate(source.trace.output_tokens.tolist()):
+        yield {"prompt": source.prompts.text(row), "output_tokens": count}
 
 
 OUTGOING = fmt.Outgoing(
@@ -33,5 +30,5 @@ OUTGOING = fmt.Outgoing(
         "Its reader tokenises the text anew. Where a conversation holds the text of a special token, the "
         "tokens differ from those of the trace.",
     ),
-    write=_write,
+    records=_records,
 )

@@ -7,15 +7,15 @@ from __future__ import annotations
 
 import gzip
 import lzma
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from functools import cached_property
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from vllm_lab.common import console
 from vllm_lab.common.errors import LabError
 from vllm_lab.common.files import atomic_path
 
@@ -30,12 +30,10 @@ SERVER = "http://127.0.0.1:8000"
 VLLM_BENCH = f"vllm bench serve --backend openai --base-url {SERVER} {MODEL}"
 
 OPENERS = {".gz": gzip.open, ".xz": lzma.open}
-REQUEST = (
-    "request_id", "conversation_id", "turn", "arrival_time", "priority", "prompt_tokens", "output_tokens"
-)  # fmt: skip
 KEYS = ("timestamp", "input_length", "output_length", "hash_ids")
 Record = dict[str, Any]
 Columns = dict[str, list[Any]]
+Encoder = Callable[[Any], bytes]
 
 
 @dataclass(frozen=True)
@@ -55,7 +53,6 @@ class Reader:
 class Incoming:
     """A format of JSON Lines with a hash for each prompt block, from which a trace of blocks is made.
 
-    `fault` takes a record and the tokens of a block and returns what is wrong with the record, or "".
     `columns` takes the records in order of arrival, the line of each in the file (from 1) and the tokens of a
     block. It returns the completed records and the columns request_id, conversation_id and turn.
     """
@@ -63,8 +60,9 @@ class Incoming:
     name: str
     block_tokens: int  # of the published traces
     per_second: int  # units of `timestamp` in a second
-    fault: Callable[[Any, int], str]
     columns: Callable[[list[Record], list[int], int], tuple[list[Record], Columns]]
+    integers: Mapping[str, Callable[[Any], bool]] = field(default_factory=dict)  # more keys, allowed values
+    may_lack_last: bool = False  # whether a partial last block may have no hash
 
     def read(self, path: Path, block_tokens: int | None = None) -> Trace:
         """A trace of blocks from JSON Lines (also .gz, .xz); each request has its own stream.
@@ -79,7 +77,11 @@ class Incoming:
         size = self.block_tokens if block_tokens is None else block_tokens
         if size < 1:
             raise LabError(f"--block-tokens is {size}, must be 1 or more")
-        records = _read_lines(path, lambda record: self.fault(record, size))
+        records = []
+        for line, record in _lines(path):
+            if fault := self._fault(record, size):
+                raise LabError(f"{path}: line {line}: {fault}")
+            records.append(record)
         # Requests with the same time stay in the order of the file.
         order = np.argsort([record["timestamp"] for record in records], kind="stable").tolist()
         records, columns = self.columns([records[row] for row in order], [row + 1 for row in order], size)
@@ -95,6 +97,32 @@ class Incoming:
             **columns,
         )
 
+    def _fault(self, record: Any, block_tokens: int) -> str:
+        """What is wrong with the keys, numbers or hashes of a record; "" where nothing is."""
+        keys = (*KEYS, *self.integers)
+        missing = [key for key in keys if key not in record] if isinstance(record, dict) else keys
+        if missing:
+            return f"no {', '.join(missing)}"
+        if type(record["timestamp"]) not in (int, float) or record["timestamp"] < 0:
+            return f"timestamp is {record['timestamp']!r:.40}, must be a number >= 0"
+        for key in ("input_length", "output_length"):
+            if not is_count(record[key]) or record[key] < 1:
+                return f"{key} is {record[key]!r:.40}, must be a number of tokens >= 1"
+        ids = record["hash_ids"]
+        if not isinstance(ids, list) or not all(map(is_count, ids)):
+            return f"hash_ids is {ids!r:.40}, must be a list of integers in [0, 2^31)"
+        for key, allowed in self.integers.items():
+            if not allowed(record[key]):
+                return f"{key} is {record[key]!r:.40}, must be an integer"
+        full, rest = divmod(record["input_length"], block_tokens)
+        blocks = full + bool(rest)
+        if len(ids) == blocks or (self.may_lack_last and len(ids) == full):
+            return ""
+        return (
+            f"{len(ids)} hash_ids for input_length {record['input_length']}, must be {blocks} of "
+            f"{block_tokens} tokens each (see --block-tokens)"
+        )
+
 
 class Prompts:
     """The texts of the prompts of one trace, rendered again from the conversations: exactly what was
@@ -105,13 +133,13 @@ class Prompts:
 
         self._trace, self._maker, self._path = trace, maker, conversations
         wanted = set(trace.conversation_id)
-        self._messages = {}
-        source = open_conversations(conversations)
-        for batch in source.iter_batches(columns=["conversation_id", "messages"]):
-            names = batch["conversation_id"].to_pylist()
-            self._messages |= {
-                name: batch["messages"][row].as_py() for row, name in enumerate(names) if name in wanted
-            }
+        columns = ["conversation_id", "messages"]
+        self._messages = {
+            name: messages.as_py()
+            for batch in open_conversations(conversations).iter_batches(columns=columns)
+            for name, messages in zip(batch[0].to_pylist(), batch[1], strict=True)
+            if name in wanted
+        }
 
     def text(self, row: int) -> str:
         """The text of the prompt in row `row`. LabError if the trace was made from other conversations."""
@@ -169,7 +197,7 @@ class Outgoing:
     """A format that other tools read.
 
     `of_blocks` says whether it can hold a trace of block hashes, which has neither text nor output tokens.
-    `write` writes the file and returns how many records it has.
+    `records` gives the rows of a .csv file, or the objects of a .json file (one array) or a .jsonl file.
     """
 
     ending: str
@@ -177,59 +205,38 @@ class Outgoing:
     of_blocks: bool
     readers: tuple[Reader, ...]
     notes: tuple[str, ...]
-    write: Callable[[Path, Source], int]
+    records: Callable[[Source], Iterable[Any]]
+    header: tuple[str, ...] = ()  # of a .csv file
 
     def file(self, trace: str) -> str:
         """The name of the file of a trace."""
         return f"{trace}.{self.ending}"
 
+    def write(self, path: Path, source: Source) -> int:
+        """Write the file; the number of its records."""
+        records = self.records(source)
+        if self.header:
+            return _write(path, chain([self.header], records), encode=_csv_line) - 1
+        if self.ending.endswith(".json"):
+            return _write(path, records, marks=(b"[\n", b",\n", b"\n]\n"))
+        return _write(path, records)
+
     def entry(self, trace: str, format: str, path: Path, records: int, source: Source) -> dict[str, Any]:
         """What the index says about the file that `write` made; `left_out` counts the conversations of the
         trace that the format cannot hold."""
+        entry = {"file": path.as_posix(), "records": records, "block_size": source.block_size}
+        longest = int((source.trace.prompt_tokens + source.trace.output_tokens).max())
+        commands = [reader.command.format(**entry, longest=longest) for reader in self.readers]
+        readers = zip(self.readers, commands, strict=True)
         whole = len(source.last_turns) if self.unit == "conversations" else records
-        given = {
-            "file": path.as_posix(),
-            "records": records,
-            "block_size": source.block_size,
-            "longest": int((source.trace.prompt_tokens + source.trace.output_tokens).max()),
-        }
-        readers = [asdict(reader) | {"command": reader.command.format(**given)} for reader in self.readers]
-        return {
+        return entry | {
             "trace": trace,
             "format": format,
             "bytes": path.stat().st_size,
             "unit": self.unit,
             "left_out": whole - records,
-            "readers": readers,
-            **{name: given[name] for name in ("file", "records", "block_size")},
+            "readers": [asdict(reader) | {"command": command} for reader, command in readers],
         }
-
-
-def fault_of(record: Any, keys: Sequence[str]) -> str:
-    """What is wrong with the keys, time, lengths or ids of an incoming record; "" where nothing is."""
-    missing = [key for key in keys if key not in record] if isinstance(record, dict) else keys
-    if missing:
-        return f"no {', '.join(missing)}"
-    if type(record["timestamp"]) not in (int, float) or record["timestamp"] < 0:
-        return f"timestamp is {record['timestamp']!r:.40}, must be a number >= 0"
-    for key in ("input_length", "output_length"):
-        if not is_count(record[key]) or record[key] < 1:
-            return f"{key} is {record[key]!r:.40}, must be a number of tokens >= 1"
-    ids = record["hash_ids"]
-    if not isinstance(ids, list) or not all(is_count(number) for number in ids):
-        return f"hash_ids is {ids!r:.40}, must be a list of integers in [0, 2^31)"
-    return ""
-
-
-def blocks_fault(record: Record, block_tokens: int, allowed: Sequence[int]) -> str:
-    """That the number of hash_ids of a record is not one of the `allowed` numbers, or ""."""
-    found = len(record["hash_ids"])
-    if found in allowed:
-        return ""
-    return (
-        f"{found} hash_ids for input_length {record['input_length']}, must be {allowed[0]} of "
-        f"{block_tokens} tokens each (see --block-tokens)"
-    )
 
 
 def is_count(value: Any) -> bool:
@@ -237,57 +244,41 @@ def is_count(value: Any) -> bool:
     return type(value) is int and 0 <= value < 2**31
 
 
-def _read_lines(path: Path, fault: Callable[[Any], str]) -> list[Record]:
-    """The objects of the file, in its order."""
-    records = []
+def _lines(path: Path) -> Iterator[tuple[int, Any]]:
+    """The number (from 1) and the value of each line; there must be one."""
+    line = 0
     try:
         with OPENERS.get(path.suffix, Path.open)(path, "rb") as file:
             for line, text in enumerate(file, start=1):
-                records.append(orjson.loads(text))
-                if found := fault(records[-1]):
-                    raise LabError(f"{path}: line {line}: {found}")
+                yield line, orjson.loads(text)
     except FileNotFoundError as error:
         raise LabError(f"{path}: no such file") from error
     except orjson.JSONDecodeError as error:
         raise LabError(f"{path}: line {line}: not JSON ({error})") from error
     except (gzip.BadGzipFile, lzma.LZMAError, EOFError) as error:
         raise LabError(f"{path}: not a whole {path.suffix} file ({error})") from error
-    if not records:
+    if not line:
         raise LabError(f"{path}: no requests; a trace has one JSON object on each line")
-    return records
 
 
-def write_requests(path: Path, trace: Trace, prompt_text: Callable[[int], str]) -> None:
-    """Write a line for each request, in the order of the trace: its columns, the text of its prompt
-    (`prompt_text` of the row), prompt_token_ids and output_token_ids."""
-    records = (
-        {
-            **{name: getattr(trace, name)[row] for name in REQUEST},
-            "prompt": prompt_text(row),
-            "prompt_token_ids": trace.prompt(row),
-            "output_token_ids": trace.output(row),
-        }
-        for row in range(len(trace))
-    )
-    write_lines(path, console.progress(records, desc="write", total=len(trace), unit="request"))
+def _json(record: Record) -> bytes:
+    return orjson.dumps(record, option=orjson.OPT_SERIALIZE_NUMPY)
 
 
-def write_lines(path: Path, records: Iterable[Record]) -> int:
-    """Write JSON Lines; the number of records."""
-    return _join(path, records, b"", b"\n", b"\n")
+def _csv_line(values: Sequence[Any]) -> bytes:
+    return ",".join(map(str, values)).encode()  # str of a float reads back to the same double
 
 
-def write_array(path: Path, records: Iterable[Record]) -> int:
-    """Write one JSON array with a line for each record; the number of records."""
-    return _join(path, records, b"[\n", b",\n", b"\n]\n")
-
-
-def _join(path: Path, records: Iterable[Record], head: bytes, between: bytes, tail: bytes) -> int:
+def _write(
+    path: Path, records: Iterable[Any], encode: Encoder = _json, marks: Sequence[bytes] = (b"", b"\n", b"\n")
+) -> int:
+    """Write the records with marks before, between and after them, whole or not at all; their number."""
+    head, between, tail = marks
     count = 0
     with atomic_path(path) as partial, partial.open("wb") as file:
         file.write(head)
         for count, record in enumerate(records, start=1):
             file.write(between if count > 1 else b"")
-            file.write(orjson.dumps(record, option=orjson.OPT_SERIALIZE_NUMPY))
+            file.write(encode(record))
         file.write(tail)
     return count

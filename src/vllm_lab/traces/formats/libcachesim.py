@@ -1,19 +1,16 @@
 """libCacheSim's traces: one line for each block that a prompt accesses."""
 
-from pathlib import Path
+from collections.abc import Iterator
 
-from vllm_lab.common.files import write_csv
 from vllm_lab.traces.formats import format as fmt
 
 
-def _write(path: Path, source: fmt.Source) -> int:
+def _records(source: fmt.Source) -> Iterator[tuple[int, int, int]]:
     from vllm_lab.traces.prefix_tree import cached_blocks
 
     seconds = source.trace.arrival_time.astype("int64").tolist()
     paths = cached_blocks(source.trace, source.block_size).split()
-    rows = ((seconds[row], block, 1) for row, blocks in enumerate(paths) for block in reversed(blocks))
-    write_csv(path, ("time", "obj_id", "obj_size"), rows)
-    return sum(map(len, paths))
+    return ((seconds[row], block, 1) for row, blocks in enumerate(paths) for block in reversed(blocks))
 
 
 OUTGOING = fmt.Outgoing(
@@ -35,5 +32,6 @@ OUTGOING = fmt.Outgoing(
         "blocks of a request while it is served, so their small caches find slightly more. Times are "
         "whole seconds.",
     ),
-    write=_write,
+    records=_records,
+    header=("time", "obj_id", "obj_size"),
 )

@@ -1,25 +1,20 @@
 """LLMServingSim's traces: prompts and outputs as token ids."""
 
-from pathlib import Path
+from collections.abc import Iterator
 
 from vllm_lab.traces.formats import format as fmt
 
 
-def _write(path: Path, source: fmt.Source) -> int:
+def _records(source: fmt.Source) -> Iterator[fmt.Record]:
     trace = source.trace
-    return fmt.write_lines(
-        path,
-        (
-            {
-                "input_toks": int(trace.prompt_tokens[row]),
-                "output_toks": int(trace.output_tokens[row]),
-                "arrival_time_ns": round(1e9 * float(trace.arrival_time[row])),
-                "input_tok_ids": trace.prompt(row),
-                "output_tok_ids": trace.output(row),
-            }
-            for row in range(len(trace))
-        ),
-    )
+    for row in range(len(trace)):
+        yield {
+            "input_toks": int(trace.prompt_tokens[row]),
+            "output_toks": int(trace.output_tokens[row]),
+            "arrival_time_ns": round(1e9 * float(trace.arrival_time[row])),
+            "input_tok_ids": trace.prompt(row),
+            "output_tok_ids": trace.output(row),
+        }
 
 
 OUTGOING = fmt.Outgoing(
@@ -39,5 +34,5 @@ OUTGOING = fmt.Outgoing(
         "prefix cache needs. Times are whole nanoseconds. Paths are relative to the simulator's own "
         "folder.",
     ),
-    write=_write,
+    records=_records,
 )

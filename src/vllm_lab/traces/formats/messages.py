@@ -1,29 +1,18 @@
 """OpenAI's form of conversations, as vLLM's multi-turn benchmark reads it."""
 
-from pathlib import Path
+from collections.abc import Iterator
 
 from vllm_lab.traces.formats import format as fmt
 
 
-def _write(path: Path, source: fmt.Source) -> int:
-    return fmt.write_array(
-        path,
-        (
-            {
-                "id": name,
-                "messages": [{"role": one["role"], "content": one["text"]} for one in answered],
-            }
-            for name, messages in source.conversations()
-            if (answered := _taking_turns(messages))
-        ),
-    )
-
-
-def _taking_turns(messages: list[dict[str, str]]) -> list[dict[str, str]]:
-    """The messages up to the last reply; empty unless user and assistant take turns, the user first."""
-    answered = messages[: len(messages) // 2 * 2]
-    wanted = ["user", "assistant"] * (len(messages) // 2 + 1)
-    return answered if [one["role"] for one in messages] == wanted[: len(messages)] else []
+def _records(source: fmt.Source) -> Iterator[fmt.Record]:
+    """The conversations in which user and assistant take turns, the user first, up to the last reply."""
+    for name, messages in source.conversations():
+        pairs = len(messages) // 2
+        turns = ["user", "assistant"] * (pairs + 1)
+        if pairs and [one["role"] for one in messages] == turns[: len(messages)]:
+            spoken = [{"role": one["role"], "content": one["text"]} for one in messages[: 2 * pairs]]
+            yield {"id": name, "messages": spoken}
 
 
 OUTGOING = fmt.Outgoing(
@@ -45,5 +34,5 @@ OUTGOING = fmt.Outgoing(
         "file. The benchmark is closed-loop and ignores the arrival times of the trace, and the chat "
         "template of the server renders the messages.",
     ),
-    write=_write,
+    records=_records,
 )

@@ -5,16 +5,9 @@ tokens, with one of its own for the partial last block. The file does not say wh
 so request `r<line>`, counted from 1, is a conversation of its own.
 """
 
-from pathlib import Path
-from typing import Any
+from collections.abc import Iterator
 
 from vllm_lab.traces.formats import format as fmt
-
-
-def _fault(record: Any, block_tokens: int) -> str:
-    return fmt.fault_of(record, fmt.KEYS) or fmt.blocks_fault(
-        record, block_tokens, [-(-record["input_length"] // block_tokens)]
-    )
 
 
 def _columns(
@@ -24,26 +17,20 @@ def _columns(
     return records, {"request_id": names, "conversation_id": names, "turn": [1] * len(names)}
 
 
-def _write(path: Path, source: fmt.Source) -> int:
+def _records(source: fmt.Source) -> Iterator[fmt.Record]:
     from vllm_lab.traces.prefix_tree import hash_ids
 
     trace = source.trace
-    numbers = hash_ids(trace, source.block_size).split()
-    return fmt.write_lines(
-        path,
-        (
-            {
-                "timestamp": round(1000 * float(trace.arrival_time[row])),
-                "input_length": int(trace.prompt_tokens[row]),
-                "output_length": int(trace.output_tokens[row]),
-                "hash_ids": ids,
-            }
-            for row, ids in enumerate(numbers)
-        ),
-    )
+    for row, ids in enumerate(hash_ids(trace, source.block_size).split()):
+        yield {
+            "timestamp": round(1000 * float(trace.arrival_time[row])),
+            "input_length": int(trace.prompt_tokens[row]),
+            "output_length": int(trace.output_tokens[row]),
+            "hash_ids": ids,
+        }
 
 
-INCOMING = fmt.Incoming("mooncake", block_tokens=512, per_second=1000, fault=_fault, columns=_columns)
+INCOMING = fmt.Incoming("mooncake", block_tokens=512, per_second=1000, columns=_columns)
 OUTGOING = fmt.Outgoing(
     "mooncake.jsonl",
     "requests",
@@ -85,5 +72,5 @@ OUTGOING = fmt.Outgoing(
         "1,000 requests by default, and draws other tokens in each process unless PYTHONHASHSEED is "
         "set. SGLang ignores input_length and gives every id the same number of tokens.",
     ),
-    write=_write,
+    records=_records,
 )

@@ -1,23 +1,16 @@
 """ShareGPT's form of conversations, which vLLM reads as pairs of prompt and reply."""
 
-from pathlib import Path
+from collections.abc import Iterator
 
 from vllm_lab.traces.formats import format as fmt
 
 ROLES = {"user": "human", "assistant": "gpt", "system": "system"}
 
 
-def _write(path: Path, source: fmt.Source) -> int:
-    return fmt.write_array(
-        path,
-        (
-            {
-                "id": name,
-                "conversations": [{"from": ROLES[one["role"]], "value": one["text"]} for one in messages],
-            }
-            for name, messages in source.conversations()
-        ),
-    )
+def _records(source: fmt.Source) -> Iterator[fmt.Record]:
+    for name, messages in source.conversations():
+        spoken = [{"from": ROLES[one["role"]], "value": one["text"]} for one in messages]
+        yield {"id": name, "conversations": spoken}
 
 
 OUTGOING = fmt.Outgoing(
@@ -37,5 +30,5 @@ OUTGOING = fmt.Outgoing(
         "only the first two messages, from any speaker, as prompt and reply. It drops texts shorter "
         "than 4 tokens, prompts above 1,024 tokens and pairs above 2,048.",
     ),
-    write=_write,
+    records=_records,
 )

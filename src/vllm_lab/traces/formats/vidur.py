@@ -1,16 +1,14 @@
 """Vidur's traces: lengths and arrival times."""
 
-from pathlib import Path
+from collections.abc import Iterator
 
-from vllm_lab.common.files import write_csv
 from vllm_lab.traces.formats import format as fmt
 
 
-def _write(path: Path, source: fmt.Source) -> int:
+def _records(source: fmt.Source) -> Iterator[tuple[float, int, int]]:
     trace = source.trace
-    columns = (trace.arrival_time.tolist(), trace.prompt_tokens.tolist(), trace.output_tokens.tolist())
-    write_csv(path, ("arrived_at", "num_prefill_tokens", "num_decode_tokens"), zip(*columns, strict=True))
-    return len(trace)
+    columns = (trace.arrival_time, trace.prompt_tokens, trace.output_tokens)
+    return zip(*(column.tolist() for column in columns), strict=True)
 
 
 OUTGOING = fmt.Outgoing(
@@ -27,5 +25,6 @@ OUTGOING = fmt.Outgoing(
         ),
     ),
     notes=("Lengths, and times in seconds. By default Vidur cuts requests above 4,096 tokens.",),
-    write=_write,
+    records=_records,
+    header=("arrived_at", "num_prefill_tokens", "num_decode_tokens"),
 )
