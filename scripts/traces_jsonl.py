@@ -5,7 +5,6 @@ Out: a line for each request; its keys are listed in workflow/schemas/trace_json
 """
 
 from vllm_lab.common import console, flags
-from vllm_lab.traces import trace_file
 from vllm_lab.traces.formats.format import Prompts
 from vllm_lab.traces.streams import StreamMaker
 from vllm_lab.traces.trace import Trace
@@ -16,7 +15,7 @@ def main(argv: list[str] | None = None) -> None:
 
     trace = Trace.read(args.trace)
     maker = StreamMaker(args.model_dir, args.chat_template, args.default_system_prompt)
-    trace_file.write_json_lines(args.output, trace, Prompts(trace, args.conversations, maker).text)
+    trace.write_json_lines(args.output, Prompts(trace, args.conversations, maker).text)
 
 
 if __name__ == "__main__":

@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 
 from vllm_lab.common.errors import LabError
 from vllm_lab.traces.trace import Trace
-from vllm_lab.traces.trace_file import write_json_lines
 
 ids = st.lists(st.integers(0, 2**31 - 1), min_size=1, max_size=6)
 requests = st.lists(st.tuples(ids, ids, st.floats(0, 1e6)), min_size=1, max_size=6)
@@ -62,7 +61,7 @@ def test_parquet_and_json_lines_give_back_what_was_written(tmp_path_factory, giv
     assert (np.diff(trace.arrival_time) >= 0).all()
     folder = tmp_path_factory.mktemp("trace")
     trace.write(folder / "t.parquet")
-    write_json_lines(folder / "t.jsonl", trace, str)
+    trace.write_json_lines(folder / "t.jsonl", str)
     for name in ("t.parquet", "t.jsonl"):
         assert_same(trace, Trace.read(folder / name))
 
@@ -78,7 +77,7 @@ def test_a_shared_stream_is_stored_once_and_survives_both_forms(tmp_path) -> Non
     again = Trace.read(tmp_path / "t.parquet")
     assert again.metadata == {"mode": "multi_turn", "unit": "token"}
     assert_same(trace, again)
-    write_json_lines(tmp_path / "t.jsonl", trace, str)
+    trace.write_json_lines(tmp_path / "t.jsonl", str)
     assert_same(trace, Trace.read(tmp_path / "t.jsonl"))
 
 

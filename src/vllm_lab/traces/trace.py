@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from vllm_lab.common import console
 from vllm_lab.common.errors import LabError
 from vllm_lab.traces import trace_file
 
@@ -161,6 +162,19 @@ class Trace:
     def write(self, path: str | os.PathLike) -> None:
         """Write Parquet (zstd), whole or not at all; the same trace always gives the same bytes."""
         trace_file.write_parquet(path, vars(self))
+
+    def write_json_lines(self, path: str | os.PathLike, prompt_text: Callable[[int], str]) -> None:
+        """Write a line for each request: its columns, the text of its prompt (`prompt_text` of the row),
+        prompt_token_ids and output_token_ids."""
+        columns = [name for name in trace_file.SCHEMA.names if not name.startswith("stream")]
+        requests = (
+            {name: getattr(self, name)[row] for name in columns}
+            | {"prompt": prompt_text(row)}
+            | {"prompt_token_ids": self.prompt(row), "output_token_ids": self.output(row)}
+            for row in range(len(self))
+        )
+        requests = console.progress(requests, desc="write", total=len(self), unit="request")
+        trace_file.write_json_lines(path, requests)
 
     def summary(self) -> dict[str, Any]:
         """The figures that describe the trace: lengths in tokens, with percentiles that are linear between

@@ -7,21 +7,17 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import orjson
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from vllm_lab.common import console
 from vllm_lab.common.errors import LabError
 from vllm_lab.common.files import atomic_path, canonical_json
-
-if TYPE_CHECKING:
-    from vllm_lab.traces.trace import Trace
 
 NUMBERS: dict[str, Any] = {
     "turn": np.int32,
@@ -127,19 +123,11 @@ def read_json_lines(path: str | os.PathLike) -> dict[str, Any]:
     return columns
 
 
-def write_json_lines(path: Path, trace: Trace, prompt_text: Callable[[int], str]) -> None:
-    """Write a line for each request, in the order of the trace: its columns, the text of its prompt
-    (`prompt_text` of the row), prompt_token_ids and output_token_ids."""
-    columns = [name for name in SCHEMA.names if not name.startswith("stream")]
-    rows = console.progress(range(len(trace)), desc="write", total=len(trace), unit="request")
+def write_json_lines(path: str | os.PathLike, requests: Iterable[Mapping[str, Any]]) -> None:
+    """Write a line for each request, whole or not at all; arrays of numpy become lists."""
+    options = orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_APPEND_NEWLINE
     with atomic_path(path) as partial, partial.open("wb") as file:
-        for row in rows:
-            record = {name: getattr(trace, name)[row] for name in columns} | {
-                "prompt": prompt_text(row),
-                "prompt_token_ids": trace.prompt(row),
-                "output_token_ids": trace.output(row),
-            }
-            file.write(orjson.dumps(record, option=orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_APPEND_NEWLINE))
+        file.writelines(orjson.dumps(request, option=options) for request in requests)
 
 
 def open_parquet(path: Path, rule: str) -> pq.ParquetFile:
