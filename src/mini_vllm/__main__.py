@@ -4,8 +4,10 @@ demand. `mini-vllm explain` follows one request. The flags are those of `python 
 import argparse
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
+
+import numpy as np
 
 from mini_vllm.clock import DEFAULT_CLOCK, parse_clock, read_cost_model
 from mini_vllm.errors import MiniError, OutOfBlocks
@@ -13,8 +15,7 @@ from mini_vllm.limits import Limits
 from mini_vllm.request import Request
 from mini_vllm.tools import engines
 from mini_vllm.tools.explain import explain
-from mini_vllm.tools.records import lines, whole_file, write_requests
-from mini_vllm.tools.summary import summary
+from mini_vllm.tools.records import COLUMNS, lines, outcome, whole_file, write_requests
 from mini_vllm.tools.trace import read_trace
 from mini_vllm.tools.versions import VERSIONS
 from mini_vllm.v1_naive.engine import Engine
@@ -50,7 +51,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def add_limits(command: argparse.ArgumentParser) -> None:
-    """The flags that the oracle has, too."""
+    """The flags that the oracle has, too. Each limit has the name of its field of Limits."""
     switch = argparse.BooleanOptionalAction
     command.add_argument("--version", required=True, choices=VERSIONS)
     command.add_argument("--trace", required=True, metavar="FILE", help=".jsonl or .parquet")
@@ -65,24 +66,15 @@ def add_limits(command: argparse.ArgumentParser) -> None:
     command.add_argument("--prefix-caching", action=switch, default=True, help="v4")
     command.add_argument("--chunked-prefill", action=switch, default=True, help="from v3 on")
     time = command.add_mutually_exclusive_group()
-    time.add_argument("--clock", type=parse_clock, default=DEFAULT_CLOCK, metavar="B,T,R",
-                      help="seconds: base,per_token,per_request")  # fmt: skip
-    time.add_argument("--cost-model", type=read_cost_model, dest="clock", metavar="FILE",
-                      help="seconds by prefill, decode and context tokens, JSON")  # fmt: skip
+    seconds = "seconds: base,per_token,per_request"
+    time.add_argument("--clock", type=parse_clock, default=DEFAULT_CLOCK, metavar="B,T,R", help=seconds)
+    fitted = "seconds by prefill, decode and context tokens, JSON"
+    time.add_argument("--cost-model", type=read_cost_model, dest="clock", metavar="FILE", help=fitted)
 
 
 def build(args: argparse.Namespace) -> tuple[Engine, list[Request]]:
     """The engine that the flags describe, and all requests, the refused ones too."""
-    limits = Limits(
-        args.num_blocks,
-        args.block_size,
-        args.max_num_seqs,
-        args.max_num_batched_tokens,
-        args.policy,
-        args.prefix_caching,
-        args.chunked_prefill,
-        args.clock,
-    )
+    limits = Limits(**{name: getattr(args, name) for name in Limits.__dataclass_fields__})
     requests = read_trace(args.trace, args.limit)
     return engines.build(args.version, requests, limits), requests
 
@@ -105,6 +97,35 @@ def run_command(args: argparse.Namespace) -> None:
         write_requests(args.requests, requests)
     for line in summary(engine, requests, end):
         print(line)
+
+
+def summary(engine: Engine, requests: Sequence[Request], end: str | None) -> Iterator[str]:
+    """Lines about a run of `engine` that is over, with the refused requests among `requests`; `end` says
+    where and why v1 ended before all requests had finished."""
+    admitted = [request for request in requests if request.cached_tokens is not None]
+    finished = sum(request.finished for request in requests)
+    yield f"requests     {len(requests)}: {finished} finished, {len(engine.refused)} refused"
+    yield f"steps        {engine.steps} in {engine.now:.6g} s"
+    if end:
+        yield f"ended        {end}"
+    yield f"preemptions  {sum(request.preemptions for request in requests)}"
+    cache = getattr(engine.blocks, "cache", None)
+    yield f"evictions    {cache.evictions if cache else 0} blocks"
+    prompts = sum(request.prompt_tokens for request in admitted)
+    cached = sum(request.cached_tokens for request in admitted)
+    rate = f"{cached / prompts:.2%} of the prompt tokens ({cached} of {prompts})" if prompts else "-"
+    yield f"hit rate     {rate}"
+    rows = [dict(zip(COLUMNS, outcome(request), strict=True)) for request in requests]
+    for name in ("ttft", "tpot", "e2e"):  # see docs/mini_vllm.md
+        yield f"{name.upper():<12} {percentiles([row[name] for row in rows if row[name] is not None])}"
+
+
+def percentiles(seconds: Sequence[float]) -> str:
+    """Median and 99th percentile (linear between ranks)."""
+    if not seconds:
+        return "-"
+    median, p99 = np.percentile(seconds, [50, 99])
+    return f"median {median:.6g} s, p99 {p99:.6g} s"
 
 
 def explain_command(args: argparse.Namespace) -> None:

@@ -1,12 +1,14 @@
 """One request: what the trace says about it, and how far it has come. Mirrors vllm/v1/request.py::Request."""
 
 from collections.abc import Sequence
+from dataclasses import InitVar, dataclass, field
 
 import numpy as np
 
 TOKEN_BYTES = 4  # a token id is an int32, little-endian
 
 
+@dataclass(slots=True, eq=False)
 class Request:
     """The trace's row and the scheduler's counters. Requests are compared and hashed by identity.
 
@@ -14,49 +16,31 @@ class Request:
     `num_tokens` of them: the prompt, and the output tokens that have been "generated" so far.
     """
 
-    __slots__ = (
-        "arrival_time",
-        "block_table",
-        "cached_tokens",
-        "first_token_time",
-        "last_token_time",
-        "num_computed_tokens",
-        "num_tokens",
-        "output_tokens",
-        "preemptions",
-        "priority",
-        "prompt_tokens",
-        "request_id",
-        "token_bytes",
-        "total_tokens",
-    )
+    request_id: str
+    arrival_time: float  # s
+    priority: int  # a smaller number is served earlier
+    prompt: InitVar[Sequence[int]]  # token ids (int32)
+    output: InitVar[Sequence[int]]
+    prompt_tokens: int = field(init=False)
+    output_tokens: int = field(init=False)
+    total_tokens: int = field(init=False)
+    token_bytes: bytes = field(init=False)  # prompt and output; a slice is a block's content (see `block`)
+    tokens_per_id: int = field(init=False, default=1)  # more in a trace of block ids (see tools.trace)
 
-    def __init__(
-        self,
-        request_id: str,
-        arrival_time: float,
-        priority: int,
-        prompt: Sequence[int],
-        output: Sequence[int],
-    ) -> None:
-        """A request of `prompt` [prompt_tokens] and `output` [output_tokens] token ids (int32)."""
-        self.request_id = request_id
-        self.arrival_time = arrival_time  # s
-        self.priority = priority  # a smaller number is served earlier
-        self.prompt_tokens = len(prompt)
+    num_tokens: int = field(init=False)  # prompt and tokens generated so far
+    num_computed_tokens: int = field(init=False, default=0)  # in the KV cache, or scheduled to be
+    block_table: list[int] = field(init=False, default_factory=list)  # block ids, in order of the tokens
+
+    cached_tokens: int | None = field(init=False, default=None)  # found in the cache at its first admission
+    preemptions: int = field(init=False, default=0)
+    first_token_time: float | None = field(init=False, default=None)  # s
+    last_token_time: float | None = field(init=False, default=None)  # s
+
+    def __post_init__(self, prompt: Sequence[int], output: Sequence[int]) -> None:
+        self.prompt_tokens = self.num_tokens = len(prompt)
         self.output_tokens = len(output)
         self.total_tokens = len(prompt) + len(output)
-        both = np.concatenate([np.asarray(prompt, "<i4"), np.asarray(output, "<i4")])
-        self.token_bytes = both.tobytes()  # a slice of it is a block's content (see `block`)
-
-        self.num_tokens = self.prompt_tokens  # prompt and tokens generated so far
-        self.num_computed_tokens = 0  # how many of these are in the KV cache, or scheduled to be
-        self.block_table: list[int] = []  # ids of its blocks, in order of its tokens
-
-        self.cached_tokens: int | None = None  # found in the cache at its first admission
-        self.preemptions = 0
-        self.first_token_time: float | None = None  # s
-        self.last_token_time: float | None = None  # s
+        self.token_bytes = np.concatenate([np.asarray(ids, "<i4") for ids in (prompt, output)]).tobytes()
 
     @property
     def finished(self) -> bool:
@@ -64,11 +48,11 @@ class Request:
         return self.num_tokens == self.total_tokens
 
     def block_width(self, block_size: int) -> int:
-        """How many of token_bytes hold the tokens of one block: 64 for 16 tokens."""
-        return TOKEN_BYTES * block_size
+        """How many of token_bytes hold the content of one block: 64 for 16 tokens."""
+        return TOKEN_BYTES * block_size // self.tokens_per_id
 
     def block(self, block_size: int, index: int) -> bytes:
-        """The tokens of block `index` as bytes: a key for dictionaries, and the input of the block's hash.
+        """The content of block `index` as bytes: a key for dictionaries, and the input of the block's hash.
 
         Blocks of 16 tokens have 64 bytes, so block 2 is token_bytes[128:192].
         """

@@ -4,8 +4,8 @@ import pytest
 
 from mini_vllm.errors import MiniError
 from mini_vllm.limits import Limits
-from mini_vllm.tools.block_request import BlockRequest
 from mini_vllm.tools.explain import explain
+from mini_vllm.tools.trace import block_request
 from mini_vllm.v4_prefix.engine import Engine
 from tests.mini.test_versions import ROWS
 from tests.mini.workloads import CLOCK, Row, engine
@@ -83,7 +83,7 @@ def test_without_a_prefix_cache_there_is_none_to_miss():
 
 def test_prompts_given_as_block_ids_part_at_whole_blocks():
     requests = [
-        BlockRequest(f"r{n}", float(n), 0, 13, 1, ids, 4, -1 - n)
+        block_request(f"r{n}", float(n), 0, 13, 1, ids, 4, -1 - n)
         for n, ids in enumerate([[5, 6, 7, 8], [5, 6, 9, 8]])
     ]
     lines = list(explain(Engine(requests, Limits(20, 4)), "r1"))

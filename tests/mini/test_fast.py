@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 
 from mini_vllm.clock import Clock, CostModel
 from mini_vllm.limits import Limits
-from mini_vllm.tools import fast
+from mini_vllm.tools.fast import FastRun
 from mini_vllm.tools.records import lines, outcome
+from mini_vllm.v3_priority.engine import Engine
 from tests.mini.workloads import CLOCK, Row, engine, workloads
 
 CLOCKS = (
@@ -25,7 +26,7 @@ CLOCKS = (
 def both_ways(version, rows, limits):
     """(step lines, request rows) of the readable loop and of the fast one, with and without records."""
     found = []
-    for run in (type(engine(version, rows, limits)).run, fast.run, lambda e: fast.run(e, record=False)):
+    for run in (Engine.run, lambda e: FastRun(e).steps(), lambda e: FastRun(e, record=False).steps()):
         one = engine(version, rows, limits)
         requests = list(reversed(one.coming))
         steps = list(lines(run(one)))

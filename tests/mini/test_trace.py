@@ -43,7 +43,7 @@ def test_of_block_ids_only_the_prompts_full_blocks_are_shared(tmp_path):
         number.to_bytes(4, "little", signed=True) for number in (1, -1, -1)
     ]
     assert second.token_bytes[:12] == b"".join(n.to_bytes(4, "little", signed=True) for n in (1, 2, -2))
-    assert (first.total_tokens, first.block_tokens) == (5, 2)
+    assert (first.total_tokens, first.tokens_per_id) == (5, 2)
 
 
 @pytest.mark.parametrize(

@@ -73,7 +73,7 @@ PAIR = """
             ("graphs", {"enforce_eager": False}),
         ),"""
 VERSION = """
-    Version("v5_copy", "copy", caches=True, chunks=True, exact=True, changes="It changes nothing."),"""
+    "v5_copy": Version(caches=True, exact=True),"""
 RULE = '''
 
 rule sharing_count:
@@ -206,7 +206,9 @@ CHANGES: dict[str, Mapping[str, Edit]] = {
         "src/mini_vllm/v5_copy/engine.py": new(
             '"""v4\'s engine."""\n\nfrom mini_vllm.v4_prefix.engine import Engine\n\n__all__ = ["Engine"]\n'
         ),
-        "src/mini_vllm/tools/versions.py": after("_TABLE = (", VERSION),
+        "src/mini_vllm/tools/versions.py": after(
+            "VERSIONS = {  # by the name of the folder, in reading order", VERSION
+        ),
         "src/mini_vllm/tools/engines.py": lambda text: after(
             "from mini_vllm.v4_prefix import engine as v4\n", "from mini_vllm.v5_copy import engine as v5\n"
         )(after('"v4_prefix": v4.Engine,', '\n    "v5_copy": v5.Engine,')(text)),

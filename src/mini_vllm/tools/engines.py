@@ -2,10 +2,11 @@
 
 from collections.abc import Iterator, Sequence
 
+from mini_vllm.errors import MiniError
 from mini_vllm.limits import Limits
 from mini_vllm.request import Request
-from mini_vllm.tools import fast, ranges
-from mini_vllm.tools.block_request import BlockRequest
+from mini_vllm.tools import ranges
+from mini_vllm.tools.fast import FastRun
 from mini_vllm.tools.records import Step
 from mini_vllm.v1_naive.engine import Engine
 from mini_vllm.v2_lru import engine as v2
@@ -25,9 +26,12 @@ def build(version: str, requests: Sequence[Request], limits: Limits) -> Engine:
 
     MiniError if the requests come as block ids and `limits` has blocks of another size.
     """
-    for request in requests:
-        if isinstance(request, BlockRequest):
-            request.check(limits.block_size)
+    sizes = {request.tokens_per_id for request in requests}
+    if not sizes <= {1, limits.block_size}:
+        raise MiniError(
+            f"block_size is {limits.block_size}, must be {max(sizes)}: the trace gives prompts as ids of "
+            f"blocks of {max(sizes)} tokens"
+        )
     return ENGINES[version](requests, limits)
 
 
@@ -37,5 +41,5 @@ def replay(engine: Engine, record: bool = True) -> Iterator[Step]:
     With NVTX ranges on, the readable loop runs: its functions are the ranges that Nsight Systems shows.
     """
     if isinstance(engine, v3.Engine) and not ranges.ON:
-        return fast.run(engine, record)
+        return FastRun(engine, record).steps()
     return engine.run()

@@ -8,7 +8,6 @@ from itertools import takewhile
 
 from mini_vllm.errors import MiniError, OutOfBlocks
 from mini_vllm.request import Request
-from mini_vllm.tools.block_request import BlockRequest
 from mini_vllm.v1_naive.engine import Engine
 from mini_vllm.v1_naive.scheduler import SchedulerOutput
 from mini_vllm.v3_priority.engine import Engine as PriorityEngine
@@ -124,10 +123,7 @@ class _Story:
         others = [other for other in parent.children if other != tokens]
         if not others:
             return f" (nobody had its block {index + 1} before)"
-        same = max(_common_ids(tokens, other) for other in others)
-        if isinstance(request, BlockRequest):
-            same *= request.block_tokens
-        parts = cached + same
+        parts = cached + max(_common_ids(tokens, other) for other in others) * request.tokens_per_id
         return f" (nobody had its block {index + 1} before: it parts from the others after token {parts})"
 
     def _victim_rule(self) -> str:

@@ -28,16 +28,7 @@ from mini_vllm.v3_priority.engine import Engine
 from mini_vllm.v4_prefix.block_manager import BlockManager
 
 
-def run(engine: Engine, record: bool = True) -> Iterator[Step]:
-    """Run `engine` (v3 or v4) to the end and yield what its `run` would; nothing without `record`.
-
-    Equal `scheduled` maps of consecutive steps are one object: do not change them. Requests are up to date
-    when the run is over, not before.
-    """
-    return _FastRun(engine, record).steps()
-
-
-class _Decoding:
+class Decoding:
     """The running requests that compute one token in every step, in running order, and their calendar.
 
     `step` counts steps, and the computed tokens of a request are `step + base`, so that no request's counter
@@ -50,16 +41,11 @@ class _Decoding:
     def __init__(self, size: int) -> None:
         self.size = size  # tokens in a block
         self.step = 0
-        self.clear()
-
-    def clear(self) -> None:
-        """Forget all requests."""
         self.base: dict[Request, int] = {}
         self.by_phase: defaultdict[int, list[Request]] = defaultdict(list)
         self.ends: defaultdict[int, list[Request]] = defaultdict(list)  # step -> the requests it finishes
         self.base_sum = 0
-        self.names: dict[str, int] = {}  # request id -> 1
-        self.shown: dict[str, int] | None = None  # a copy of `names` that records share
+        self.shown: dict[str, int] | None = None  # see `scheduled`
 
     def join(self, request: Request) -> None:
         """`request`, the last of the running, lacks one token from the coming step on."""
@@ -67,13 +53,7 @@ class _Decoding:
         self.by_phase[base % self.size].append(request)
         self.ends[request.total_tokens - 2 - base].append(request)
         self.base_sum += base
-        self.names[request.request_id] = 1
         self.shown = None
-
-    @property
-    def context_tokens(self) -> int:
-        """Computed tokens of all of them."""
-        return self.base_sum + self.step * len(self.base)
 
     def take_finished(self, now: float) -> list[Request]:
         """The requests whose last token appeared with the step that ended at `now` (s); they leave."""
@@ -84,7 +64,6 @@ class _Decoding:
             base = self.base.pop(request)
             self.by_phase[base % self.size].remove(request)
             self.base_sum -= base
-            del self.names[request.request_id]
             self.shown = None
         return finished
 
@@ -93,30 +72,37 @@ class _Decoding:
         request.num_computed_tokens = self.step + self.base[request]
         request.num_tokens = request.num_computed_tokens + 1
 
+    @property
+    def context_tokens(self) -> int:
+        """Computed tokens of all of them."""
+        return self.base_sum + self.step * len(self.base)
+
     def scheduled(self) -> dict[str, int]:
-        """Tokens by request id in a step: one each."""
+        """Tokens by request id in a step: one each. Records share it until a request joins or leaves."""
         if self.shown is None:
-            self.shown = self.names.copy()
+            self.shown = {request.request_id: 1 for request in self.base}
         return self.shown
 
 
-class _FastRun:
-    """The loop."""
+class FastRun:
+    """A run of `engine` (v3 or v4). Requests are up to date when the run is over, not before."""
 
-    def __init__(self, engine: Engine, record: bool) -> None:
+    def __init__(self, engine: Engine, record: bool = True) -> None:
+        """Without `record`, the run yields no steps."""
         self.engine = engine
         self.blocks = engine.blocks
         self.scheduler = engine.scheduler
         self.caches = isinstance(self.blocks, BlockManager)  # else no block is worth filling
         self.record = record
-        self.decoding = _Decoding(engine.limits.block_size)
+        self.decoding = Decoding(engine.limits.block_size)
         self.head: Request | None = None  # the first of the waiting, when last looked at
         self.blocked = False  # `head` could not be admitted and still cannot, or nothing waits
         self.decode_seconds: Iterator[float] | None = None  # of the coming steps, if they only decode
 
     def steps(self) -> Iterator[Step]:
-        """All steps that schedule something, to the end."""
-        engine, scheduler, decoding = self.engine, self.scheduler, self.decoding
+        """What Engine.run yields. Equal `scheduled` maps of steps in a row are one object: do not change
+        them."""
+        engine, scheduler = self.engine, self.scheduler
         while True:
             if not scheduler.running or (engine.coming and engine.coming[-1].arrival_time <= engine.now):
                 if not engine.enter():
@@ -126,7 +112,7 @@ class _FastRun:
                 step = self.plain_step()
             elif not self.blocked:
                 step = self.schedule_others()
-            elif decoding.step in decoding.ends:
+            elif self.decoding.step in self.decoding.ends:
                 step = self.finish_step(SchedulerOutput())
             else:
                 step = self.pass_step()
@@ -143,7 +129,7 @@ class _FastRun:
     def serve_decoding(self) -> bool:
         """Blocks for the decoding requests' tokens. False if the step needs Engine.step: some request finds
         no block, or no request decodes."""
-        decoding = self.decoding
+        decoding, head = self.decoding, self.head
         opening_phase = -decoding.step % decoding.size  # (base + step) % size == 0: a block's first token
         try:
             for request in decoding.by_phase[opening_phase]:
@@ -160,24 +146,17 @@ class _FastRun:
             for request in decoding.by_phase[filling_phase]:
                 num_tokens = decoding.step + decoding.base[request] + 1
                 self.blocks.cache_blocks(request, num_tokens)
-                if self.head is not None and self.continues(self.head, request, num_tokens):
-                    self.blocked = False
+                filled = decoding.size, num_tokens // decoding.size - 1
+                if head is not None and request.block(*filled) == head.block(*filled):
+                    self.blocked = False  # `head` may find more in the cache
         return bool(decoding.base)
-
-    def continues(self, head: Request, request: Request, num_tokens: int) -> bool:
-        """Whether the block that `request` fills with its first `num_tokens` tokens has the content of the
-        same block of `head`, which then may find more in the cache."""
-        size = self.blocks.block_size
-        index = num_tokens // size - 1
-        return request.block(size, index) == head.block(size, index)
 
     def pass_step(self) -> Step | None:
         """A step that decides nothing but the blocks just served: time passes."""
         engine, decoding = self.engine, self.decoding
         if self.decode_seconds is None:
-            self.decode_seconds = engine.limits.clock.decode_seconds(
-                len(decoding.base), decoding.context_tokens
-            )
+            clock = engine.limits.clock
+            self.decode_seconds = clock.decode_seconds(len(decoding.base), decoding.context_tokens)
         start = engine.now
         engine.now = start + next(self.decode_seconds)
         decoding.step += 1
@@ -237,11 +216,10 @@ class _FastRun:
 
     def plain_step(self) -> Step | None:
         """A step of the readable loop; afterwards find out again which requests decode."""
-        decoding = self.decoding
-        for request in decoding.base:
-            decoding.settle(request)
+        for request in self.decoding.base:
+            self.decoding.settle(request)
         step = self.engine.step()
-        decoding.clear()
+        self.decoding = Decoding(self.decoding.size)
         self.join_decoding()
         self.blocked = False
         self.decode_seconds = None

@@ -1,6 +1,7 @@
 """Reading a trace: JSON Lines with the standard library, Parquet if pyarrow is installed."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +9,6 @@ import numpy as np
 
 from mini_vllm.errors import MiniError
 from mini_vllm.request import Request
-from mini_vllm.tools.block_request import BlockRequest
 
 LARGEST_ID = 2**31 - 1
 PARQUET_COLUMNS = ("request_id", "arrival_time", "priority", "prompt_tokens", "output_tokens", "stream")
@@ -17,7 +17,7 @@ PARQUET_COLUMNS = ("request_id", "arrival_time", "priority", "prompt_tokens", "o
 def read_trace(path: str, limit: int | None = None) -> list[Request]:
     """The trace's requests (the first `limit` rows), in order of arrival, ties in the file's order.
 
-    Parquet is this project's own format, of token ids or of block ids (BlockRequest). JSON Lines needs
+    Parquet is this project's own format, of token ids or of block ids (block_request). JSON Lines needs
     request_id, arrival_time (s), prompt_token_ids and output_token_ids; priority is 0 if absent. MiniError
     names the file, the line or the request, and the key of what is missing or wrong. A trace without requests
     is an error, too.
@@ -128,7 +128,34 @@ def _read_parquet(path: str, limit: int | None) -> list[Request]:
         if needed > len(ids):
             raise MiniError(f"{path}: {given[0]}: its stream has {len(ids)} ids, {needed} are needed")
         if block_tokens:
-            requests.append(BlockRequest(*given, prompt, output, ids, block_tokens, own_id=-1 - row))
+            requests.append(block_request(*given, prompt, output, ids, block_tokens, own_id=-1 - row))
         else:
             requests.append(Request(*given, ids[:prompt], ids[prompt:needed]))
     return requests
+
+
+def block_request(
+    request_id: str,
+    arrival_time: float,
+    priority: int,
+    prompt_tokens: int,
+    output_tokens: int,
+    block_ids: Sequence[int],
+    block_tokens: int,
+    own_id: int,
+) -> Request:
+    """A request whose prompt is known by the ids of its blocks, `block_tokens` tokens each, as in Mooncake's.
+
+    Two prompts share a block if and only if their ids are equal from the start. `block_ids` are at least the
+    prompt's full blocks. Its partial last block and all blocks of the output belong to this request alone:
+    they have `own_id`, which no other request has. With blocks of 512 tokens, a prompt of 1,200 tokens with
+    the ids 7, 8, 9 and an output of 100 tokens has the blocks 7, 8, own_id.
+    """
+    full = prompt_tokens // block_tokens
+    own = -(-(prompt_tokens + output_tokens) // block_tokens) - full
+    request = Request(request_id, arrival_time, priority, block_ids[:full], [own_id] * own)
+    request.tokens_per_id = block_tokens
+    request.prompt_tokens = request.num_tokens = prompt_tokens
+    request.output_tokens = output_tokens
+    request.total_tokens = prompt_tokens + output_tokens
+    return request
