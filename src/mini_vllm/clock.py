@@ -9,55 +9,6 @@ from typing import NamedTuple
 from mini_vllm.errors import MiniError
 
 
-class Clock(NamedTuple):
-    """Seconds that a step lasts: base + per_token × scheduled tokens + per_request × scheduled requests."""
-
-    base: float
-    per_token: float
-    per_request: float
-
-    def step_seconds(self, new: Collection[int], computed: Iterable[int], prompts: Iterable[int]) -> float:
-        """Seconds of a step that schedules `new` tokens for each request. The rest does not matter here."""
-        return self.seconds(StepLoad(sum(new), 0, 0, len(new)))  # prefill and decode cost the same
-
-    def seconds(self, load: "StepLoad") -> float:
-        """Seconds of a step that works on `load`."""
-        tokens = load.prefill_tokens + load.decode_tokens
-        return self.base + self.per_token * tokens + self.per_request * load.requests
-
-    def decode_seconds(self, requests: int, computed: int) -> Iterator[float]:
-        """Seconds of steps in a row in which each of `requests` computes one token: always the same."""
-        return repeat(self.seconds(StepLoad(0, requests, computed, requests)))
-
-
-class CostModel(NamedTuple):
-    """Seconds that a step lasts, by what it works on (see StepLoad); the sum is taken in this order."""
-
-    base: float
-    per_prefill_token: float
-    per_decode_token: float
-    per_context_token: float
-
-    def step_seconds(self, new: Collection[int], computed: Iterable[int], prompts: Iterable[int]) -> float:
-        """Seconds of a step, from three numbers of tokens for each request (see StepLoad.of)."""
-        return self.seconds(StepLoad.of(new, computed, prompts))
-
-    def seconds(self, load: "StepLoad") -> float:
-        """Seconds of a step that works on `load`."""
-        return (
-            self.base
-            + self.per_prefill_token * load.prefill_tokens
-            + self.per_decode_token * load.decode_tokens
-            + self.per_context_token * load.context_tokens
-        )
-
-    def decode_seconds(self, requests: int, computed: int) -> Iterator[float]:
-        """Seconds of steps in a row in which each of `requests` computes one token; `computed` tokens are
-        there before the first of them."""
-        for context in count(computed + requests, requests):
-            yield self.seconds(StepLoad(0, requests, context, requests))
-
-
 def is_decode(new: int, computed_before: int, prompt_tokens: int) -> bool:
     """Whether a request decodes in a step: it has exactly one new token, and its prompt is computed already.
 
@@ -100,10 +51,54 @@ class StepLoad(NamedTuple):
             context += tokens * end - tokens * (tokens - 1) // 2
         return cls(prefill, decode, context, len(new))
 
-    @property
-    def kind(self) -> str:
-        """`prefill`, `decode` or `mixed`."""
-        return kind_of_step(self.prefill_tokens, self.decode_tokens)
+
+class Clock(NamedTuple):
+    """Seconds that a step lasts: base + per_token × scheduled tokens + per_request × scheduled requests."""
+
+    base: float
+    per_token: float
+    per_request: float
+
+    def step_seconds(self, new: Collection[int], computed: Iterable[int], prompts: Iterable[int]) -> float:
+        """As CostModel.step_seconds. Only `new` matters here: prefill and decode cost the same."""
+        return self.seconds(StepLoad(sum(new), 0, 0, len(new)))
+
+    def seconds(self, load: StepLoad) -> float:
+        """Seconds of a step that works on `load`."""
+        tokens = load.prefill_tokens + load.decode_tokens
+        return self.base + self.per_token * tokens + self.per_request * load.requests
+
+    def decode_seconds(self, requests: int, computed: int) -> Iterator[float]:
+        """As CostModel.decode_seconds, but always the same."""
+        return repeat(self.seconds(StepLoad(0, requests, computed, requests)))
+
+
+class CostModel(NamedTuple):
+    """Seconds that a step lasts, by what it works on (see StepLoad); the sum is taken in this order."""
+
+    base: float
+    per_prefill_token: float
+    per_decode_token: float
+    per_context_token: float
+
+    def step_seconds(self, new: Collection[int], computed: Iterable[int], prompts: Iterable[int]) -> float:
+        """Seconds of a step, from three numbers of tokens for each request (see StepLoad.of)."""
+        return self.seconds(StepLoad.of(new, computed, prompts))
+
+    def seconds(self, load: StepLoad) -> float:
+        """Seconds of a step that works on `load`."""
+        return (
+            self.base
+            + self.per_prefill_token * load.prefill_tokens
+            + self.per_decode_token * load.decode_tokens
+            + self.per_context_token * load.context_tokens
+        )
+
+    def decode_seconds(self, requests: int, computed: int) -> Iterator[float]:
+        """Seconds of steps in a row in which each of `requests` computes one token. `computed`: the tokens
+        that they have computed before the first of these steps, in all."""
+        for context in count(computed + requests, requests):
+            yield self.seconds(StepLoad(0, requests, context, requests))
 
 
 DEFAULT_CLOCK = Clock(0.01, 0.00001, 0.0001)
@@ -119,14 +114,13 @@ def parse_clock(text: str) -> Clock:
 
 def read_cost_model(path: str) -> CostModel:
     """A JSON object with CostModel's four names (s); others are left alone. MiniError names what is wrong."""
+    names = CostModel._fields
     try:
         given = json.loads(Path(path).read_text(encoding="utf-8"))
-        return CostModel(*(float(given[name]) for name in CostModel._fields))
+        return CostModel(*(float(given[name]) for name in names))
     except OSError as error:
         raise MiniError(f"{path}: {error.strerror}") from error
     except KeyError as error:
-        raise MiniError(
-            f"{path}: {error.args[0]} is missing; needed are {', '.join(CostModel._fields)}"
-        ) from None
+        raise MiniError(f"{path}: {error.args[0]} is missing; needed are {', '.join(names)}") from None
     except (TypeError, ValueError) as error:
         raise MiniError(f"{path}: not a cost model ({error})") from error

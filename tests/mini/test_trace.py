@@ -68,6 +68,19 @@ def test_a_broken_parquet_trace_is_named_with_its_file(tmp_path, changed, named)
     assert path in str(caught.value)
 
 
+@pytest.mark.parametrize("suffix", ["parquet", "jsonl"])
+@pytest.mark.parametrize("limit", [-1, 0])
+def test_a_limit_below_one_is_refused_in_every_format(tmp_path, suffix, limit):
+    path = tmp_path / f"t.{suffix}"
+    if suffix == "parquet":
+        write(path)
+    else:
+        row = {"request_id": "a", "arrival_time": 0, "prompt_token_ids": [1], "output_token_ids": [2]}
+        path.write_text(json.dumps(row))
+    with pytest.raises(MiniError, match=f"limit is {limit}, must be at least 1"):
+        read_trace(str(path), limit)
+
+
 @pytest.mark.parametrize(
     ("name", "named"),
     [

@@ -4,7 +4,9 @@ The schedulers keep no reasons. They follow from the state after a decision, and
 """
 
 from collections.abc import Iterator
-from itertools import takewhile
+from dataclasses import dataclass, field
+
+import numpy as np
 
 from mini_vllm.errors import MiniError, OutOfBlocks
 from mini_vllm.request import Request
@@ -20,24 +22,24 @@ def explain(engine: Engine, request_id: str) -> Iterator[str]:
         if request.request_id == request_id:
             yield f"refused: {why}"
             return
-    named = [request for request in engine.coming if request.request_id == request_id]
-    if not named:
+    request = next((request for request in engine.coming if request.request_id == request_id), None)
+    if request is None:
         raise MiniError(f"request {request_id!r} is not in the trace; ids are its request_id column")
-    yield from _Story(engine, named[0]).lines()
+    yield from _Story(engine, request, request.arrival_time).lines()
 
 
+@dataclass
 class _Story:
     """The run as one request sees it."""
 
-    def __init__(self, engine: Engine, request: Request) -> None:
-        self.engine = engine
-        self.request = request
-        self.waits = ""  # the last reason given, so that a long wait is one line
-        self.since = request.arrival_time  # s; when it began to wait
-        self.waited = 0.0  # s, in all
-        self.lost = 0  # computed tokens when it was preempted
-        self.recomputed = 0  # tokens, in all
-        self.evicted: dict[str, int] = {}  # name of a block -> the last step that evicted it
+    engine: Engine
+    request: Request
+    since: float  # s; when it began to wait
+    waits: str = ""  # the last reason given, so that a long wait is one line
+    waited: float = 0.0  # s, in all
+    lost: int = 0  # computed tokens when it was preempted
+    recomputed: int = 0  # tokens, in all
+    evicted: dict[str, int] = field(default_factory=dict)  # name of a block -> the last step that evicted it
 
     def lines(self) -> Iterator[str]:
         engine, request = self.engine, self.request
@@ -64,7 +66,13 @@ class _Story:
                 yield f"{head}: finishes at {engine.now:.6g} s, its blocks are free again"
             elif generated == request.prompt_tokens < request.num_tokens:
                 yield f"{head}: first token at {engine.now:.6g} s"
-        yield self._summary()
+        yield (
+            f"in all: waited {self.waited:.6g} s, preempted {request.preemptions} times, "
+            f"{request.cached_tokens} of {request.prompt_tokens} prompt tokens cached, "
+            f"{self.recomputed} tokens computed again, "
+            f"TTFT {request.first_token_time - request.arrival_time:.6g} s, "
+            f"E2E {request.last_token_time - request.arrival_time:.6g} s"
+        )
 
     def _decision(self, output: SchedulerOutput, computed: int, was_running: bool) -> Iterator[str]:
         request = self.request
@@ -90,6 +98,13 @@ class _Story:
                 self.waits = reason
                 yield f"waits: {reason}"
 
+    def _victim_rule(self) -> str:
+        if not isinstance(self.engine, PriorityEngine):
+            return "was scheduled least recently"
+        if self.engine.limits.policy == "fcfs":
+            return "is the last in the running list"
+        return "has the lowest priority, or the latest arrival of these, among the running"
+
     def _admission(self, new: int) -> str:
         request, blocks = self.request, self.engine.blocks
         waited, cached = self.engine.now - self.since, request.num_computed_tokens
@@ -97,14 +112,12 @@ class _Story:
         self.waits = ""
         self.waited += waited
         self.recomputed += again
-        parts = [
-            f"admitted after {waited:.6g} s: {cached or 'no'} tokens from the cache{self._miss(cached)}",
-            f"computes {new} of {request.num_tokens}",
-            f"holds {len(request.block_table)} blocks, {blocks.num_free} are free",
-        ]
-        if again:
-            parts.insert(2, f"{again} of its tokens for the second time")
-        return ", ".join(parts)
+        return (
+            f"admitted after {waited:.6g} s: {cached or 'no'} tokens from the cache{self._miss(cached)}, "
+            f"computes {new} of {request.num_tokens}, "
+            + (f"{again} of its tokens for the second time, " if again else "")
+            + f"holds {len(request.block_table)} blocks, {blocks.num_free} are free"
+        )
 
     def _miss(self, cached: int) -> str:
         """Why not more than the first `cached` tokens were found, in brackets."""
@@ -123,15 +136,9 @@ class _Story:
         others = [other for other in parent.children if other != tokens]
         if not others:
             return f" (nobody had its block {index + 1} before)"
-        parts = cached + max(_common_ids(tokens, other) for other in others) * request.tokens_per_id
-        return f" (nobody had its block {index + 1} before: it parts from the others after token {parts})"
-
-    def _victim_rule(self) -> str:
-        if not isinstance(self.engine, PriorityEngine):
-            return "was scheduled least recently"
-        if self.engine.limits.policy == "fcfs":
-            return "is the last in the running list"
-        return "has the lowest priority, or the latest arrival of these, among the running"
+        equal = max(_equal_ids(tokens, other) for other in others) * request.tokens_per_id
+        after = f"it parts from the others after token {cached + equal}"
+        return f" (nobody had its block {index + 1} before: {after})"
 
     def _waiting_reason(self, output: SchedulerOutput) -> str:
         """The obstacle of the first in the queue, and its name if it is another request."""
@@ -155,18 +162,7 @@ class _Story:
             return f"the step has {left} tokens left, it needs {needed} and prefill is not chunked"
         return f"only {blocks.num_free} blocks are free"
 
-    def _summary(self) -> str:
-        request = self.request
-        return (
-            f"in all: waited {self.waited:.6g} s, preempted {request.preemptions} times, "
-            f"{request.cached_tokens} of {request.prompt_tokens} prompt tokens cached, "
-            f"{self.recomputed} tokens computed again, "
-            f"TTFT {request.first_token_time - request.arrival_time:.6g} s, "
-            f"E2E {request.last_token_time - request.arrival_time:.6g} s"
-        )
 
-
-def _common_ids(one: bytes, other: bytes) -> int:
-    """How many leading int32 ids are equal."""
-    pairs = zip(memoryview(one).cast("i"), memoryview(other).cast("i"), strict=True)
-    return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
+def _equal_ids(one: bytes, other: bytes) -> int:
+    """How many leading int32 ids are equal; not all are."""
+    return int(np.argmax(np.frombuffer(one, "<i4") != np.frombuffer(other, "<i4")))

@@ -45,7 +45,8 @@ class Decoding:
         self.by_phase: defaultdict[int, list[Request]] = defaultdict(list)
         self.ends: defaultdict[int, list[Request]] = defaultdict(list)  # step -> the requests it finishes
         self.base_sum = 0
-        self.shown: dict[str, int] | None = None  # see `scheduled`
+        self.names: dict[str, int] = {}  # request id -> 1
+        self.shown: dict[str, int] | None = None  # a copy of `names` that records share
 
     def join(self, request: Request) -> None:
         """`request`, the last of the running, lacks one token from the coming step on."""
@@ -53,6 +54,7 @@ class Decoding:
         self.by_phase[base % self.size].append(request)
         self.ends[request.total_tokens - 2 - base].append(request)
         self.base_sum += base
+        self.names[request.request_id] = 1
         self.shown = None
 
     def take_finished(self, now: float) -> list[Request]:
@@ -64,6 +66,7 @@ class Decoding:
             base = self.base.pop(request)
             self.by_phase[base % self.size].remove(request)
             self.base_sum -= base
+            del self.names[request.request_id]
             self.shown = None
         return finished
 
@@ -78,9 +81,9 @@ class Decoding:
         return self.base_sum + self.step * len(self.base)
 
     def scheduled(self) -> dict[str, int]:
-        """Tokens by request id in a step: one each. Records share it until a request joins or leaves."""
+        """Tokens by request id in a step: one each."""
         if self.shown is None:
-            self.shown = {request.request_id: 1 for request in self.base}
+            self.shown = self.names.copy()
         return self.shown
 
 

@@ -2,9 +2,6 @@
 
 import os
 from collections.abc import Callable
-from typing import TypeVar
-
-Function = TypeVar("Function", bound=Callable)
 
 try:
     import nvtx
@@ -14,7 +11,7 @@ except ImportError:
 ON = nvtx is not None and os.environ.get("MINI_VLLM_NVTX", "0") not in ("", "0")
 
 
-def nvtx_range(name: str) -> Callable[[Function], Function]:
+def nvtx_range(name: str) -> Callable[[Callable], Callable]:
     """Decorate a function whose calls are to be seen as ranges `name`; off, it is returned as it is."""
     if not ON:
         return lambda function: function

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,8 @@ def read_trace(path: str, limit: int | None = None) -> list[Request]:
         raise MiniError(f"{path}: a trace ends in .jsonl or .parquet")
     if not Path(path).is_file():
         raise MiniError(f"{path}: no such file")
+    if limit is not None and limit < 1:
+        raise MiniError(f"limit is {limit}, must be at least 1")
     requests = reader(path, limit)
     if not requests:
         raise MiniError(f"{path}: there are no requests in it; a replay needs at least one")
@@ -46,11 +49,8 @@ def read_trace(path: str, limit: int | None = None) -> list[Request]:
 def _read_json_lines(path: str, limit: int | None) -> list[Request]:
     requests = []
     with Path(path).open(encoding="utf-8") as file:
-        for number, line in enumerate(file, start=1):
-            if limit is not None and len(requests) == limit:
-                break
-            if not line.strip():
-                continue
+        rows = ((number, line) for number, line in enumerate(file, start=1) if line.strip())
+        for number, line in islice(rows, limit):
             try:
                 requests.append(_request(json.loads(line)))
             except (ValueError, OverflowError) as error:

@@ -18,10 +18,6 @@ class BlockManager(v1.BlockManager):
             self.holders.remove(request)
         self.holders.append(request)
 
-    def least_recent(self) -> Request:
-        """The holder that was scheduled longest ago."""
-        return self.holders.first()
-
     def release(self, request: Request) -> None:
         """Take back all of a request's blocks and forget the request."""
         super().release(request)

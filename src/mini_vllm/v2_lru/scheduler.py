@@ -18,7 +18,7 @@ class Scheduler(v1.Scheduler):
                 continue
             self.blocks.touch(request)  # first, so that it never preempts itself
             while not self.blocks.can_allocate(request, request.num_tokens):
-                self.preempt(self.blocks.least_recent(), request, output)
+                self.preempt(self.blocks.holders.first(), request, output)
             self.blocks.allocate(request, request.num_tokens)
             output.scheduled[request] = 1
         if not output.preempted:  # otherwise the victim would come straight back

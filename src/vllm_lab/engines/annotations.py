@@ -17,7 +17,7 @@ from typing import Any
 
 import nvtx
 
-from mini_vllm.clock import StepLoad
+from mini_vllm.clock import StepLoad, kind_of_step
 from vllm_lab.engines.engine import Engine
 
 DOMAIN = "vllm_lab"
@@ -78,4 +78,5 @@ def _kind(scheduled: Mapping[str, int], requests: Mapping[str, Any]) -> str:
         return "empty"
     computed = (requests[name].num_computed_tokens for name in scheduled)
     prompts = (requests[name].num_prompt_tokens for name in scheduled)
-    return StepLoad.of(scheduled.values(), computed, prompts).kind
+    load = StepLoad.of(scheduled.values(), computed, prompts)
+    return kind_of_step(load.prefill_tokens, load.decode_tokens)
