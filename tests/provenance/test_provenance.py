@@ -6,11 +6,12 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from vllm_lab.common.errors import LabError
-from vllm_lab.provenance import documents
+from vllm_lab.provenance import documents, record
 from vllm_lab.provenance.__main__ import main
 from vllm_lab.provenance.upstream import code_of, describe
 from vllm_lab.provenance.verify import adopt, verify
@@ -74,6 +75,14 @@ def test_the_identity_says_what_was_run_on_which_bytes(project):
     assert identity["outputs"]["results/b.txt"] == identity["inputs"]["results/a.txt"]
     assert document.run["exit"] == 0
     assert document.run["host"]["cores"] >= 1
+
+
+@pytest.mark.parametrize(("system", "peak"), [("linux", 2048), ("darwin", 2048 * 1024)])
+def test_peak_memory_is_in_mebibytes_on_every_system(monkeypatch, system, peak):
+    """Linux counts kibibytes, macOS bytes."""
+    monkeypatch.setattr(record.sys, "platform", system)
+    monkeypatch.setattr(record.resource, "getrusage", lambda _: SimpleNamespace(ru_maxrss=peak))
+    assert record.peak_mib() == 2.0
 
 
 def test_a_second_run_has_the_same_identity_and_digest(project):

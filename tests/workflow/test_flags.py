@@ -118,6 +118,14 @@ def test_the_plan_s_documents_are_those_of_the_jobs_that_make_its_tests(config):
     assert jobs["plan/plan_pair.cpu.scheduler"] == ["plan/cpu/scheduler.json"]
 
 
+def test_what_is_built_is_no_file_of_the_project(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ("envs/core.lock", "envs/cuda.sif", "src/a.py", "src/__pycache__/a.pyc", "src/x.egg-info/R"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text("")
+    assert [name for name in files.project() if "/" in name] == ["envs/core.lock", "src/a.py"]
+
+
 def test_a_plan_without_tests_has_no_figures(config):
     config["plan"]["tests"] = []
     assert "plan/plan_figures" not in dict(files.report_jobs(config, "cpu", {}))

@@ -82,7 +82,7 @@ def run(job: Job) -> int:
         "seconds": round(seconds, 3),
         "exit": status,
         "threads": job.threads,
-        "max_rss_mib": round(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024, 1),
+        "max_rss_mib": peak_mib(),
         "host": host.hardware(),
         "cluster": host.cluster(),
         "git": host.git_state(Path()),
@@ -90,6 +90,12 @@ def run(job: Job) -> int:
     }
     Document(job.document, identity, identity_digest(identity), happened).write(Path())
     return status
+
+
+def peak_mib() -> float:
+    """The largest resident memory of an ended child process. Linux counts KiB, macOS bytes."""
+    peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
+    return round(peak / (2**20 if sys.platform == "darwin" else 2**10), 1)
 
 
 def command_params(command: Sequence[str], paths: Iterable[str]) -> dict[str, Any]:

@@ -113,7 +113,7 @@ def project() -> list[str]:
     ]  # fmt: skip
     folders = ("profiles", "workflow", "scripts", "src", "envs", "experiments", "resources")
     files = [path for folder in folders for path in Path(folder).rglob("*") if path.is_file()]
-    generated = ("__pycache__", ".egg-info")
+    generated = ("__pycache__", ".egg-info", ".sif")  # the last is a container image
     own = [str(path) for path in files if not any(part.endswith(generated) for part in path.parts)]
     return sorted(names + own)
 
