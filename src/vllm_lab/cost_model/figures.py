@@ -1,7 +1,5 @@
 """Predicted against measured, for steps and for requests."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """The cost model of a step by least squares, its errors on held-out requests, the document and the tables."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
 from itertools import combinations, permutations

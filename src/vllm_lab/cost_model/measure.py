@@ -1,7 +1,5 @@
 """The real runs: every group of requests and the held-out requests, several times, in one engine."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 

@@ -1,7 +1,5 @@
 """The raw measurements: every step and every held-out request of every run, as one JSON file."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any

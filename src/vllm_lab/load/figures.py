@@ -1,7 +1,5 @@
 """Latency, throughput and goodput over the arrival rate."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any

@@ -1,7 +1,5 @@
 """The raw measurements of a sweep: every request of every replay, as one JSON file."""
 
-from __future__ import annotations
-
 import json
 from collections import Counter
 from collections.abc import Iterator, Mapping

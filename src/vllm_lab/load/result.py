@@ -1,7 +1,5 @@
 """The result of a sweep: each replay's metrics, the document with the predictions, the table of requests."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 

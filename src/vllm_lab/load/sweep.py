@@ -5,8 +5,6 @@ happens to the other requests. It notes when each part of a streamed answer arri
 counters.
 """
 
-from __future__ import annotations
-
 import asyncio
 import json
 import os

@@ -4,8 +4,6 @@ Every document has the same keys, listed in `document`; a stage may add its own.
 schema is `$defs/document` in workflow/schemas/document.schema.yaml.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
@@ -40,7 +38,7 @@ class Test:
     metrics: Mapping[str, Metric]  # a run has a value for each that it could measure
     headline: str = ""  # the metric whose spread over the runs verifies the test
 
-    def on(self, prompts: str) -> Test:
+    def on(self, prompts: str) -> "Test":
         """This test on one kind of PROMPTS. On generated prompts it keeps its id and its name."""
         test = replace(self, method=f"{self.method} Prompts: {PROMPTS[prompts]}.")
         if prompts == GENERATED:

@@ -1,7 +1,5 @@
 """Runs repeated until they agree, and what other processes did to them (docs/measure.md)."""
 
-from __future__ import annotations
-
 import os
 import time
 from collections.abc import Callable, Container, Sequence
@@ -49,7 +47,7 @@ class Run:
     disturbance: Disturbance
     used: bool = True
 
-    def only(self, names: Container[str]) -> Run:
+    def only(self, names: Container[str]) -> "Run":
         """The run with only these of its values."""
         return replace(self, values={name: value for name, value in self.values.items() if name in names})
 
@@ -62,7 +60,7 @@ class Repeats:
     most: int
     tolerance_pct: float  # how far each run may be from the mean
 
-    def divided(self, parts: int) -> Repeats:
+    def divided(self, parts: int) -> "Repeats":
         """The repeats of each of `parts` parts of a test, whose runs count together towards `most`."""
         return replace(self, most=max(self.least, ceil(self.most / parts)))
 

@@ -1,7 +1,5 @@
 """An engine in a process of its own, and what a replay through it gives: steps, latencies, hits, memory."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor

@@ -1,7 +1,5 @@
 """The requests that engines are measured with, from a seeded generator or from a trace."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any

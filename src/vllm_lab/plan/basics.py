@@ -1,7 +1,5 @@
 """Throughput, latency and memory of one engine: tests 1.1 to 1.3 of docs/plan.md."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from statistics import fmean
 from typing import Any

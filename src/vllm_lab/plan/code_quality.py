@@ -1,7 +1,5 @@
 """The size and complexity of Python code, as radon counts them: test 4 of docs/plan.md."""
 
-from __future__ import annotations
-
 import ast
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path

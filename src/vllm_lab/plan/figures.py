@@ -1,7 +1,5 @@
 """The runs of a test as points, a panel for each group of metrics."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any

@@ -1,7 +1,5 @@
 """One job of the plan: what its script was asked for, its engines, and the documents that it writes."""
 
-from __future__ import annotations
-
 import argparse
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager

@@ -1,7 +1,5 @@
 """One workload with an optimisation off and on, in turns: tests 2.2 to 2.4 of docs/plan.md."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any

@@ -1,7 +1,5 @@
 """The prefix cache off and on, its hits compared with the sharing analysis: test 2.1 of docs/plan.md."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from statistics import fmean

@@ -4,8 +4,6 @@ Each device has an engine of its own, as each rank of vLLM's data parallelism ha
 requests are dealt out to the engines. A device is a GPU, or on the CPU one core.
 """
 
-from __future__ import annotations
-
 import os
 import time
 from collections.abc import Mapping, Sequence

@@ -4,8 +4,6 @@ The rules, the configuration's schema, the figures and the report read it. What 
 in the module that runs it. That module does not import this table, so a new line here reruns no measurement.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import NamedTuple
 

@@ -1,7 +1,5 @@
 """python -m vllm_lab.server: an OpenAI-compatible server on mini-vLLM. It needs no GPU and no weights."""
 
-from __future__ import annotations
-
 import argparse
 import asyncio
 import json

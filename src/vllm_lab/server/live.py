@@ -4,8 +4,6 @@ A step is decided when it starts, and its tokens are counted at once. They are h
 has passed. This has no other effect, because a request that arrives during a step waits for the next step.
 """
 
-from __future__ import annotations
-
 import asyncio
 import itertools
 import time
@@ -46,7 +44,7 @@ class Generation:
 class LiveEngine:
     """The version `version` of mini-vLLM under `limits`. Their clock may be a fitted cost model."""
 
-    def __init__(self, version: str, limits: Limits, telemetry: Telemetry) -> None:
+    def __init__(self, version: str, limits: Limits, telemetry: "Telemetry") -> None:
         self.engine = ENGINES[version]([], limits)
         self.telemetry = telemetry
         self.death: EngineDeadError | None = None

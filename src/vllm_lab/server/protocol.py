@@ -3,8 +3,6 @@
 Sampling parameters (temperature, top_p, seed, stop …) are accepted and ignored, because nothing is sampled.
 """
 
-from __future__ import annotations
-
 import codecs
 import hashlib
 import json
