@@ -3,8 +3,6 @@
 The report uses the same words for verdicts, expectations and pins.
 """
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any

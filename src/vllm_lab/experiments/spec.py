@@ -3,8 +3,6 @@
 A pin is the hash of an experiment's predictions, written to pins.txt (and committed) before the run.
 """
 
-from __future__ import annotations
-
 import hashlib
 import os
 import re
@@ -12,7 +10,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 import yaml
 
@@ -54,7 +52,7 @@ class Reference:
     terms: tuple[Term, ...]
 
     @classmethod
-    def parse(cls, text: str) -> Reference:
+    def parse(cls, text: str) -> Self:
         """LabError where `text` is none."""
         found = [_TERM.fullmatch(part.strip()) for part in text.split("/")]
         if not all(found):
@@ -142,7 +140,7 @@ class Experiment:
     digest: str  # sha256 of everything but the aha
 
     @classmethod
-    def read(cls, path: str | os.PathLike) -> Experiment:
+    def read(cls, path: str | os.PathLike) -> Self:
         """LabError names the file and the key where something is missing, unknown or refers to nothing."""
         try:
             given = yaml.safe_load(Path(path).read_text(encoding="utf-8"))

@@ -3,8 +3,6 @@
 Every verdict is computed here, never typed.
 """
 
-from __future__ import annotations
-
 import operator
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence

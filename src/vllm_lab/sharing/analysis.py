@@ -1,9 +1,8 @@
 """What the prompts of a trace share at one block size, and which blocks are in use over time."""
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
+from typing import Self
 
 import numpy as np
 
@@ -29,7 +28,7 @@ class Sharing:
         return np.minimum(self.shared_blocks * self.block_tokens, self.trace.prompt_tokens)
 
     @classmethod
-    def of(cls, trace: Trace, order: StreamOrder, block_size: int, *, partial: bool = True) -> Sharing:
+    def of(cls, trace: Trace, order: StreamOrder, block_size: int, *, partial: bool = True) -> Self:
         """Analyse `trace` in blocks of `block_size` tokens, counted as `prompt_blocks` counts them.
 
         Generated blocks enter the cache as they do in vLLM: those that are full without the last output
@@ -55,7 +54,7 @@ class SharedTokens:
     with_outputs: int  # … or its output: no engine finds more
 
     @classmethod
-    def of(cls, trace: Trace, block_size: int) -> SharedTokens:
+    def of(cls, trace: Trace, block_size: int) -> Self:
         """For the prompts of a trace of tokens, in order of arrival, in blocks of `block_size` tokens.
 
         As in vLLM, a prompt's last token is always computed. A prompt that fills its blocks therefore
@@ -80,7 +79,7 @@ class WorkingSet:
     span: tuple[float, float]  # first and last arrival, seconds
 
     @classmethod
-    def of(cls, sharing: Sharing, window: float) -> WorkingSet:
+    def of(cls, sharing: Sharing, window: float) -> Self:
         """Working set of the prompts' blocks for one window (s); inf: every block seen so far."""
         accesses, arrival = sharing.accesses, sharing.trace.arrival_time
         time, blocks = arrival[accesses.request], sharing.tree.blocks[accesses.segment]

@@ -1,7 +1,5 @@
 """The figures of prefix sharing and of the cache sweeps, drawn from the tables that the rules write."""
 
-from __future__ import annotations
-
 import math
 import os
 import textwrap
@@ -9,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import pandas as pd
@@ -57,7 +55,7 @@ class TraceTables:
     working_set: pd.DataFrame
 
     @classmethod
-    def read(cls, name: str, stats: str, *tables: str) -> TraceTables:
+    def read(cls, name: str, stats: str, *tables: str) -> Self:
         """Read the statistics and the four tables. LabError names a file or column that is missing."""
         read = [_read(path, columns, "sharing_analysis") for path, columns in zip(tables, USED, strict=True)]
         return cls(name.replace("_", " "), read_json(stats), *read)

@@ -7,8 +7,6 @@ and docs/metrics.md read them here. B is the block size and P the length of a pr
 A column's type is int, float or string, with a "?" where a value may be empty.
 """
 
-from __future__ import annotations
-
 import csv
 import os
 from pathlib import Path

@@ -6,8 +6,6 @@ sharing fractions. Nothing is tuned: each combination is computed on the first c
 on random samples of the same size, and the nearest one to each published figure is marked.
 """
 
-from __future__ import annotations
-
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace

@@ -1,7 +1,5 @@
 """The sharing statistics of a trace and the rows of its tables, by the definitions in `metrics`."""
 
-from __future__ import annotations
-
 import math
 import os
 from collections.abc import Iterator, Sequence

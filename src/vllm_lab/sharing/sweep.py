@@ -1,22 +1,13 @@
 """A sweep: hit rates of prefix caches by block size, capacity and eviction policy.
 
-Every cache serves one request at a time:
-1. Look up. The hits of a request are the leading run of its path that is cached. A cached block behind a
-   missing one cannot be reached, but it takes room until it is evicted or its prefix returns.
-2. Insert. All blocks of the path are in the cache afterwards; of a path longer than the cache only the
-   leading ones. The blocks of a request are not evicted while it is served.
-3. Evict other blocks until the rest fits, in the order of the policy (`policies`). Of blocks that are equal
-   in it the deeper one goes first, as in vLLM, which frees the blocks of a request in reverse.
-
-Belady's choice is the bound of every policy. A prefix is accessed whenever a block behind it is, so what
-belady keeps is always reachable.
+Every cache serves one request at a time. It looks up the leading run of the request's path that is cached,
+then it inserts the path, and then it evicts other blocks in the order of the policy. docs/sharing.md has the
+details: pinned blocks, ties, paths longer than the cache, and which policies of libCacheSim can join.
 
 libCacheSim cannot pin blocks: a policy of its own may evict a block of the request that is served. A request
 looks up its leading blocks without an access (find). Then it accesses every block of its path, the deepest
-first, so that the roots are the younger ones in the queues. docs/sharing.md says which policies can join.
+first, so that the roots are the younger ones in the queues.
 """
-
-from __future__ import annotations
 
 import heapq
 import math
