@@ -14,6 +14,7 @@ import sharing_sweep_table as sweep_table
 from tests.sharing.small_traces import make_trace
 from vllm_lab.common.errors import LabError
 from vllm_lab.common.files import read_json
+from vllm_lab.sharing import figures
 from vllm_lab.sharing.metrics import read_sweep
 from vllm_lab.sharing.published import mooncake_comparison
 from vllm_lab.workflow.files import FIGURES
@@ -81,11 +82,11 @@ def test_sweeps_join_into_one_table_and_figures(token_trace, block_trace, tmp_pa
     rows = read_sweep(table)
     assert rows == read_sweep(first) + read_sweep(second)
     assert [row["block_hits"] for row in rows[-4:]] == ["4", "5"] * 2
-    figures = tmp_path / "figures"
-    sweep_figures.main(["--table", str(table), "--block-size", "16", "--outdir", str(figures)])
-    assert {path.stem for path in figures.iterdir()} == set(FIGURES["sharing/sweeps"])
-    assert (figures / "hit_rate_curves.svg").stat().st_size > 10_000
-    assert (figures / "hit_rate_heatmap.png").read_bytes().startswith(b"\x89PNG")
+    folder = tmp_path / "figures"
+    sweep_figures.main(["--table", str(table), "--block-size", "16", "--outdir", str(folder)])
+    assert {path.stem for path in folder.iterdir()} == set(FIGURES["sharing/sweeps"])
+    assert (folder / "hit_rate_curves.svg").stat().st_size > 10_000
+    assert (folder / "hit_rate_heatmap.png").read_bytes().startswith(b"\x89PNG")
 
 
 def test_a_file_that_is_no_sweep_is_refused(tmp_path):
@@ -106,6 +107,13 @@ def test_figures_have_the_same_bytes_again(token_trace, block_trace, tmp_path):
         for kind in ("png", "svg"):
             one, two = (tmp_path / folder / f"{name}.{kind}" for folder in ("one", "two"))
             assert one.read_bytes() == two.read_bytes()
+
+
+def test_every_trace_is_drawn_although_the_colours_repeat(token_trace, tmp_path):
+    tables = [str(path) for path in run_sharing(token_trace, tmp_path).values()]
+    traces = [figures.TraceTables.read(f"trace_{number}", *tables) for number in range(9)]
+    figures.block_hit_distribution(traces, tmp_path / "hits")
+    assert (tmp_path / "hits.svg").read_text().count("<!-- trace ") == 9
 
 
 def test_mooncakes_table_is_compared_where_the_capacity_was_swept(block_trace, tmp_path):

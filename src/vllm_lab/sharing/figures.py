@@ -1,5 +1,6 @@
 """The figures of prefix sharing and of the cache sweeps, drawn from the tables that the rules write."""
 
+import itertools
 import math
 import os
 import textwrap
@@ -73,12 +74,10 @@ def read_hit_rates(path: str | os.PathLike) -> pd.DataFrame:
 def sharing_fraction_cdf(traces: Sequence[TraceTables], stem: Path) -> None:
     """Requests by the share of their prompt that an earlier prompt also has, in blocks and in tokens."""
     with figures.figure(stem, 3.6) as (axes,):
-        for trace, colour in zip(traces, figures.PALETTE, strict=False):
-            size = trace.stats["block_size"]
-            for column, level, line in (
-                ("sharing_fraction", f"blocks of {size}", "-"),
-                ("token_sharing_fraction", "tokens", "--"),
-            ):
+        for trace, colour, _ in _styled(traces):
+            blocks = f"blocks of {trace.stats['block_size']}"
+            levels = (("sharing_fraction", blocks, "-"), ("token_sharing_fraction", "tokens", "--"))
+            for column, level, line in levels:
                 values = np.sort(trace.requests[column].dropna())
                 if len(values):
                     below = np.arange(1, len(values) + 1) / len(values)
@@ -94,7 +93,7 @@ def sharing_fraction_cdf(traces: Sequence[TraceTables], stem: Path) -> None:
 def block_hit_distribution(traces: Sequence[TraceTables], stem: Path) -> None:
     """Distinct blocks by their number of accesses: the share of blocks with at least that many."""
     with figures.figure(stem, 3.6) as (axes,):
-        for trace, colour, line in zip(traces, figures.PALETTE, figures.LINES, strict=False):
+        for trace, colour, line in _styled(traces):
             hits, blocks = np.unique(trace.blocks["hits"].to_numpy(), return_counts=True)
             if len(hits):
                 at_least = np.cumsum(blocks[::-1])[::-1] / blocks.sum()
@@ -113,7 +112,7 @@ def reuse_gap_cdf(traces: Sequence[TraceTables], stem: Path) -> None:
         positive = [trace.gaps["gap_s"][trace.gaps["gap_s"] > 0] for trace in traces]
         shortest = min((gaps.min() for gaps in positive if len(gaps)), default=1.0)
         left = 10 ** math.floor(math.log10(max(shortest, 1e-3)))
-        for trace, colour, line in zip(traces, figures.PALETTE, figures.LINES, strict=False):
+        for trace, colour, line in _styled(traces):
             if len(trace.gaps):
                 gap = trace.gaps["gap_s"].to_numpy()
                 below = np.cumsum(trace.gaps["count"].to_numpy()) / trace.gaps["count"].sum()
@@ -134,7 +133,7 @@ def comparison(traces: Sequence[TraceTables], stem: Path) -> None:
     chosen = [trace for trace in traces if trace.stats["unit"] == "token"]
     with figures.figure(stem, 0.9 + 0.28 * len(SHARES) * max(1, len(chosen))) as (axes,):
         height = 0.8 / max(1, len(chosen))
-        for number, (trace, colour) in enumerate(zip(chosen, figures.PALETTE, strict=False)):
+        for number, (trace, colour, _) in enumerate(_styled(chosen)):
             shares = [_share(trace.stats["metrics"], *bar) for bar in SHARES.items()]
             at = np.arange(len(SHARES)) - 0.4 + height * (number + 0.5)
             bars = axes.barh(at, shares, height, color=colour, label=trace.label)
@@ -154,9 +153,7 @@ def working_set(traces: Sequence[TraceTables], stem: Path) -> None:
     with _grid(stem, len(traces), 0.6, 2.4) as panels:
         for trace, axes in zip(traces, panels, strict=True):
             table, known = trace.working_set, trace.working_set["kv_bytes"].notna().all()
-            for (window, lines), colour, line in zip(
-                table.groupby("window_s"), figures.PALETTE, figures.LINES, strict=False
-            ):
+            for (window, lines), colour, line in _styled(table.groupby("window_s")):
                 size = lines["kv_bytes"] / 2**30 if known else lines["blocks"] / 1000
                 label = "since the start" if math.isinf(window) else f"last {window:g} s"
                 axes.plot(lines["time_s"] / 60, size, color=colour, linestyle=line, label=label)
@@ -227,6 +224,11 @@ def policy_styles(policies: Iterable[str]) -> dict[str, tuple[str, str]]:
     """Policy -> colour and line, by its position in POLICIES; policies that are not there come after them."""
     names, size = dict.fromkeys((*POLICIES, *policies)), len(COLOURS)
     return {name: (COLOURS[at % size], LINES[(at + at // size) % size]) for at, name in enumerate(names)}
+
+
+def _styled(items: Iterable[Any]) -> Iterator[tuple[Any, str, Any]]:
+    """Each item with a colour and a line. After eight items both begin again."""
+    return zip(items, itertools.cycle(figures.PALETTE), itertools.cycle(figures.LINES), strict=False)
 
 
 @contextmanager
