@@ -9,11 +9,9 @@ from vllm_lab.experiments.progress import progress
 
 
 def main(argv: list[str] | None = None) -> None:
-    parser = flags.parser_of(__doc__)
+    parser = flags.parser_of(__doc__, output="Markdown to write")
     parser.add_argument("--verdicts", nargs="*", default=[], metavar="JSON")
-    parser.add_argument("--output", required=True, metavar="MD")
     args = parser.parse_args(argv)
-
     files.write_text(args.output, progress([files.read_json(path) for path in args.verdicts]))
 
 

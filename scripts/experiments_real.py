@@ -8,7 +8,7 @@ installed, the record has the status not_run and the reason.
 from vllm_lab.common import console, flags, host
 from vllm_lab.common.errors import Unavailable
 from vllm_lab.engines.engine import Engine
-from vllm_lab.engines.replay import RealRun, replay
+from vllm_lab.engines.replay import replay
 from vllm_lab.engines.settings import EngineSettings
 from vllm_lab.replay.flags import add_run, files_of, limits_from, run_requests_from
 from vllm_lab.replay.records import REAL, measured_record
@@ -22,21 +22,18 @@ def main(argv: list[str] | None = None) -> None:
     args = parser.parse_args(argv)
 
     requests, limits, files = run_requests_from(args), limits_from(args), files_of(args)
+    repeats = []
     try:
         with Engine(EngineSettings(args.model_dir, limits, args.device, threads=host.threads())) as engine:
-            repeats = [_logged(replay(engine, requests)) for _ in range(args.repeats)]
+            for _ in range(args.repeats):
+                repeats.append(replay(engine, requests))
+                console.log(repeats[-1].summary())  # a repeat takes half a minute on a small machine
     except Unavailable as error:
         console.log(f"not run: {error}")
         files.write_not_run(REAL, limits, str(error))
         return
     median, record = measured_record(requests, limits, repeats, repeats[0].environment)
     files.write(median, record)
-
-
-def _logged(run: RealRun) -> RealRun:
-    """Log that a repeat is done: one takes half a minute on a small machine."""
-    console.log(run.summary())
-    return run
 
 
 if __name__ == "__main__":

@@ -22,9 +22,8 @@ def main(argv: list[str] | None = None) -> None:
 
     trace, name = Trace.read(args.trace), args.trace.stem.removesuffix("_trace")
     windows, kv_bytes = args.windows, stats.kv_bytes_of(args.model_summary)
-    found, sharing, tokens = stats.trace_stats(
-        trace, name, args.block_size, args.block_sizes, windows, kv_bytes
-    )
+    sizes = (args.block_size, args.block_sizes)
+    found, sharing, tokens = stats.trace_stats(trace, name, *sizes, windows, kv_bytes)
     files.write_json(args.stats, found)
     files.write_csv(args.requests, metrics.REQUEST_COLUMNS, stats.request_rows(sharing, tokens))
     files.write_csv(args.blocks, metrics.BLOCK_COLUMNS, stats.block_rows(sharing))

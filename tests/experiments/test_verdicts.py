@@ -97,7 +97,7 @@ def test_what_does_not_exist_is_not_run_with_the_reason(metric, reason):
 def test_refuted_predictions_come_first(tmp_path):
     entries = [*predicted(id="right", value=10), *predicted(id="wrong", value=11)]
     experiment = Experiment.read(written(tmp_path, predictions=entries))
-    seen = Observations({"lru": RUN, "vllm": RUN}, {})
+    seen = Observations({"lru": RUN, "vllm": RUN}, {}, {})
     assert [entry["id"] for entry in judge_all(experiment, seen)] == ["wrong", "right"]
 
 

@@ -7,7 +7,7 @@ import hashlib
 import os
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple, Self
@@ -236,15 +236,12 @@ def _prediction(entry: Mapping[str, Any], path: str) -> Prediction:
 
 def _check_names(given: Mapping[str, Any], path: str) -> None:
     parts = [*given["runs"].values(), given.get("comparisons", {})]
-    names = [name for part in parts for name in part]
-    if twice := _repeated(names):
-        raise LabError(f"{path}: {twice} is the name of two runs or comparisons")
-    if twice := _repeated(entry["id"] for entry in given["predictions"]):
-        raise LabError(f"{path}: predictions: the id {twice} is given twice")
-
-
-def _repeated(names: Iterable[str]) -> str | None:
-    return next((name for name, count in Counter(names).items() if count > 1), None)
+    for name, count in Counter(name for part in parts for name in part).items():
+        if count > 1:
+            raise LabError(f"{path}: {name} is the name of two runs or comparisons")
+    for id, count in Counter(entry["id"] for entry in given["predictions"]).items():
+        if count > 1:
+            raise LabError(f"{path}: predictions: the id {id} is given twice")
 
 
 def _check_references(experiment: Experiment, path: str) -> None:

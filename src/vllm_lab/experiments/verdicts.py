@@ -6,7 +6,7 @@ Every verdict is computed here, never typed.
 import operator
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from difflib import unified_diff
 from itertools import zip_longest
 from pathlib import Path
@@ -40,7 +40,7 @@ class Observations:
 
     records: Mapping[str, Mapping[str, Any]]  # runs, as vllm_lab.replay.records writes them
     comparisons: Mapping[str, Mapping[str, Any]]  # of `compare_runs`
-    captures: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)  # documents of stage nsight
+    captures: Mapping[str, Mapping[str, Any]]  # documents of stage nsight
 
     def value(self, reference: Reference) -> float:
         """The number that `reference` names. NotRun where there is none."""
