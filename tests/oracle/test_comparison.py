@@ -10,7 +10,7 @@ from mini_vllm.clock import Clock, CostModel
 from mini_vllm.limits import Limits
 from vllm_lab.oracle import __main__ as command
 from vllm_lab.oracle import engine, fuzz
-from vllm_lab.oracle.cases import Ask, Case, random_case, shrink
+from vllm_lab.oracle.fuzz import Ask, Case, random_case, shrink
 from vllm_lab.replay import mini
 from vllm_lab.replay.comparison import compare
 from vllm_lab.traces.trace import Trace
@@ -98,7 +98,7 @@ def test_a_version_that_errs_is_caught_shrunk_and_printed_as_a_test_that_runs(mo
 
     monkeypatch.setattr(mini, "run", forgetful)
     failing = next(verdict for verdict in fuzz.fuzz("v4_prefix", 50, 0) if verdict.failure is not None)
-    source = fuzz.as_test(failing, 0)
+    source = fuzz.as_test(failing, 0, 0)
     names = {
         "Ask": Ask,
         "Case": Case,

@@ -41,19 +41,19 @@ def _compare(arguments: argparse.Namespace) -> None:
 
 
 def _fuzz(arguments: argparse.Namespace) -> None:
-    failed = 0
+    differs = False
     for version in arguments.version or fuzz.MUST_BE_EQUAL:
-        verdicts = list(
-            console.progress(fuzz.fuzz(version, arguments.n, arguments.seed), desc=version, total=arguments.n)
-        )
-        failures = [verdict for verdict in verdicts if verdict.failure is not None]
+        cases = fuzz.fuzz(version, arguments.n, arguments.seed)
+        verdicts = list(console.progress(cases, desc=version, total=arguments.n))
         print(fuzz.summary(version, verdicts))
         if version not in fuzz.MUST_BE_EQUAL:
             continue  # v1 and v2 are a learner's guesses: their differences are only counted
-        failed += len(failures)
-        for verdict in failures[: arguments.show]:
-            print(f"\ncase {verdict.number}: {verdict.failure}\n\n{fuzz.as_test(verdict, arguments.seed)}")
-    if failed:
+        failed = [number for number, verdict in enumerate(verdicts) if verdict.failure is not None]
+        differs = differs or bool(failed)
+        for number in failed[: arguments.show]:
+            test = fuzz.as_test(verdicts[number], number, arguments.seed)
+            print(f"\ncase {number}: {verdicts[number].failure}\n\n{test}")
+    if differs:
         raise SystemExit(1)
 
 
@@ -61,30 +61,23 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m vllm_lab.oracle", description=__doc__)
     commands = parser.add_subparsers(required=True, metavar="run | compare | fuzz")
     run = commands.add_parser("run", help="replay a trace through vLLM's scheduler")
-    _add_limits(run)
-    flags.add_outputs(run)
     run.set_defaults(command=_run)
-    side_by_side = commands.add_parser(
-        "compare", help="replay a trace through vLLM's scheduler and mini_vllm"
-    )
-    side_by_side.add_argument("--version", choices=VERSIONS, required=True, help="of mini_vllm")
-    _add_limits(side_by_side)
-    side_by_side.set_defaults(command=_compare)
+    both = commands.add_parser("compare", help="replay a trace through vLLM's scheduler and mini_vllm")
+    both.set_defaults(command=_compare)
+    both.add_argument("--version", choices=VERSIONS, required=True, help="of mini_vllm")
+    for command in (run, both):
+        flags.add_trace(command)
+        flags.add_limits(command)
+        flags.add_clock(command)
+    flags.add_outputs(run)
     random = commands.add_parser("fuzz", help="compare on random workloads; failing ones become tests")
-    random.add_argument(
-        "--version", choices=VERSIONS, action="append", help=f"({', '.join(fuzz.MUST_BE_EQUAL)})"
-    )
+    random.set_defaults(command=_fuzz)
+    equal = f"({', '.join(fuzz.MUST_BE_EQUAL)})"
+    random.add_argument("--version", choices=VERSIONS, action="append", help=equal)
     random.add_argument("--n", type=int, default=500, help="workloads for each version (%(default)s)")
     random.add_argument("--seed", type=int, default=0, help="of the workloads (%(default)s)")
     random.add_argument("--show", type=int, default=3, help="failing cases to shrink and print (%(default)s)")
-    random.set_defaults(command=_fuzz)
     return parser
-
-
-def _add_limits(parser: argparse.ArgumentParser) -> None:
-    flags.add_trace(parser)
-    flags.add_limits(parser)
-    flags.add_clock(parser)
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from mini_vllm.limits import Limits
-from vllm_lab.oracle.scheduler import Watch, build, request_maker
+from vllm_lab.oracle.scheduler import Watch, block_hasher, build, make_request
 from vllm_lab.replay.replay import EngineStep, Replay, Result, TracedRequest
 
 
@@ -29,7 +29,7 @@ class VirtualEngine(Watch):
         self._limits = limits
         lengths = (request.tokens for request in requests if self.refusal(request) is None)
         super().__init__(build(limits, max(lengths, default=1)))
-        self._make_request = request_maker(limits)
+        self._hasher = block_hasher(limits.block_size) if limits.prefix_caching else None
         self._now = 0.0
         self._outputs: dict[str, list[int]] = {}  # request id -> its output's token ids
         self._vllm: dict[str, Any] = {}  # request id -> vLLM's Request, in which the scheduler counts
@@ -54,8 +54,8 @@ class VirtualEngine(Watch):
     def add(self, request: TracedRequest) -> None:
         """Queue a request."""
         self._outputs[request.request_id] = request.output
-        self._vllm[request.request_id] = self._make_request(request)
-        self.scheduler.add_request(self._vllm[request.request_id])
+        self._vllm[request.request_id] = made = make_request(request, self._hasher)
+        self.scheduler.add_request(made)
 
     def step(self) -> EngineStep:
         """Run one step. A step that schedules no token takes no time."""

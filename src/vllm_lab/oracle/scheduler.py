@@ -11,7 +11,6 @@ import os
 import struct
 import tempfile
 import warnings
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -62,11 +61,10 @@ class Watch:
         return events
 
     def _watch_preemptions(self) -> None:
-        # SchedulerOutput.preempted_req_ids is a set: only here is their order known.
         preempt = self.scheduler._preempt_request
 
-        @functools.wraps(preempt)
         def watched(request: Any, *args: Any, **kwargs: Any) -> None:
+            # SchedulerOutput.preempted_req_ids is a set: only here is their order known.
             self._preempted.append(request.request_id)
             preempt(request, *args, **kwargs)
 
@@ -75,7 +73,6 @@ class Watch:
     def _watch_evictions(self) -> None:
         evict = self._pool._maybe_evict_cached_block
 
-        @functools.wraps(evict)
         def watched(block: Any) -> bool:
             key = block.block_hash  # block hash followed by 4 bytes of cache group; evict resets it
             evicted = evict(block)
@@ -163,25 +160,20 @@ def build(limits: Limits, max_model_len: int) -> Any:
     )
 
 
-def request_maker(limits: Limits) -> Callable[[TracedRequest], Any]:
-    """What turns a request into vLLM's Request, its blocks hashed by `block_hasher`."""
+def make_request(request: TracedRequest, hasher: Any) -> Any:
+    """vLLM's Request; `hasher` hashes its blocks, None without prefix caching."""
     from vllm import SamplingParams
     from vllm.v1.request import Request
 
-    hasher = block_hasher(limits.block_size) if limits.prefix_caching else None
-
-    def make(request: TracedRequest) -> Any:
-        return Request(
-            request_id=request.request_id,
-            prompt_token_ids=request.prompt,
-            sampling_params=SamplingParams(max_tokens=len(request.output), ignore_eos=True),
-            pooling_params=None,
-            arrival_time=request.arrival_time,
-            priority=request.priority,
-            block_hasher=hasher,
-        )
-
-    return make
+    return Request(
+        request_id=request.request_id,
+        prompt_token_ids=request.prompt,
+        sampling_params=SamplingParams(max_tokens=request.output_tokens, ignore_eos=True),
+        pooling_params=None,
+        arrival_time=request.arrival_time,
+        priority=request.priority,
+        block_hasher=hasher,
+    )
 
 
 def block_hasher(block_size: int) -> Any:

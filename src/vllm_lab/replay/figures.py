@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -29,27 +29,17 @@ WIDTHS = (4.6, 3.4, 2.2)
 PALE = {"#0072B2": "#56B4E9"}  # a colour's paler partner, if there is one
 
 
-class Style(NamedTuple):
-    """How an engine looks in every figure."""
-
-    label: str
-    colour: str
-    line: str
-    width: float
-
-    @property
-    def drawn(self) -> dict[str, Any]:
-        """The arguments of a plot or an outline."""
-        look = {"color": self.colour, "linestyle": self.line, "linewidth": self.width}
-        return {**look, "label": self.label}
+def _style(label: str, colour: str, line: str, width: float) -> dict[str, Any]:
+    """How an engine looks in every figure: the arguments of a plot or an outline."""
+    return {"label": label, "color": colour, "linestyle": line, "linewidth": width}
 
 
 STYLES = {
-    name: Style(name, COLOURS[place % len(COLOURS)], "-", WIDTHS[min(place, len(WIDTHS) - 1)])
+    name: _style(name, COLOURS[place % len(COLOURS)], "-", WIDTHS[min(place, len(WIDTHS) - 1)])
     for place, name in enumerate(VERSIONS)
 } | {
-    ORACLES[False]: Style("vLLM without prefix cache", "#000000", ":", 1.0),
-    ORACLES[True]: Style("vLLM with prefix cache", "#000000", "-", 0.8),
+    ORACLES[False]: _style("vLLM without prefix cache", "#000000", ":", 1.0),
+    ORACLES[True]: _style("vLLM with prefix cache", "#000000", "-", 0.8),
 }
 # In the histograms: vLLM with its prefix cache, and all versions but those that equal vLLM without one.
 IN_HISTOGRAMS = (
@@ -181,7 +171,7 @@ def latency_histograms(runs: Shown, stem: Path) -> None:
                 for engine, sample in samples.items():
                     counts, _ = np.histogram(sample, bins)
                     # Empty bins break the outline, so that it does not hide the axis.
-                    axes.stairs(np.where(counts, counts, np.nan), bins, **STYLES[engine].drawn)
+                    axes.stairs(np.where(counts, counts, np.nan), bins, **STYLES[engine])
             axes.set(xscale="log", xlabel=f"{time.upper()} (s): {words}", ylabel="requests", ylim=(0, None))
             if len(everything) and bins[-1] < 100 * bins[0]:
                 axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
@@ -199,7 +189,7 @@ def running_waiting_blocks(runs: Shown, stem: Path) -> None:
             present = [engine for engine in STYLES if (engine, memory) in runs]
             for engine in present:
                 line = lines[engine, memory]
-                axes.plot(*line.mean(getattr(line, quantity), longest / WINDOWS), **STYLES[engine].drawn)
+                axes.plot(*line.mean(getattr(line, quantity), longest / WINDOWS), **STYLES[engine])
             for engine in present:
                 _mark_crash(axes, engine, runs[engine, memory], quantity == "waiting")
             axes.set(xlim=(0, longest), ylim=(0, max(1, axes.get_ylim()[1])))
@@ -217,7 +207,7 @@ def running_waiting_blocks(runs: Shown, stem: Path) -> None:
 def _mark_crash(axes: Axes, engine: str, run: StoredRun, labelled: bool) -> None:
     """A line where a run ended because no block was free, with words next to it if `labelled`."""
     if run.record["crash"]:
-        at, colour = run.record["crash"]["time"], STYLES[engine].colour
+        at, colour = run.record["crash"]["time"], STYLES[engine]["color"]
         axes.axvline(at, color=colour, linestyle="--", linewidth=1.2)
         if labelled:
             place = axes.get_xaxis_transform()
@@ -240,17 +230,17 @@ def hit_rate_over_time(runs: Shown, prompt_tokens: Mapping[str, int], stem: Path
         figures.legend_below(panels[0], 2)
 
 
-def _draw_hit_rates(axes: Axes, style: Style, rates: HitRates, width: float) -> None:
+def _draw_hit_rates(axes: Axes, style: dict[str, Any], rates: HitRates, width: float) -> None:
     """Windows in a pale colour or dotted, the rate so far over them."""
-    pale = style._replace(
-        label=f"{style.label}: windows of {width:.3g} s",
-        colour=PALE.get(style.colour, style.colour),
-        line="-" if style.colour in PALE else ":",
-        width=0.7 * style.width,
-    )
-    axes.plot(*rates.windowed(width), drawstyle="steps-mid", **pale.drawn)
-    so_far = style._replace(label=f"{style.label}: so far")
-    axes.plot(rates.arrival, rates.cumulative(), **so_far.drawn)
+    label, colour = style["label"], style["color"]
+    windows = style | {
+        "label": f"{label}: windows of {width:.3g} s",
+        "color": PALE.get(colour, colour),
+        "linestyle": "-" if colour in PALE else ":",
+        "linewidth": 0.7 * style["linewidth"],
+    }
+    axes.plot(*rates.windowed(width), drawstyle="steps-mid", **windows)
+    axes.plot(rates.arrival, rates.cumulative(), **(style | {"label": f"{label}: so far"}))
 
 
 def divergence(compared: Sequence[Mapping[str, Any]], stem: Path) -> None:
@@ -262,7 +252,7 @@ def divergence(compared: Sequence[Mapping[str, Any]], stem: Path) -> None:
             runs = [run for run in compared if run["version"] == version]
             at = [groups.index((run["trace"], run["memory"])) - 0.4 + height * (number + 0.5) for run in runs]
             shares, words = zip(*map(_share, runs), strict=True) if runs else ((), ())
-            bars = axes.barh(at, shares, height, color=STYLES[version].colour, label=version)
+            bars = axes.barh(at, shares, height, color=STYLES[version]["color"], label=version)
             axes.bar_label(bars, words, padding=3, fontsize=7)
         labels = [f"{trace.replace('_', '-')}\n{memory}" for trace, memory in groups]
         axes.set_yticks(range(len(groups)), labels)
