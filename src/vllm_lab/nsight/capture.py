@@ -172,7 +172,7 @@ class Nsys:
         return whole
 
     def _importer(self) -> Path:
-        """QdstrmImporter of this installation: beside nsys, or in the host folder of the same tree."""
+        """QdstrmImporter of this installation: next to nsys, or in the host folder of the same tree."""
         program = self.program.resolve()
         trees = [*program.parents[1:4], Path("/usr/lib/nsight-systems")]
         found = [path for tree in trees for path in sorted(tree.glob("host-linux*/QdstrmImporter"))]

@@ -19,6 +19,8 @@ from vllm_lab.common.errors import LabError
 
 PUSH_POP, START_END, DOMAIN = 59, 60, 75  # NVTX_EVENTS.eventType
 THREAD_BITS = 24  # a globalTid is hypervisor and virtual machine, process, thread; of these bits the thread
+TEXT_IDS = ("textId", "nameId", "shortName", "demangledName")  # columns with ids of the table StringIds
+LONG_AGO = -(2**62)  # before any capture
 
 NVTX, OS_CALLS, CUDA = "NVTX_EVENTS", "OSRT_API", "CUPTI_ACTIVITY_KIND_"
 KERNELS, COPIES, FILLS, CALLS = (CUDA + kind for kind in ("KERNEL", "MEMCPY", "MEMSET", "RUNTIME"))
@@ -33,7 +35,7 @@ ABSENT = {
 
 STEP, EXECUTE, FORWARD = "engine.step", "model.execute.", "model.forward"
 DOMAINS = ("vllm_lab", "mini_vllm")  # the domains whose ranges are parts of a step
-PREFILL = ("prefill", "mixed")  # the kinds of steps in which a request prefills
+DECODE, PREFILL = ("decode",), ("prefill", "mixed")  # kinds of steps; in the latter a request prefills
 
 
 class Missing(Exception):
@@ -41,120 +43,109 @@ class Missing(Exception):
 
 
 class Export:
-    """A read-only view of one export; tables are read when asked for, Missing where there is none."""
+    """A read-only view of one export. A table is read when asked for; Missing where there is none.
+
+    Its rows are in order of start, and each has start and end (ns), and seconds.
+    """
 
     def __init__(self, path: Path) -> None:
         self.path = path
 
     @cached_property
     def ranges(self) -> pd.DataFrame:
-        """Closed NVTX ranges in order of start: domain, name, start, end, thread (a globalTid)."""
-        events = self._table(NVTX, "eventType", "textId", "globalTid", "domainId")
-        events["name"] = self._named(events, "textId", "text")
-        process = events["globalTid"] // 2**THREAD_BITS
-        domains = list(zip(process, events["domainId"].fillna(0), strict=True))  # a domain is a process' own
-        rows = zip(events["eventType"], domains, events["name"], strict=True)
+        """Closed NVTX ranges: domain, name, thread (a globalTid)."""
+        events = self._table(NVTX, name="textId", thread="globalTid", event="eventType", number="domainId")
+        if "text" in events:  # nsys writes some names in place
+            events["name"] = events["name"].fillna(events["text"])
+        process = events["thread"] // 2**THREAD_BITS
+        domains = list(zip(process, events["number"].fillna(0), strict=True))  # each process numbers its own
+        rows = zip(events["event"], domains, events["name"], strict=True)
         names = {domain: name for event, domain, name in rows if event == DOMAIN}
         events["domain"] = [names.get(domain, "") for domain in domains]
-        found = events[events["eventType"].isin((PUSH_POP, START_END)) & events["end"].notna()]
-        if found.empty:
+        ranges = _spans(events[events["event"].isin((PUSH_POP, START_END))])
+        if ranges.empty:
             raise Missing(f"{NVTX} holds no closed range: {ABSENT[NVTX]}")
-        return self._spans(found.rename(columns={"globalTid": "thread"}), "domain", "name", "thread")
+        return ranges
 
     @cached_property
     def os_calls(self) -> pd.DataFrame:
-        """Outermost calls to OS runtime libraries: name, start, end, thread."""
-        calls = self._table(OS_CALLS, "nameId", "globalTid")
-        calls["name"] = self._named(calls, "nameId")
+        """Outermost calls to OS runtime libraries: name, thread."""
+        calls = self._table(OS_CALLS, name="nameId", thread="globalTid")
         if "nestingLevel" in calls:
             calls = calls[calls["nestingLevel"].fillna(0) == 0]
-        calls = calls[calls["end"] > calls["start"]]  # nsys also writes here when it began to trace
-        return self._spans(calls.rename(columns={"globalTid": "thread"}), "name", "thread")
+        return _spans(calls[calls["end"] > calls["start"]])  # nsys also writes here when it began to trace
 
     @cached_property
     def kernels(self) -> pd.DataFrame:
-        """CUDA kernels: name, long_name (with its template arguments, which often say more), start, end."""
-        kernels = self._table(KERNELS, "shortName", "demangledName")
-        kernels["name"] = self._named(kernels, "shortName")
-        kernels["long_name"] = self._named(kernels, "demangledName").fillna(kernels["name"])
-        return self._spans(kernels, "name", "long_name")
+        """CUDA kernels: name, long_name (with its template arguments, which often say more)."""
+        kernels = self._table(KERNELS, name="shortName", long_name="demangledName")
+        return _spans(kernels.fillna({"long_name": kernels["name"]}))
 
     @cached_property
     def copies(self) -> pd.DataFrame:
-        """CUDA memory copies: kind, bytes, start, end."""
-        copies = self._table(COPIES, "copyKind", "bytes")
-        copies["kind"] = self._enumerated(copies["copyKind"], "ENUM_CUDA_MEMCPY_OPER")
-        return self._spans(copies, "kind", "bytes")
+        """CUDA memory copies: kind (a bare number where the export does not name the kinds), bytes."""
+        copies = self._table(COPIES, kind="copyKind", bytes="bytes")
+        numbers, copies["kind"] = copies["kind"], copies["kind"].astype(str)
+        if "ENUM_CUDA_MEMCPY_OPER" in self._tables:
+            labels = self._read("ENUM_CUDA_MEMCPY_OPER").set_index("id")["label"]
+            copies["kind"] = numbers.map(labels).fillna(copies["kind"])
+        return _spans(copies)
 
     @cached_property
     def fills(self) -> pd.DataFrame:
-        """CUDA memory fills: start, end."""
-        return self._spans(self._table(FILLS))
+        """CUDA memory fills."""
+        return _spans(self._table(FILLS))
+
+    @cached_property
+    def cuda_calls(self) -> pd.DataFrame:
+        """Calls to the CUDA runtime and driver: name, thread."""
+        return _spans(self._table(CALLS, name="nameId", thread="globalTid"))
 
     @cached_property
     def gpu_work(self) -> pd.DataFrame:
-        """When the GPU was at work, without overlap: start, end. Missing where no kernel was traced."""
+        """When the GPU was at work, without overlap. Missing where no kernel was traced."""
         spans = [self.kernels]
         for name in ("copies", "fills"):
             with suppress(Missing):  # a run may copy or fill nothing
                 spans.append(getattr(self, name))
         return union(*spans)
 
-    @cached_property
-    def cuda_calls(self) -> pd.DataFrame:
-        """Calls to the CUDA runtime and driver: name, start, end, thread."""
-        calls = self._table(CALLS, "nameId", "globalTid")
-        calls["name"] = self._named(calls, "nameId")
-        return self._spans(calls.rename(columns={"globalTid": "thread"}), "name", "thread")
+    def _table(self, name: str, /, **columns: str) -> pd.DataFrame:
+        """The whole table, with further names for `columns` and the texts behind ids.
 
-    def _table(self, name: str, *columns: str) -> pd.DataFrame:
-        """The whole table. Missing where it, or one of the `columns` or of its times, is not there."""
+        Missing where the table, its times or one of the columns is not there.
+        """
         if name not in self._tables:
             if name.startswith(CUDA) and not any(table.startswith(CUDA) for table in self._tables):
                 raise Missing(f"CUDA was not traced: no GPU, or nsys is too old for it (no table {CUDA}*)")
             raise Missing(f"{ABSENT[name]} (no table {name})")
         table = self._read(name)
-        lacking = {"start", "end", *columns}.difference(table.columns)
+        lacking = {"start", "end", *columns.values()}.difference(table.columns)
         if lacking:
             raise Missing(f"table {name} of this nsys has no column {', '.join(sorted(lacking))}")
+        for new, old in columns.items():
+            table[new] = table[old].map(self._strings) if old in TEXT_IDS else table[old]
         return table
 
     @cached_property
     def _tables(self) -> set[str]:
-        return set(self._read("sqlite_master", "name").loc[:, "name"])
+        return set(self._read("sqlite_master")["name"])
 
     @cached_property
     def _strings(self) -> pd.Series:
         return self._read("StringIds").set_index("id")["value"]
 
-    def _named(self, table: pd.DataFrame, id_column: str, text_column: str = "") -> pd.Series:
-        """The text behind an id of StringIds; nsys writes some texts in place."""
-        names = table[id_column].map(self._strings)
-        return names.fillna(table[text_column]) if text_column in table else names
-
-    def _enumerated(self, values: pd.Series, enumeration: str) -> pd.Series:
-        """An enumeration's labels; the bare numbers where the export has no table of it."""
-        if enumeration not in self._tables:
-            return values.astype(str)
-        known = self._read(enumeration).set_index("id")["label"]
-        return values.map(known).fillna(values.astype(str))
-
-    def _read(self, table: str, columns: str = "*") -> pd.DataFrame:
+    def _read(self, table: str) -> pd.DataFrame:
         try:
             with closing(sqlite3.connect(f"file:{self.path}?mode=ro", uri=True)) as connection:
-                return pd.read_sql_query(f'SELECT {columns} FROM "{table}"', connection)
+                return pd.read_sql_query(f'SELECT * FROM "{table}"', connection)
         except (sqlite3.DatabaseError, pd.errors.DatabaseError) as error:
             raise LabError(f"{self.path}: not an export of nsys ({error}); run its capture again") from error
-
-    @staticmethod
-    def _spans(table: pd.DataFrame, *columns: str) -> pd.DataFrame:
-        spans = table[[*columns, "start", "end"]].sort_values(["start", "end"], kind="stable")
-        return spans.astype({"start": "int64", "end": "int64"}).reset_index(drop=True)
 
 
 @dataclass(frozen=True)
 class Steps:
-    """The steps of a capture. `table`: a row for each, in order: start, end (ns), kind ("": no model)."""
+    """The steps of a capture. `table`: start, end (ns), seconds and kind ("": no model) of each, in order."""
 
     export: Export
     table: pd.DataFrame
@@ -165,7 +156,7 @@ class Steps:
         """The steps that ran something. Missing where the capture has none."""
         ranges = export.ranges
         own = ranges[ranges["domain"].isin(DOMAINS)]
-        table = own[own["name"] == STEP][["start", "end", "thread"]].reset_index(drop=True)
+        table = own[own["name"] == STEP].reset_index(drop=True)
         if table.empty:
             raise Missing(f"no range {STEP} in the capture")
         executed = own[own["name"].str.startswith(EXECUTE)]
@@ -177,30 +168,28 @@ class Steps:
                 raise Missing("no step of the capture ran anything")
         return cls(export, table.fillna({"kind": ""}), int(table["thread"].iloc[0]))
 
-    def decode(self) -> pd.Series:
-        """Which steps only decode. Missing where no step does."""
-        return self._of_kind("decode")
+    def which(self, kinds: tuple[str, ...]) -> pd.Series:
+        """For each step, whether it is of one of the kinds. Missing where no step is."""
+        chosen = self.table["kind"].isin(kinds)
+        if not chosen.any():
+            raise self.lacking(f"no {' or '.join(kinds)} step in the capture")
+        return chosen
 
-    def prefill(self) -> pd.Series:
-        """Which steps have a request that prefills. Missing where no step does."""
-        return self._of_kind(*PREFILL)
-
-    @cached_property
+    @property
     def seconds(self) -> pd.Series:
         """The seconds of each step."""
-        return seconds_of(self.table)
+        return self.table["seconds"]
 
     @cached_property
     def parts(self) -> pd.DataFrame:
-        """This project's ranges within steps: step (its row), name, start, end, seconds."""
+        """This project's ranges within steps."""
         ranges = self.export.ranges
         own = ranges["domain"].isin(DOMAINS) & (ranges["thread"] == self.thread)
         return self.inside(ranges[own & (ranges["name"] != STEP)])
 
     def inside(self, spans: pd.DataFrame) -> pd.DataFrame:
-        """The spans that begin within a step, with the step's row and their seconds."""
-        row = _inside(spans["start"], self.table)
-        placed = spans.assign(step=row, seconds=seconds_of(spans))
+        """The spans that begin within a step, with the step's row as `step`."""
+        placed = spans.assign(step=_inside(spans["start"], self.table))
         return placed[placed["step"] >= 0]
 
     def seconds_in(self, name: str) -> pd.Series:
@@ -216,35 +205,26 @@ class Steps:
 
     def busy_seconds(self, spans: pd.DataFrame) -> pd.Series:
         """Seconds of each step covered by `spans`, which do not overlap."""
-        starts, ends = spans["start"].to_numpy(), spans["end"].to_numpy()
-        covered = np.concatenate([[0], np.cumsum(ends - starts)])
-
-        def until(moment: int) -> int:
-            """ns covered before `moment`."""
-            row = int(np.searchsorted(starts, moment, side="right"))
-            return int(covered[row]) - max(0, int(ends[row - 1]) - moment if row else 0)
-
-        spans_of_steps = zip(self.table["start"], self.table["end"], strict=True)
-        return pd.Series([(until(end) - until(start)) / 1e9 for start, end in spans_of_steps])
-
-    def _of_kind(self, *kinds: str) -> pd.Series:
-        chosen = self.table["kind"].isin(kinds)
-        if not chosen.any():
-            raise self.lacking(f"no {' or '.join(kinds)} step in the capture")
-        return chosen
-
-
-def seconds_of(spans: pd.DataFrame) -> pd.Series:
-    """How long each span takes (s)."""
-    return (spans["end"] - spans["start"]) / 1e9
+        lengths = spans["end"] - spans["start"]
+        covered = np.column_stack([lengths.cumsum() - lengths, lengths.cumsum()])  # before, and with, each
+        moments = [LONG_AGO, *spans[["start", "end"]].to_numpy().ravel()]
+        until = self.table[["start", "end"]].apply(np.interp, xp=moments, fp=[0, *covered.ravel()])
+        return (until["end"] - until["start"]) / 1e9
 
 
 def union(*tables: pd.DataFrame) -> pd.DataFrame:
-    """The spans of all tables, joined where they touch or overlap: start, end (ns)."""
+    """The spans of all tables, joined where they touch or overlap: start, end (ns), seconds."""
     spans = pd.concat([table[["start", "end"]] for table in tables]).sort_values("start")
     reached = spans["end"].cummax()
-    new = spans["start"].gt(reached.shift(fill_value=-(2**62)))
-    return spans.groupby(new.cumsum()).agg({"start": "min", "end": "max"}).reset_index(drop=True)
+    new = spans["start"].gt(reached.shift(fill_value=LONG_AGO))
+    return _spans(spans.groupby(new.cumsum()).agg({"start": "min", "end": "max"}))
+
+
+def _spans(rows: pd.DataFrame) -> pd.DataFrame:
+    """The rows that have an end, in order of start, with their seconds."""
+    spans = rows[rows["end"].notna()].sort_values(["start", "end"], kind="stable", ignore_index=True)
+    spans = spans.astype({"start": "int64", "end": "int64"})
+    return spans.assign(seconds=(spans["end"] - spans["start"]) / 1e9)
 
 
 def _inside(moments: pd.Series, steps: pd.DataFrame) -> pd.Series:

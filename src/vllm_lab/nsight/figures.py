@@ -43,11 +43,10 @@ def _panels(
 ) -> None:
     """A panel for each capture, one below the other. Without a capture, a line of text."""
     captured = {run: found for run, found in documents.items() if found["status"] != "not_run"}
-    with figures.figure(stem, max(0.6, height * len(captured)), max(1, len(captured))) as all_axes:
-        if not captured:
-            all_axes[0].set_axis_off()
-            all_axes[0].text(0.5, 0.5, f"not run: {absence}", ha="center", va="center")
-        for axes, (run, found) in zip(all_axes, captured.items(), strict=False):
+    if not captured:
+        return figures.message(stem, f"not run: {absence}")
+    with figures.figure(stem, height * len(captured), len(captured)) as panels:
+        for axes, (run, found) in zip(panels, captured.items(), strict=True):
             axes.set_title(f"{run} ({found['engine']}, {found['device']})", loc="left")
             draw(axes, found)
 

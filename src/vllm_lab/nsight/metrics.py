@@ -4,32 +4,20 @@ In a decode step every request decodes; in a prefill step a request prefills (mi
 A share is a sum of seconds over a sum of seconds; its definition names both.
 """
 
-from typing import NamedTuple
-
 from vllm_lab.common.metric import Metric
 
+PARTS = {  # part of a step -> the NVTX range around it
+    "schedule": "scheduler.schedule",
+    "forward": "model.forward",
+    "logits": "model.logits",
+    "sample": "sampler.sample",
+    "update": "scheduler.update",
+}
 RANGES, OS_CALLS = "nsys export: NVTX_EVENTS", "nsys export: OSRT_API"
 KERNELS, COPIES, CUDA_CALLS = (
     f"nsys export: CUPTI_ACTIVITY_KIND_{kind}" for kind in ("KERNEL", "MEMCPY", "RUNTIME")
 )
-
-
-class Part(NamedTuple):
-    """A part of a step: the NVTX range around it, what it is, and its title."""
-
-    range: str
-    words: str
-    title: str
-
-
-PARTS = {
-    "schedule": Part("scheduler.schedule", "the scheduler's schedule()",           "scheduling"),
-    "forward":  Part("model.forward",      "the model's forward pass",             "forward pass"),
-    "logits":   Part("model.logits",       "the product with the vocabulary",      "logits"),
-    "sample":   Part("sampler.sample",     "sampling",                             "sampling"),
-    "update":   Part("scheduler.update",   "the scheduler's update_from_output()", "update"),
-}  # fmt: skip
-RANGE_METRICS = {
+METRICS = {
     "captured_steps": Metric(
         "steps", "engine.step ranges in the capture that ran or scheduled something", "Steps", RANGES),
     "step_mean": Metric("s", "mean of these ranges", "Step, mean", RANGES),
@@ -37,27 +25,32 @@ RANGE_METRICS = {
     "schedule_mean": Metric("s", "mean of the scheduler.schedule ranges", "Scheduling, mean", RANGES),
     "decode_step_p50": Metric("s", "median of the decode steps' ranges", "Decode step, median", RANGES),
     "prefill_step_p50": Metric("s", "median of the prefill steps' ranges", "Prefill step, median", RANGES),
-    **{f"decode_{name}_share": Metric(
-        "fraction", f"of the time of decode steps, in {part.words}", f"Decode: {part.title}", RANGES)
-        for name, part in PARTS.items()},
+    "decode_schedule_share": Metric(
+        "fraction", "of the time of decode steps, in the scheduler's schedule()",
+        "Decode: scheduling", RANGES),
+    "decode_forward_share": Metric(
+        "fraction", "of the time of decode steps, in the model's forward pass",
+        "Decode: forward pass", RANGES),
+    "decode_logits_share": Metric(
+        "fraction", "of the time of decode steps, in the product with the vocabulary",
+        "Decode: logits", RANGES),
+    "decode_sample_share": Metric(
+        "fraction", "of the time of decode steps, in sampling", "Decode: sampling", RANGES),
+    "decode_update_share": Metric(
+        "fraction", "of the time of decode steps, in the scheduler's update_from_output()",
+        "Decode: update", RANGES),
     "decode_other_share": Metric(
         "fraction", "of the time of decode steps, outside these five parts", "Decode: the rest", RANGES),
-}  # fmt: skip
-LAYER_METRICS = {
     "decode_attention_range_share": Metric(
         "fraction", "of the forward passes of decode steps, in attention layers, cache writes included",
         "Decode: attention layers", RANGES),
     "decode_linear_range_share": Metric(
         "fraction", "of the forward passes of decode steps, in linear layers",
         "Decode: linear layers", RANGES),
-}  # fmt: skip
-OS_METRICS = {
     "os_calls_per_step": Metric(
         "", "traced calls of the engine's thread to OS libraries within steps / steps",
         "OS calls per step", OS_CALLS),
     "os_time_share": Metric("fraction", "of the time of steps, in these calls", "Time in OS calls", OS_CALLS),
-}  # fmt: skip
-GPU_METRICS = {
     "gpu_busy_share": Metric(
         "fraction", "of the time from the first step's start to the last step's end, "
         "with a kernel, copy or fill running", "GPU busy", KERNELS),
@@ -83,4 +76,3 @@ GPU_METRICS = {
     "copied_bytes": Metric("bytes", "moved by all memory copies", "Copied", COPIES),
     "copy_bandwidth": Metric("GB/s", "copied_bytes / the copies' time", "Copy bandwidth", COPIES),
 }  # fmt: skip
-METRICS = RANGE_METRICS | LAYER_METRICS | OS_METRICS | GPU_METRICS
