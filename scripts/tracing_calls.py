@@ -7,9 +7,8 @@ installed or the device is not there: the same files, status not_run.
 
 from vllm_lab.common import console, files, flags
 from vllm_lab.common.errors import Unavailable
-from vllm_lab.engines.engine import Engine
 from vllm_lab.tracing import documents, text
-from vllm_lab.tracing.documents import add_question, question_from, settings_from
+from vllm_lab.tracing.documents import add_question, engine_from, question_from
 
 TOOLS = {"simple": documents.simple, "detailed": documents.detailed}
 
@@ -19,7 +18,7 @@ def main(argv: list[str] | None = None) -> None:
     args = flags.parse(argv, __doc__, add_question, **outputs)
     question = question_from(args)
     try:
-        with Engine(settings_from(args, question)) as engine:
+        with engine_from(args, question) as engine:
             found = {name: tool(engine, question) for name, tool in TOOLS.items()}
     except Unavailable as missing:
         console.log(f"not run: {missing}")

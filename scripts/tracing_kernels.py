@@ -7,10 +7,9 @@ not installed or the device is not there: the same files, status not_run.
 
 from vllm_lab.common import console, files, flags
 from vllm_lab.common.errors import Unavailable
-from vllm_lab.engines.engine import Engine
 from vllm_lab.tracing import documents, text
-from vllm_lab.tracing.documents import add_question, question_from, settings_from
-from vllm_lab.tracing.profiler import write_gzip
+from vllm_lab.tracing.documents import add_question, engine_from, question_from
+from vllm_lab.tracing.kernels import write_gzip
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -24,7 +23,7 @@ def main(argv: list[str] | None = None) -> None:
     )
     question = question_from(args)
     try:
-        with Engine(settings_from(args, question, args.device == "cpu")) as engine:
+        with engine_from(args, question, eager=args.device == "cpu") as engine:
             found = documents.kernels(engine, question, args.report, args.chrome_trace)
     except Unavailable as missing:
         console.log(f"not run: {missing}")

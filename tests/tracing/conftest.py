@@ -2,15 +2,15 @@
 
 import json
 import shutil
+from argparse import Namespace
 from pathlib import Path
 
 import pytest
 
 from tests.engines.conftest import SHAPE
 from tests.traces.conftest import model_dir as tokenizer_dir
-from vllm_lab.engines.engine import Engine
 from vllm_lab.provenance.schemas import check
-from vllm_lab.tracing.documents import Question, settings
+from vllm_lab.tracing.documents import Question, engine_from
 
 __all__ = ["tokenizer_dir"]  # the fixture
 
@@ -64,8 +64,13 @@ def opt_dir(tmp_path_factory, tokenizer_dir) -> Path:
     return checkpoint(tmp_path_factory.mktemp("opt"), OPT, tokenizer_dir)
 
 
+def engine_of(model: Path):
+    """An engine on a model without weights."""
+    pytest.importorskip("vllm")
+    return engine_from(Namespace(model=model, device="cpu", load_format="dummy"), QUESTION)
+
+
 @pytest.fixture(scope="module")
 def engine(qwen3_dir):
-    pytest.importorskip("vllm")
-    with Engine(settings(qwen3_dir, "cpu", 64, load_format="dummy")) as engine:
+    with engine_of(qwen3_dir) as engine:
         yield engine

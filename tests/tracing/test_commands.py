@@ -9,20 +9,18 @@ import pytest
 import tracing_calls
 import tracing_kernels
 
-from tests.tracing.conftest import LAYERS, PROMPT, QUESTION, QWEN3, SCHEMAS, checked, checkpoint
+from tests.tracing.conftest import LAYERS, PROMPT, QUESTION, QWEN3, SCHEMAS, checked, checkpoint, engine_of
 from vllm_lab.common.errors import LabError
-from vllm_lab.engines.engine import Engine
 from vllm_lab.provenance.schemas import check
 from vllm_lab.tracing import modules
 from vllm_lab.tracing.__main__ import main
 from vllm_lab.tracing.calls import traced
-from vllm_lab.tracing.documents import generate_traced, settings
+from vllm_lab.tracing.documents import generate_traced
 
 
 def test_an_unknown_architecture_is_compared_with_the_modules_found_in_it(opt_dir):
-    pytest.importorskip("vllm")
     config = {"architectures": ["OPTForCausalLM"]}
-    with Engine(settings(opt_dir, "cpu", 64, load_format="dummy")) as engine:
+    with engine_of(opt_dir) as engine:
         _, tracer = generate_traced(engine, QUESTION, lambda: traced(engine))
         found = modules.check(config, engine.modules, tracer.calls)
     assert found["basis"].startswith("modules found in the model")

@@ -121,14 +121,14 @@ def test_a_call_stack_leads_from_the_engine_to_the_line_that_called(calls):
 
 
 def test_tracing_changes_no_answer_and_its_cost_is_known(run):
-    answers, runs, costs = run[0], run[0].runs(), run[0].costs()
-    assert answers.different_answers == 0
+    answers, runs, costs = run[0], run[0].runs, run[0].costs()
+    assert answers.different == 0
     assert len(answers.last.tokens) == QUESTION.max_tokens
     assert len(runs) == QUESTION.repeats
-    assert all(pair["values"].keys() == {"plain_seconds", "traced_seconds"} for pair in runs)
+    assert all(pair.values.keys() == {"plain_seconds", "traced_seconds"} for pair in runs)
     assert costs["added"] == pytest.approx(costs["traced_seconds"] / costs["plain_seconds"] - 1)
     for name in ("plain_seconds", "traced_seconds"):
-        assert costs[name] == pytest.approx(median(pair["values"][name] for pair in runs if pair["used"]))
+        assert costs[name] == pytest.approx(median(pair.values[name] for pair in runs if pair.used))
 
 
 def test_the_answer_is_the_models_own(engine):
@@ -175,7 +175,11 @@ def test_modules_are_selected_by_class_by_path_and_by_layer(calls, selection, cl
 
 @pytest.mark.parametrize(
     ("selection", "words"),
-    [(Selection(("Convolution",)), "Qwen3Attention"), (Selection((), layers("7")), "0 to 2")],
+    [
+        (Selection(("Convolution",)), "Qwen3Attention"),
+        (Selection((), layers("7")), "0 to 2"),
+        (Selection(("Sampler",), layers("0")), "these layers call none of these modules"),
+    ],
 )
 def test_a_selection_of_nothing_says_what_there_is(calls, selection, words):
     with pytest.raises(LabError, match=words):

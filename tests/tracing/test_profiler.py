@@ -5,8 +5,8 @@ from types import SimpleNamespace
 import pytest
 
 from vllm_lab.common.errors import Unavailable
+from vllm_lab.tracing.kernels import Origin, Profile, Scope
 from vllm_lab.tracing.modules import ALL, Selection
-from vllm_lab.tracing.profiler import Origin, Profile, Scope
 
 RMS = "void vllm::rms_norm_kernel<c10::BFloat16, 8, 2>(c10::BFloat16*)"
 ELEMENTWISE = "void at::native::vectorized_elementwise_kernel<4, MulFunctor<float>>(int)"
@@ -14,9 +14,9 @@ NORM = Origin("norm", "vllm/model_executor/layers/layernorm.py", "module")
 SCOPES = {
     scope.name: scope
     for scope in (
-        Scope("RMSNorm", "model.norm", None, NORM),
-        Scope("LlamaDecoderLayer", "model.layers.0", 0, None),
-        Scope("LlamaDecoderLayer", "model.layers.1", 1, None),
+        Scope("RMSNorm", "model.norm", NORM),
+        Scope("LlamaDecoderLayer", "model.layers.0", None),
+        Scope("LlamaDecoderLayer", "model.layers.1", None),
     )
 }
 
@@ -39,7 +39,7 @@ def rows(
 ) -> dict[tuple[str, str], tuple[int, float]]:
     profile = Profile(SimpleNamespace(events=lambda: events), on_device, SCOPES)
     return {
-        (row.name, row.origin.kernel_class): (row.calls, pytest.approx(row.seconds))
+        (row["name"], row["class"]): (row["calls"], pytest.approx(row["seconds"]))
         for row in profile.rows(selection)
     }
 

@@ -2,8 +2,7 @@
 
 modules     the part a module plays, the calls that a forward must make, the choice of some modules
 calls       every call of every module, by hooks: shapes, dtypes, time, place, call stack; lists of them
-kernels     names of kernels -> classes and source files; kernels.yaml has the patterns
-profiler    operators and kernels, each with its class and its source file
+kernels     what a kernel does, by its name (kernels.yaml), and which kernels ran, by the profiler
 documents   the three tools: a prompt answered without and with tracing, and a result document of it
 text        the same documents as text
 

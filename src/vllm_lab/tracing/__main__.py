@@ -13,9 +13,8 @@ from vllm_lab.common import console
 from vllm_lab.common.errors import LabError
 from vllm_lab.common.files import write_text
 from vllm_lab.common.flags import positive
-from vllm_lab.engines.engine import Engine
 from vllm_lab.tracing import documents, text
-from vllm_lab.tracing.documents import add_question, question_from, settings_from
+from vllm_lab.tracing.documents import add_question, engine_from, question_from
 from vllm_lab.tracing.modules import ALL, Selection, layers
 
 
@@ -37,7 +36,7 @@ def _document(arguments: argparse.Namespace) -> dict[str, Any]:
             "--modules and --layers: a compiled graph has no modules; leave --no-enforce-eager out"
         )
     question = question_from(arguments)
-    with Engine(settings_from(arguments, question, arguments.enforce_eager)) as engine:
+    with engine_from(arguments, question, arguments.enforce_eager) as engine:
         if arguments.tool == "kernels":
             files = (arguments.report, arguments.chrome_trace)
             return documents.kernels(engine, question, *files, selection, arguments.limit)

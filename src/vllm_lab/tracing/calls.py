@@ -10,17 +10,17 @@ import re
 import sys
 import time
 from collections import Counter, defaultdict
-from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from types import CodeType
+from typing import Any, NamedTuple
 
 from vllm_lab.engines import engine as engine_module
 from vllm_lab.engines.engine import Engine
-from vllm_lab.tracing.modules import kind_of, layer_of, named, place_of
+from vllm_lab.tracing.modules import Called, hooked, kind_of, place_of
 
-Key = TypeVar("Key", bound=Hashable)
 Frame = tuple[str, int, str]  # file as imports spell it, line, function
 
 
@@ -32,15 +32,12 @@ class Tensor(NamedTuple):
     shape: tuple[int, ...]
 
 
-@dataclass(slots=True)
-class Call:
+@dataclass
+class Call(Called):
     """One call of one module. The fields with a default are filled in when the call ends."""
 
-    forward: int  # of the model, from 0
-    place: str  # dotted; of a shared module, where it was called from
-    class_name: str
     kind: str | None  # see modules.kind_of
-    layer: int | None
+    forward: int  # of the model, from 0
     depth: int  # calls around it
     inputs: list[Tensor]
     stack: tuple[Frame, ...]  # outermost first, from the engine's step on; empty unless asked for
@@ -50,80 +47,51 @@ class Call:
 
 
 class Tracer:
-    """The calls of the modules below `roots`, in the order in which they began."""
+    """Hooks for modules.hooked, and the calls that they saw, in the order in which these began."""
 
-    def __init__(self, roots: Mapping[str, Any], stacks: bool, synchronize: Callable[[], None]) -> None:
+    def __init__(self, stacks: bool, synchronize: Callable[[], None]) -> None:
         self.calls: list[Call] = []
-        self.forwards = 0
+        self._forward = -1
         self._stacks = stacks
         self._synchronize = synchronize  # waits for the device, so that a call's time holds its kernels'
         self._open: list[tuple[Call, float, float]] = []  # with its start, and the hooks' time until then
         self._hooking = 0.0  # s that hooks have taken
-        self._frames: dict[tuple[Any, int], Frame] = {}
-        self._handles = [
-            handle for name, module in named(roots).items() for handle in self._hook(name, module)
-        ]
 
-    def remove(self) -> None:
-        """Take every hook off again."""
-        for handle in self._handles:
-            handle.remove()
+    def before(self, name: str, module: Any, args: tuple, kwargs: dict[str, Any]) -> None:
+        """Begin a call."""
+        self._synchronize()
+        entered = time.perf_counter()
+        self._forward += name == ""
+        place = place_of(name, self._open[-1][0].place if self._open else None)
+        inputs = [*described(args), *described(kwargs)]
+        stack = _stack() if self._stacks else ()
+        kind, depth = kind_of(type(module)), len(self._open)
+        call = Call(type(module).__name__, place, kind, self._forward, depth, inputs, stack)
+        self.calls.append(call)
+        start = time.perf_counter()
+        self._hooking += start - entered
+        self._open.append((call, start, self._hooking))
 
-    def _hook(self, name: str, module: Any) -> list[Any]:
-        class_name, kind = type(module).__name__, kind_of(module)
-
-        def before(_: Any, args: tuple, kwargs: dict[str, Any]) -> None:
-            self._synchronize()
-            entered = time.perf_counter()
-            if name == "":
-                self.forwards += 1
-            place = place_of(name, self._open[-1][0].place if self._open else None)
-            inputs = [*described(args), *described(kwargs)]
-            stack = self._stack() if self._stacks else ()
-            forward, layer, depth = self.forwards - 1, layer_of(place), len(self._open)
-            call = Call(forward, place, class_name, kind, layer, depth, inputs, stack)
-            self.calls.append(call)
-            start = time.perf_counter()
-            self._hooking += start - entered
-            self._open.append((call, start, self._hooking))
-
-        def after(_: Any, args: tuple, kwargs: dict[str, Any], output: Any) -> None:
-            self._synchronize()
-            end = time.perf_counter()
-            call, start, hooking = self._open.pop()
-            call.seconds = end - start - (self._hooking - hooking)
-            call.self_seconds += call.seconds
-            if self._open:
-                self._open[-1][0].self_seconds -= call.seconds
-            call.outputs = described(output)
-            self._hooking += time.perf_counter() - end
-
-        return [
-            module.register_forward_pre_hook(before, with_kwargs=True),
-            module.register_forward_hook(after, with_kwargs=True),
-        ]
-
-    def _stack(self) -> tuple[Frame, ...]:
-        frames = []
-        frame = sys._getframe(2)
-        while frame is not None and frame.f_code.co_filename != engine_module.__file__:
-            key = (frame.f_code, frame.f_lineno)
-            if key not in self._frames:
-                self._frames[key] = (_short(key[0].co_filename), key[1], key[0].co_qualname)
-            frames.append(self._frames[key])
-            frame = frame.f_back
-        return tuple(found for found in reversed(frames) if not found[0].startswith("torch/"))
+    def after(self, output: Any) -> None:
+        """End the call that began last."""
+        self._synchronize()
+        end = time.perf_counter()
+        call, start, hooking = self._open.pop()
+        call.seconds = end - start - (self._hooking - hooking)
+        call.self_seconds += call.seconds
+        if self._open:
+            self._open[-1][0].self_seconds -= call.seconds
+        call.outputs = described(output)
+        self._hooking += time.perf_counter() - end
 
 
 @contextmanager
 def traced(engine: Engine, stacks: bool = False) -> Iterator[Tracer]:
-    """Every call of the engine's modules while the block runs; the hooks are gone after it."""
+    """Trace every call of the engine's modules while the block runs, on request with the call stacks."""
     waits = stacks and engine.settings.device != "cpu"
-    tracer = Tracer(engine.modules, stacks, engine.synchronize if waits else lambda: None)
-    try:
+    tracer = Tracer(stacks, engine.synchronize if waits else lambda: None)
+    with hooked(engine.modules, tracer.before, tracer.after):
         yield tracer
-    finally:
-        tracer.remove()
 
 
 def described(value: Any, name: str = "") -> list[Tensor]:
@@ -142,21 +110,50 @@ def _dtype(dtype: Any) -> str:
     return str(dtype).removeprefix("torch.")
 
 
-def _short(file: str) -> str:
-    _, installed, short = file.rpartition("site-packages/")
-    return short if installed else Path(file).name
+def _stack() -> tuple[Frame, ...]:
+    """The frames around the hook that asks, from the engine's step on, without torch's."""
+    frames = []
+    frame = sys._getframe(2)
+    while frame is not None and frame.f_code.co_filename != engine_module.__file__:
+        frames.append(_frame(frame.f_code, frame.f_lineno))
+        frame = frame.f_back
+    return tuple(found for found in reversed(frames) if not found[0].startswith("torch/"))
+
+
+@functools.cache
+def _frame(code: CodeType, line: int) -> Frame:
+    _, installed, short = code.co_filename.rpartition("site-packages/")
+    return short if installed else Path(code.co_filename).name, line, code.co_qualname
 
 
 def by_class(calls: Iterable[Call]) -> list[dict[str, Any]]:
     """A row for each class, the most called first: modules, calls, seconds with and without inner calls."""
-    return [{"class": name, **row} for name, row in _grouped(calls, lambda call: call.class_name)]
+    return _grouped(calls, lambda call: {"class": call.class_name})
 
 
 def most_called(calls: Iterable[Call], count: int = 10) -> list[dict[str, Any]]:
     """The modules most called, layers taken together: model.layers.*.self_attn.attn."""
     number = re.compile(r"(^|\.)\d+(?=\.|$)")
-    rows = _grouped(calls, lambda call: (number.sub(r"\1*", call.place), call.class_name))
-    return [{"module": module, "class": name, **row} for (module, name), row in rows[:count]]
+    return _grouped(calls, lambda call: {"module": number.sub(r"\1*", call.place), "class": call.class_name})[
+        :count
+    ]
+
+
+def _grouped(calls: Iterable[Call], keys: Callable[[Call], dict[str, str]]) -> list[dict[str, Any]]:
+    groups: dict[tuple, list[Call]] = defaultdict(list)
+    for call in calls:
+        groups[tuple(keys(call).items())].append(call)
+    rows = [
+        {
+            **dict(key),
+            "modules": len({call.place for call in group}),
+            "calls": len(group),
+            "seconds": sum(call.seconds for call in group),
+            "self_seconds": sum(call.self_seconds for call in group),
+        }
+        for key, group in groups.items()
+    ]
+    return sorted(rows, key=lambda row: (-row["calls"], -row["self_seconds"]))
 
 
 def layer_path(calls: Iterable[Call]) -> list[dict[str, Any]]:
@@ -167,7 +164,7 @@ def layer_path(calls: Iterable[Call]) -> list[dict[str, Any]]:
     inside = [call for call in calls if call.layer is not None]
     if not inside:
         return []
-    layer = min(call.layer for call in inside if call.layer is not None)
+    layer = min(call.layer for call in inside)
     first, last = min(call.forward for call in inside), max(call.forward for call in inside)
     prefill, decode = (
         _in_turn(call for call in inside if (call.forward, call.layer) == (number, layer))
@@ -214,22 +211,6 @@ def _in_turn(calls: Iterable[Call]) -> dict[tuple[str, int], Call]:
         found[call.place, seen[call.place]] = call
         seen[call.place] += 1
     return found
-
-
-def _grouped(calls: Iterable[Call], key: Callable[[Call], Key]) -> list[tuple[Key, dict[str, Any]]]:
-    groups: dict[Key, list[Call]] = defaultdict(list)
-    for call in calls:
-        groups[key(call)].append(call)
-    rows = {
-        name: {
-            "modules": len({call.place for call in group}),
-            "calls": len(group),
-            "seconds": sum(call.seconds for call in group),
-            "self_seconds": sum(call.self_seconds for call in group),
-        }
-        for name, group in groups.items()
-    }
-    return sorted(rows.items(), key=lambda item: (-item[1]["calls"], -item[1]["self_seconds"]))
 
 
 def _shapes(call: Call) -> dict[str, list[dict[str, Any]]]:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 from typing import Any, TypeVar
@@ -16,19 +16,18 @@ from vllm_lab.common.errors import LabError
 from vllm_lab.common.files import read_json
 from vllm_lab.common.flags import add_device, positive
 from vllm_lab.common.metric import Metric
-from vllm_lab.common.statistics import verification
+from vllm_lab.common.statistics import TOLERANCE_PCT
 from vllm_lab.engines.engine import Engine
 from vllm_lab.engines.settings import EngineSettings
 from vllm_lab.measure import document
 from vllm_lab.measure.document import Check, Test
-from vllm_lab.measure.repeats import Disturbance, used, watched
+from vllm_lab.measure.repeats import Reading, Repeats, Run
 from vllm_lab.replay.replay import TracedRequest
 from vllm_lab.traces.tokenizer import ChatTokenizer
 from vllm_lab.tracing import modules
 from vllm_lab.tracing.calls import Tracer, by_class, call_list, layer_path, most_called, traced
-from vllm_lab.tracing.kernels import table
+from vllm_lab.tracing.kernels import kernel_classes, profiled, table
 from vllm_lab.tracing.modules import ALL, Selection
-from vllm_lab.tracing.profiler import kernel_classes, kernel_list, profiled
 
 Trace = TypeVar("Trace")
 BLOCK = 32  # tokens; every backend takes it
@@ -80,98 +79,72 @@ class Answer:
 
     tokens: list[int]
     scheduled: list[int]  # tokens computed in each step
-    seconds: list[float]  # of each step
+    seconds: float  # in steps
 
 
 @dataclass(frozen=True)
-class Traced:
-    """All answers. The trace is of the last."""
+class Answers:
+    """All answers, in pairs without and with tracing."""
 
-    pairs: list[tuple[Answer, Answer]]  # without and with tracing
-    disturbed: list[Disturbance]  # what the machine did meanwhile, for each pair
+    all: list[Answer]
+    runs: list[Run]  # the pairs, with plain_seconds and traced_seconds
+    repeats: Repeats
 
     @property
     def last(self) -> Answer:
-        """The traced answer."""
-        return self.pairs[-1][1]
+        """The last answer with tracing."""
+        return self.all[-1]
 
     @property
-    def different_answers(self) -> int:
-        """How many of the answers differ from the last."""
-        return sum(answer.tokens != self.last.tokens for pair in self.pairs for answer in pair)
-
-    def runs(self) -> list[dict[str, Any]]:
-        """The pairs as a result document lists its runs.
-
-        Pairs that other jobs disturbed do not count where there are two undisturbed ones.
-        """
-        pairs = zip(self.pairs, used(self.disturbed), self.disturbed, strict=True)
-        return [
-            {
-                "run": number,
-                "values": {"plain_seconds": sum(plain.seconds), "traced_seconds": sum(traced.seconds)},
-                "raw": {},
-                "used": counts,
-                **asdict(disturbance),
-            }
-            for number, ((plain, traced), counts, disturbance) in enumerate(pairs)
-        ]
+    def different(self) -> int:
+        """How many answers differ from the last."""
+        return sum(answer.tokens != self.last.tokens for answer in self.all)
 
     def costs(self) -> dict[str, float]:
         """The medians of the pairs that count: plain_seconds, traced_seconds (s in steps), and `added`."""
-        values = [run["values"] for run in self.runs() if run["used"]]
-        plain, traced = (median(value[name] for value in values) for name in values[0])
+        plain, traced = (
+            median(run.values[name] for run in self.runs if run.used)
+            for name in ("plain_seconds", "traced_seconds")
+        )
         return {"plain_seconds": plain, "traced_seconds": traced, "added": traced / plain - 1}
-
-
-def settings(model_dir: Path, device: str, tokens: int, **given: Any) -> EngineSettings:
-    """An engine with room for one request of `tokens` tokens. It has no prefix cache, so all runs are alike.
-
-    `given`: further fields of EngineSettings.
-    """
-    limits = Limits(
-        num_blocks=max(8, tokens // BLOCK + 2),  # the engine's warm-up needs 8
-        block_size=BLOCK,
-        max_num_seqs=4,
-        max_num_batched_tokens=max(256, tokens),
-        prefix_caching=False,
-    )
-    return EngineSettings(model_dir, limits, device, **given)
 
 
 def generate(engine: Engine, question: Question) -> Answer:
     """Answer once."""
-    answer = Answer([], [], [])
+    steps = []
     engine.ask("question", question.prompt, question.max_tokens)
     while engine.busy:
-        step = engine.step()
-        if step.scheduled:
-            answer.scheduled.append(sum(step.scheduled.values()))
-            answer.seconds.append(step.seconds)
-        answer.tokens.extend(step.tokens.values())
-    return answer
+        steps.append(engine.step())
+    computing = [step for step in steps if step.scheduled]
+    return Answer(
+        [token for step in steps for token in step.tokens.values()],
+        [sum(step.scheduled.values()) for step in computing],
+        sum(step.seconds for step in computing),
+    )
 
 
 def generate_traced(
     engine: Engine, question: Question, tracing: Callable[[], AbstractContextManager[Trace]]
-) -> tuple[Traced, Trace]:
+) -> tuple[Answers, Trace]:
     """Answer without and with tracing in turns; also the last trace. LabError if the question is too long."""
     asked = TracedRequest("question", 0.0, 0, question.prompt, [0] * question.max_tokens)
     if reason := engine.refusal(asked):
         raise LabError(f"prompt and answer: {reason}; take a shorter prompt or a smaller --max-tokens")
-    threads = host.threads() if engine.settings.device == "cpu" else 1
-    pairs, disturbed = [], []
+    answers: list[Answer] = []
+    trace: Trace
 
-    def once() -> Trace:
+    def pair(_: int) -> Reading:
+        nonlocal trace
         plain = generate(engine, question)
         with tracing() as trace:
-            pairs.append((plain, generate(engine, question)))
-        return trace
+            traced = generate(engine, question)
+        answers.extend((plain, traced))
+        return Reading({"plain_seconds": plain.seconds, "traced_seconds": traced.seconds})
 
-    for _ in range(question.repeats):
-        trace, disturbance = watched(once, threads)
-        disturbed.append(disturbance)
-    return Traced(pairs, disturbed), trace
+    repeats = Repeats(question.repeats, question.repeats, TOLERANCE_PCT)
+    threads = host.threads() if engine.settings.device == "cpu" else 1
+    runs = repeats.run(pair, "plain_seconds", threads)
+    return Answers(answers, runs, repeats), trace
 
 
 def add_question(parser: argparse.ArgumentParser) -> None:
@@ -192,23 +165,31 @@ def question_from(arguments: argparse.Namespace) -> Question:
     return Question(arguments.prompt, prompt, arguments.max_tokens, arguments.repeats)
 
 
-def settings_from(
-    arguments: argparse.Namespace, question: Question, enforce_eager: bool = True
-) -> EngineSettings:
-    """The settings of an engine for the question."""
+def engine_from(arguments: argparse.Namespace, question: Question, eager: bool = True) -> Engine:
+    """Start an engine with room for the question, by the flags of `add_question`.
+
+    It has no prefix cache, so all runs are alike. Unavailable where vLLM or the device is missing.
+    """
     tokens = len(question.prompt) + question.max_tokens
+    limits = Limits(
+        num_blocks=max(8, tokens // BLOCK + 2),  # the engine's warm-up needs 8
+        block_size=BLOCK,
+        max_num_seqs=4,
+        max_num_batched_tokens=max(256, tokens),
+        prefix_caching=False,
+    )
     given = {"load_format": arguments.load_format, "threads": host.threads()}
-    return settings(arguments.model, arguments.device, tokens, enforce_eager=enforce_eager, **given)
+    return Engine(EngineSettings(arguments.model, limits, arguments.device, enforce_eager=eager, **given))
 
 
 def simple(
     engine: Engine, question: Question, selection: Selection = ALL, limit: int = LISTED["simple"]
 ) -> dict[str, Any]:
     """Calls by class, and the path through the first layer with its shapes."""
-    runs, tracer = generate_traced(engine, question, lambda: traced(engine))
+    answers, tracer = generate_traced(engine, question, lambda: traced(engine))
     calls = selection.of(tracer.calls)
     return {
-        **_calls_document("simple", engine, question, runs, tracer),
+        **_calls_document("simple", engine, question, answers, tracer),
         "classes": [{name: row[name] for name in ("class", "modules", "calls")} for row in by_class(calls)],
         "path": layer_path(calls)[:limit],
     }
@@ -218,11 +199,11 @@ def detailed(
     engine: Engine, question: Question, selection: Selection = ALL, limit: int = LISTED["detailed"]
 ) -> dict[str, Any]:
     """Calls one by one, by class, and the ten modules most called."""
-    runs, tracer = generate_traced(engine, question, lambda: traced(engine, stacks=True))
+    answers, tracer = generate_traced(engine, question, lambda: traced(engine, stacks=True))
     calls = selection.of(tracer.calls)
     rows, stacks = call_list(calls[:limit])
     return {
-        **_calls_document("detailed", engine, question, runs, tracer),
+        **_calls_document("detailed", engine, question, answers, tracer),
         "classes": by_class(calls),
         "most_called": most_called(calls),
         "selected_calls": len(calls),
@@ -243,57 +224,62 @@ def kernels(
 
     PyTorch's own table and the trace are written to the two files. They always cover all kernels.
     """
-    runs, profile = generate_traced(engine, question, lambda: profiled(engine))
+    roots = engine.modules if engine.settings.enforce_eager else {}  # a compiled graph has no modules
+    on_device = engine.settings.device == "cuda"
+    answers, profile = generate_traced(engine, question, lambda: profiled(roots, on_device))
     profile.write(report, chrome_trace)
     rows = profile.rows(selection)
-    total = sum(row.seconds for row in rows)
+    values = {"total_seconds": sum(row["seconds"] for row in rows), "total_kernels": len(rows)}
     return {
-        **_document("kernels", engine, question, runs, [], total_seconds=total, total_kernels=len(rows)),
-        "counted": "CUDA kernels" if engine.settings.device == "cuda" else "CPU operators",
+        **_document("kernels", engine, question, answers, values),
+        "counted": "CUDA kernels" if on_device else "CPU operators",
         "patterns_of": table().version,
         "classes": kernel_classes(rows),
-        "kernels": kernel_list(rows, limit),
+        "kernels": rows[:limit],
     }
 
 
 def not_run(tool: str, question: Question, device: str, reason: str) -> dict[str, Any]:
     """The document where vLLM or the device is missing."""
-    when = document.now_and_here()
-    return document.document(TESTS[tool], device, _parameters(question), "not_run", reason=reason, **when)
+    parameters = _parameters(question)
+    return document.document(
+        TESTS[tool], device, parameters, "not_run", reason=reason, **document.now_and_here()
+    )
 
 
 def _calls_document(
-    tool: str, engine: Engine, question: Question, runs: Traced, tracer: Tracer
+    tool: str, engine: Engine, question: Question, answers: Answers, tracer: Tracer
 ) -> dict[str, Any]:
     config = read_json(engine.settings.model_dir / "config.json")
     found = modules.check(config, engine.modules, tracer.calls)
-    checks = modules.checks_of_kinds(found)
-    return _document(tool, engine, question, runs, checks, total_calls=len(tracer.calls)) | {"check": found}
+    values, checks = {"total_calls": len(tracer.calls)}, modules.checks_of_kinds(found)
+    return _document(tool, engine, question, answers, values, checks) | {"check": found}
 
 
 def _document(
-    tool: str, engine: Engine, question: Question, runs: Traced, checks: list[Check], **values: float
+    tool: str,
+    engine: Engine,
+    question: Question,
+    answers: Answers,
+    values: dict[str, float],
+    checks: Sequence[Check] = (),
 ) -> dict[str, Any]:
     """What the documents of all tools have; `values`: the tool's own metrics."""
-    test, pairs = TESTS[tool], runs.runs()
     decode = ChatTokenizer(engine.settings.model_dir).decoder()
-    same = Check("same_answers", "answers that differ, with tracing or without", 0, runs.different_answers)
-    headline = [pair["values"][test.headline] for pair in pairs if pair["used"]]
-    return document.document(
-        test,
+    same = Check("same_answers", "answers that differ, with tracing or without", 0, answers.different)
+    found = document.measured(
+        TESTS[tool],
         engine.settings.device,
         _parameters(question),
-        "measured",
-        **document.now_and_here(),
-        environments={"vllm": engine.environment()},
-        runs=pairs,
-        results=document.results_of(test.metrics, {**values, **runs.costs()}),
-        verification=verification(test.headline, headline),
+        {"vllm": engine.environment()},
+        answers.runs,
+        answers.repeats,
         checks=[same, *checks],
         prompt_tokens=len(question.prompt),
-        answer="".join(map(decode, runs.last.tokens)),
-        forward_tokens=runs.last.scheduled,
+        answer="".join(map(decode, answers.last.tokens)),
+        forward_tokens=answers.last.scheduled,
     )
+    return found | {"results": document.results_of(TESTS[tool].metrics, values | answers.costs())}
 
 
 def _parameters(question: Question) -> dict[str, Any]:

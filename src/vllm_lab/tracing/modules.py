@@ -9,8 +9,9 @@ from __future__ import annotations
 import functools
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Any, Protocol, TypeVar
 
@@ -29,22 +30,27 @@ KINDS = {
 }
 # Where activations are defined; they have no class in common.
 ACTIVATIONS = {"vllm.model_executor.layers.activation", "torch.nn.modules.activation"}
-NEVER_CALLED = {"ParallelLMHead"}  # an embedding by inheritance; see `silence`
+# Class -> why its modules' hooks never run, though the model works.
+SILENCES = {
+    "ModuleList": "a container: its members are called, not itself",
+    "ModuleDict": "a container: its members are called, not itself",
+    "ParallelLMHead": "the logits processor multiplies by its weight without calling it",
+    "ApplyRotaryEmb": "for implementations in PyTorch; the rotary embedding has its own kernel here",
+    "TopKTopPSampler": "greedy sampling takes the likeliest token without it",
+}
+# Norms that each decoder layer of these models calls; Qwen3 also norms the heads of queries and keys.
+NORMS_PER_LAYER = {"LlamaForCausalLM": 2, "Qwen3ForCausalLM": 4}
 
 
-def kind_of(module: Any) -> str | None:
-    """The part a torch module plays: a key of KINDS, `activation`, or None."""
-    ancestors = set(_ancestors(module))
-    if ancestors & NEVER_CALLED:
+@functools.cache
+def kind_of(module_class: type) -> str | None:
+    """The part that a class of torch modules plays: a key of KINDS, `activation`, or None."""
+    ancestors = set(_ancestors(module_class))
+    if "ParallelLMHead" in ancestors:  # an embedding by inheritance, but never called
         return None
-    if type(module).__module__ in ACTIVATIONS:
+    if module_class.__module__ in ACTIVATIONS:
         return "activation"
     return next((kind for kind, classes in KINDS.items() if ancestors & classes), None)
-
-
-def source_of(module: Any) -> str:
-    """The file that defines the module's class, as imports spell it: vllm/model_executor/layers/linear.py."""
-    return f"{type(module).__module__.replace('.', '/')}.py"
 
 
 def place_of(name: str, caller: str | None) -> str:
@@ -73,83 +79,53 @@ def named(roots: Mapping[str, Any], remove_duplicate: bool = True) -> dict[str, 
     }
 
 
-# Class -> why its modules' hooks never run, though the model works.
-SILENCES = {
-    "ModuleList": "a container: its members are called, not itself",
-    "ModuleDict": "a container: its members are called, not itself",
-    "ParallelLMHead": "the logits processor multiplies by its weight without calling it",
-    "ApplyRotaryEmb": "for implementations in PyTorch; the rotary embedding has its own kernel here",
-    "TopKTopPSampler": "greedy sampling takes the likeliest token without it",
-}
+@contextmanager
+def hooked(
+    roots: Mapping[str, Any], before: Callable[..., None], after: Callable[[Any], None]
+) -> Iterator[None]:
+    """Watch every call of the modules below the roots while the block runs; the hooks are gone after it.
+
+    `before` gets the module's name, the module, its arguments and its keyword arguments; `after` the output.
+    """
+    handles = []
+    try:
+        for name, module in named(roots).items():
+            handles.append(
+                module.register_forward_pre_hook(functools.partial(before, name), with_kwargs=True)
+            )
+            handles.append(module.register_forward_hook(lambda _module, _arguments, output: after(output)))
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
 
 
-class Called(Protocol):
-    """A module at the place where it is called."""
+class TracedCall(Protocol):
+    """What `check` looks at in a call (see calls.Call)."""
 
-    class_name: str
-    place: str  # dotted
-    layer: int | None
-
-
-class TracedCall(Called, Protocol):
-    """A call in a forward."""
-
-    forward: int  # of the model, from 0
-    kind: str | None  # see `kind_of`
-
-
-# Norms that each decoder layer of these models calls; Qwen3 also norms the heads of queries and keys.
-NORMS_PER_LAYER = {"LlamaForCausalLM": 2, "Qwen3ForCausalLM": 4}
-
-
-@dataclass(frozen=True)
-class Expected:
-    """Calls of one kind of module in each forward."""
-
-    kind: str
-    calls: int
-    why: str
-
-
-def from_config(config: dict[str, Any]) -> list[Expected] | None:
-    """The calls by the model's config.json; None for an architecture that is not described here."""
-    norms = NORMS_PER_LAYER.get((config.get("architectures") or [""])[0])
-    if norms is None:
-        return None
-    layers = config.get("num_hidden_layers")
-    if not isinstance(layers, int):
-        raise LabError(f"config.json: num_hidden_layers is {layers!r}, expected a whole number")
-    return [
-        Expected("norm", norms * layers + 1, f"{norms} x {layers} layers + 1 before the logits"),
-        Expected("attention", layers, f"{layers} layers"),
-        Expected("rotary", layers, f"{layers} layers, one module for all"),
-        Expected("activation", layers, f"{layers} layers"),
-        Expected("linear", 4 * layers, f"4 x {layers} layers: qkv, o, gate and up, down"),
-        Expected("embedding", 1, "once in each forward"),
-        Expected("logits", 1, "once in each forward, for the last token of each request"),
-    ]
-
-
-def from_modules(roots: dict[str, Any]) -> list[Expected]:
-    """The calls by the modules that the model has: one of each, of a shared one at each of its places."""
-    kinds = Counter(kind_of(module) for module in named(roots, remove_duplicate=False).values())
-    return [
-        Expected(kind, count, f"{count} found in the model")
-        for kind, count in kinds.items()
-        if kind not in (None, "sampler")
-    ]
+    forward: int
+    place: str
+    kind: str | None
 
 
 def check(config: dict[str, Any], roots: dict[str, Any], calls: Sequence[TracedCall]) -> dict[str, Any]:
     """Each kind's expected and counted calls in every forward, the silent modules and why, the findings."""
     architecture = (config.get("architectures") or ["no architecture"])[0]
-    expected, basis = from_config(config), f"config.json: {architecture}"
-    if expected is None:
-        expected = from_modules(roots)
+    if architecture in NORMS_PER_LAYER:
+        basis = f"config.json: {architecture}"
+        expected = _from_config(NORMS_PER_LAYER[architecture], config.get("num_hidden_layers"))
+    else:
         basis = f"modules found in the model; what {architecture} calls is not described here"
+        expected = _from_modules(roots)
     if "sampler" in roots:
-        expected.append(Expected("sampler", 1, "once in each forward"))
-    rows = [_row(found, calls) for found in expected]
+        expected["sampler"] = (1, "once in each forward")
+    counts = Counter((call.kind, call.forward) for call in calls)
+    forwards = range(1 + max((call.forward for call in calls), default=-1))
+    rows = []
+    for kind, (number, why) in expected.items():
+        counted = [counts[kind, forward] for forward in forwards]
+        holds = set(counted) == {number}
+        rows.append({"kind": kind, "calls": number, "why": why, "counted": counted, "holds": holds})
     places = {call.place for call in calls}
     silent = [
         {"module": name, "class": type(module).__name__, "reason": silence(module)}
@@ -170,6 +146,31 @@ def check(config: dict[str, Any], roots: dict[str, Any], calls: Sequence[TracedC
     return {"basis": basis, "kinds": rows, "silent": silent, "findings": findings}
 
 
+def _from_config(norms: int, layers: Any) -> dict[str, tuple[int, str]]:
+    """Kind -> its calls in each forward, and why, by the model's config.json."""
+    if not isinstance(layers, int):
+        raise LabError(f"config.json: num_hidden_layers is {layers!r}, expected a whole number")
+    return {
+        "norm": (norms * layers + 1, f"{norms} x {layers} layers + 1 before the logits"),
+        "attention": (layers, f"{layers} layers"),
+        "rotary": (layers, f"{layers} layers, one module for all"),
+        "activation": (layers, f"{layers} layers"),
+        "linear": (4 * layers, f"4 x {layers} layers: qkv, o, gate and up, down"),
+        "embedding": (1, "once in each forward"),
+        "logits": (1, "once in each forward, for the last token of each request"),
+    }
+
+
+def _from_modules(roots: dict[str, Any]) -> dict[str, tuple[int, str]]:
+    """The same by the modules that the model has: one of each, of a shared one at each of its places."""
+    kinds = Counter(kind_of(type(module)) for module in named(roots, remove_duplicate=False).values())
+    return {
+        kind: (count, f"{count} found in the model")
+        for kind, count in kinds.items()
+        if kind not in (None, "sampler")
+    }
+
+
 def checks_of_kinds(found: Mapping[str, Any]) -> list[Check]:
     """What `check` found, as checks of a result document. `found` is a differing count, if there is one."""
     return [
@@ -187,19 +188,29 @@ def silence(module: Any) -> str | None:
     """Why a module's hooks never run though the model works; None where that is not known."""
     if hasattr(module, "do_not_compile"):
         return "under @support_torch_compile, whose __call__ goes straight to forward"
-    return next((SILENCES[name] for name in _ancestors(module) if name in SILENCES), None)
+    return next((SILENCES[name] for name in _ancestors(type(module)) if name in SILENCES), None)
 
 
-def _ancestors(module: Any) -> list[str]:
-    """The names of the module's class and of those that it inherits from, the nearest first."""
-    return [ancestor.__name__ for ancestor in type(module).__mro__]
+def _ancestors(module_class: type) -> list[str]:
+    """The names of a class and of those that it inherits from, the nearest first."""
+    return [ancestor.__name__ for ancestor in module_class.__mro__]
 
 
-def _row(expected: Expected, calls: Sequence[TracedCall]) -> dict[str, Any]:
-    counts = Counter(call.forward for call in calls if call.kind == expected.kind)
-    forwards = max((call.forward + 1 for call in calls), default=0)
-    counted = [counts[number] for number in range(forwards)]
-    return {**asdict(expected), "counted": counted, "holds": set(counted) == {expected.calls}}
+@dataclass
+class Called:
+    """A module at the place where it is called."""
+
+    class_name: str
+    place: str  # dotted; see place_of
+
+    @property
+    def layer(self) -> int | None:
+        """The number of its layer; None outside the layers."""
+        return layer_of(self.place)
+
+    def has_name(self, word: str) -> bool:
+        """Whether the word is a part of its class's name, or a pattern of its place."""
+        return word in self.class_name or fnmatchcase(self.place, word)
 
 
 Found = TypeVar("Found", bound=Called)
@@ -213,26 +224,24 @@ class Selection:
     layers: frozenset[int] | None = None  # None: all layers, and calls outside any layer
 
     def of(self, calls: Iterable[Found]) -> list[Found]:
-        """The selected calls. LabError for a name that no call has, and for layers that do not exist."""
+        """The selected calls. LabError for a name or a layer that no call has, and where nothing is left."""
         calls = list(calls)
         for word in self.modules:
-            if not any(_has_name(call, word) for call in calls):
+            if not any(call.has_name(word) for call in calls):
                 classes = ", ".join(sorted({call.class_name for call in calls}))
                 raise LabError(f"--modules {word}: no called module has this name; there are {classes}")
         found = {call.layer for call in calls} - {None}
         if self.layers is not None and not self.layers & found:
             raise LabError(f"--layers: no such layer; the model's are 0 to {max(found, default=0)}")
-        return [
+        selected = [
             call
             for call in calls
             if (self.layers is None or call.layer in self.layers)
-            and (not self.modules or any(_has_name(call, word) for word in self.modules))
+            and (not self.modules or any(call.has_name(word) for word in self.modules))
         ]
-
-
-def _has_name(call: Called, word: str) -> bool:
-    """Whether the word is a part of a call's class, or a pattern of its place."""
-    return word in call.class_name or fnmatchcase(call.place, word)
+        if calls and not selected:
+            raise LabError("--modules and --layers: these layers call none of these modules")
+        return selected
 
 
 ALL = Selection()

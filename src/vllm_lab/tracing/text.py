@@ -7,72 +7,6 @@ from itertools import takewhile
 from typing import Any
 
 Row = Mapping[str, Any]
-Column = str | Callable[[Row], object]  # a key of the row, or a function of it
-
-
-def simple(document: Row) -> str:
-    """Counts, the path through the first layer, and the check."""
-    path = {
-        "module": lambda row: _indented(
-            row, row["module"].rpartition(".")[2] if row["depth"] else row["module"]
-        ),
-        "class": "class",
-        "prefill": lambda row: _shapes(row["prefill"]),
-        "decode": lambda row: _shapes(row["decode"]) if row["decode"] else "-",
-    }
-    classes = {name: name for name in ("class", "modules", "calls")}
-    return _sections(
-        _head(document),
-        ("Calls by class", table(classes, document["classes"])),
-        ("The first layer, in order of calls", table(path, document["path"])),
-        *_check(document),
-    )
-
-
-def detailed(document: Row) -> str:
-    """By class, the most called, then call by call, with the stacks at the end."""
-    times = {"ms": _milliseconds("seconds"), "own ms": _milliseconds("self_seconds")}
-    classes = {"class": "class", "modules": "modules", "calls": "calls", **times}
-    most = {"module": lambda row: row["module"] or "the model", "class": "class", "calls": "calls", **times}
-    calls = {
-        "forward": "forward",
-        "module": lambda row: _indented(row, row["module"] or row["class"]),
-        "class": "class",
-        "shapes": _shapes,
-        **times,
-        "stack": "stack",
-    }
-    shown = f"Calls in order, {len(document['calls'])} of {document['selected_calls']}"
-    return _sections(
-        _head(document),
-        ("Calls by class", table(classes, document["classes"])),
-        ("Most called", table(most, document["most_called"])),
-        (shown, table(calls, document["calls"])),
-        ("Call stacks, the innermost last", _stacks(document["stacks"])),
-        *_check(document),
-    )
-
-
-def kernels(document: Row) -> str:
-    """By class, then the kernels that took longest."""
-    costs = {"calls": "calls", "ms": _milliseconds("seconds")}
-    share = {"share": lambda row: f"{row['share']:.1%}"}
-    longest = {
-        "name": lambda row: row["name"][:100],
-        "class": "class",
-        **costs,
-        "us each": lambda row: f"{1e6 * row['average_seconds']:.1f}",
-        **share,
-        "source": lambda row: row["source"] or "-",
-    }
-    classes = {"class": "class", **costs, **share, "what": "what"}
-    total = int(_value(document, "total_kernels"))
-    shown = f"{document['counted']}, {len(document['kernels'])} of {total}, by time"
-    return _sections(
-        _head(document),
-        (f"By class, by the names of vLLM {document['patterns_of']}", table(classes, document["classes"])),
-        (shown, table(longest, document["kernels"])),
-    )
 
 
 def layout(document: Row) -> str:
@@ -80,16 +14,15 @@ def layout(document: Row) -> str:
     tool = document["test_id"].removeprefix("tracing_")
     if document["status"] == "not_run":
         return f"{tool}: not run\n{document['reason']}\n"
-    return {"simple": simple, "detailed": detailed, "kernels": kernels}[tool](document)
+    sections = {"simple": _simple, "detailed": _detailed, "kernels": _kernels}[tool](document)
+    return "\n\n".join(f"== {title}\n{body}" for title, body in [_head(document), *sections]) + "\n"
 
 
-def table(columns: Mapping[str, Column], rows: Iterable[Row]) -> str:
-    """A table as text: header -> column. Each column has one width, and numbers are right-aligned."""
-    body = [
-        [str(row[column] if isinstance(column, str) else column(row)) for column in columns.values()]
-        for row in rows
-    ]
-    cells = list(zip(columns, *body, strict=True))
+def table(rows: Iterable[Row], *keys: str) -> str:
+    """The rows' values for the keys, as a table. Each column has one width; numbers are right-aligned."""
+    header, shown = zip(*(_COLUMNS.get(key, (key, str)) for key in keys), strict=True)
+    body = [[show(row[key]) for key, show in zip(keys, shown, strict=True)] for row in rows]
+    cells = list(zip(header, *body, strict=True))
     widths = [max(map(len, column)) for column in cells]
     numeric = [bool(body) and all(map(_is_number, column[1:])) for column in cells]
 
@@ -97,7 +30,54 @@ def table(columns: Mapping[str, Column], rows: Iterable[Row]) -> str:
         columns = zip(words, widths, numeric, strict=True)
         return "  ".join(f"{word:{'>' if right else '<'}{width}}" for word, width, right in columns).rstrip()
 
-    return "\n".join([line(list(columns)), line(["-" * width for width in widths]), *map(line, body)])
+    return "\n".join([line(header), line(["-" * width for width in widths]), *map(line, body)])
+
+
+def _simple(document: Row) -> list[tuple[str, str]]:
+    """Counts, the path through the first layer, and the check."""
+    path = [
+        {**row, "module": row["module"].rpartition(".")[2] if row["depth"] else row["module"]}
+        for row in document["path"]
+    ]
+    return [
+        ("Calls by class", table(document["classes"], "class", "modules", "calls")),
+        ("The first layer, in order of calls", table(_nested(path), "module", "class", "prefill", "decode")),
+        *_check(document),
+    ]
+
+
+def _detailed(document: Row) -> list[tuple[str, str]]:
+    """By class, the most called, then call by call, with the stacks at the end."""
+    times = ("seconds", "self_seconds")
+    most = [{**row, "module": row["module"] or "the model"} for row in document["most_called"]]
+    calls = [
+        {**row, "module": row["module"] or row["class"], "shapes": _shapes(row)} for row in document["calls"]
+    ]
+    return [
+        ("Calls by class", table(document["classes"], "class", "modules", "calls", *times)),
+        ("Most called", table(most, "module", "class", "calls", *times)),
+        (
+            f"Calls in order, {len(calls)} of {document['selected_calls']}",
+            table(_nested(calls), "forward", "module", "class", "shapes", *times, "stack"),
+        ),
+        ("Call stacks, the innermost last", _stacks(document["stacks"])),
+        *_check(document),
+    ]
+
+
+def _kernels(document: Row) -> list[tuple[str, str]]:
+    """By class, then the kernels that took longest."""
+    costs, rows = ("class", "calls", "seconds"), document["kernels"]
+    return [
+        (
+            f"By class, by the names of vLLM {document['patterns_of']}",
+            table(document["classes"], *costs, "share", "what"),
+        ),
+        (
+            f"{document['counted']}, {len(rows)} of {_value(document, 'total_kernels'):.0f}, by time",
+            table(rows, "name", *costs, "average_seconds", "share", "source"),
+        ),
+    ]
 
 
 def _head(document: Row) -> tuple[str, str]:
@@ -122,19 +102,21 @@ def _value(document: Row, metric: str) -> float:
 
 def _check(document: Row) -> list[tuple[str, str]]:
     check = document["check"]
-    kinds = {
-        "kind": "kind",
-        "expected": "calls",
-        "counted": lambda row: " ".join(map(str, sorted(set(row["counted"])))),
-        "holds": lambda row: "yes" if row["holds"] else "NO",
-        "why": "why",
-    }
-    silent = {"module": "module", "class": "class", "why": lambda row: row["reason"] or "not known"}
+    kinds = [{**row, "expected": row["calls"]} for row in check["kinds"]]
+    silent = [{**row, "why": row["reason"] or "not known"} for row in check["silent"]]
     return [
-        (f"Calls in each forward, by {check['basis']}", table(kinds, check["kinds"])),
-        ("Never called", table(silent, check["silent"])),
+        (
+            f"Calls in each forward, by {check['basis']}",
+            table(kinds, "kind", "expected", "counted", "holds", "why"),
+        ),
+        ("Never called", table(silent, "module", "class", "why")),
         ("Findings", "\n".join(check["findings"]) or "none"),
     ]
+
+
+def _nested(rows: Iterable[Row]) -> list[Row]:
+    """The rows with their modules indented by depth."""
+    return [{**row, "module": "  " * row["depth"] + row["module"]} for row in rows]
 
 
 def _stacks(stacks: Sequence[Sequence[str]]) -> str:
@@ -149,15 +131,10 @@ def _stacks(stacks: Sequence[Sequence[str]]) -> str:
     return "\n".join(lines)
 
 
-def _sections(*sections: tuple[str, str]) -> str:
-    return "\n\n".join(f"== {title}\n{body}" for title, body in sections) + "\n"
-
-
-def _indented(row: Row, text: str) -> str:
-    return "  " * row["depth"] + text
-
-
-def _shapes(call: Row) -> str:
+def _shapes(call: Row | None) -> str:
+    """inputs -> outputs; a dash for what is not there."""
+    if call is None:
+        return "-"
     sides = (
         ", ".join(f"{tensor['name']} {tensor['dtype']}{tensor['shape']}".strip() for tensor in call[side])
         for side in ("inputs", "outputs")
@@ -165,9 +142,23 @@ def _shapes(call: Row) -> str:
     return " -> ".join(side or "-" for side in sides)
 
 
-def _milliseconds(key: str) -> Column:
-    return lambda row: f"{1000 * row[key]:.3f}"
+def _milliseconds(seconds: float) -> str:
+    return f"{1000 * seconds:.3f}"
 
 
 def _is_number(text: str) -> bool:
     return text.replace(".", "", 1).replace("%", "", 1).lstrip("-").isdigit()
+
+
+_COLUMNS: dict[str, tuple[str, Callable[[Any], str]]] = {  # key -> its header, and how its values are shown
+    "seconds": ("ms", _milliseconds),
+    "self_seconds": ("own ms", _milliseconds),
+    "average_seconds": ("us each", lambda seconds: f"{1e6 * seconds:.1f}"),
+    "share": ("share", lambda share: f"{share:.1%}"),
+    "name": ("name", lambda name: name[:100]),
+    "source": ("source", lambda source: source or "-"),
+    "prefill": ("prefill", _shapes),
+    "decode": ("decode", _shapes),
+    "counted": ("counted", lambda counts: " ".join(map(str, sorted(set(counts))))),
+    "holds": ("holds", lambda holds: "yes" if holds else "NO"),
+}
