@@ -53,6 +53,6 @@ def test_the_policy_matters_most_where_the_rates_lie_furthest_apart():
 
 def test_a_rate_says_where_it_stands_in_the_table():
     (curve,) = curves(made("lru", {"100": 0.25, "inf": 0.5}))
-    rate = curve.rate(curve.at(100))
+    rate = curve.rate(100)
     assert (rate.value, rate.status) == (0.25, "deterministic")
     assert rate.key == "token_hit_rate where trace=multi_turn, block_size=16, policy=lru, capacity_tokens=100"

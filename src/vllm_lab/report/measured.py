@@ -162,7 +162,7 @@ def checks(found: JsonResult) -> list[Block]:
             f"{check['expected']:,.6g}",
             f"{check['found']:,.6g}",
             f"±{check['tolerance_pct']:g} %",
-            _yes(check["holds"]),
+            _shown(check["holds"]),
         )
         for check in found.get("checks") or ()
     ]
@@ -222,11 +222,7 @@ def _listed(facts: Mapping[str, Any]) -> str:
 def _shown(value: Any) -> str:
     """A value of a document as text: floats in few digits, lists with commas."""
     if isinstance(value, bool):
-        return _yes(value)
+        return "yes" if value else "no"
     if isinstance(value, float):
         return f"{value:.5g}"
     return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
-
-
-def _yes(value: bool) -> str:
-    return "yes" if value else "no"

@@ -70,20 +70,19 @@ def all_numbers(report: Report) -> dict[str, blocks.Number]:
 
 def summary(report: Report) -> dict[str, dict[str, Any]]:
     """id -> {value, unit, status, file, key, rule, label}, and the reason where a number was not run."""
-    return {number.id: _entry(number, report.jobs) for number in all_numbers(report).values()}
-
-
-def _entry(number: blocks.Number, jobs: Jobs) -> dict[str, Any]:
-    entry = {
-        "value": number.value,
-        "unit": number.unit,
-        "status": number.status,
-        "file": number.file,
-        "key": number.key,
-        "rule": jobs.of(number.file).document.identity["rule"],
-        "label": number.label,
+    return {
+        number.id: {
+            "value": number.value,
+            "unit": number.unit,
+            "status": number.status,
+            "file": number.file,
+            "key": number.key,
+            "rule": report.jobs.of(number.file).document.identity["rule"],
+            "label": number.label,
+            **({"reason": number.reason} if number.reason else {}),
+        }
+        for number in all_numbers(report).values()
     }
-    return {**entry, "reason": number.reason} if number.reason else entry
 
 
 def _status_section(sections: Sequence[blocks.Section], jobs: Jobs) -> blocks.Section:

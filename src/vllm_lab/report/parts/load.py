@@ -76,9 +76,9 @@ def _setting(found: JsonResult) -> Text:
     )
 
 
-def _field(found: JsonResult, metric: str, title: str = "") -> Field:
+def _field(found: JsonResult, metric: str) -> Field:
     declared = found.value("definitions", metric)
-    return Field(title or declared.get("title") or title_of(metric), declared["unit"], ("metrics", metric))
+    return Field(declared.get("title") or title_of(metric), declared["unit"], ("metrics", metric))
 
 
 def _latency_table(found: JsonResult, rates: Rates) -> Block:

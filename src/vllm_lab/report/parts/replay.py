@@ -168,8 +168,7 @@ def _imported_blocks(results: Results, imported: Sequence[JsonResult]) -> list[B
 def _swept_rate(replay: JsonResult, lru: Curve | None) -> blocks.Cell:
     """The sweep's rate at the engine's capacity without the null block; a dash where that was not swept."""
     tokens = (replay.value("limits", "num_blocks") - 1) * replay.value("limits", "block_size")
-    points = [point for point in lru.points if point.capacity == tokens] if lru else []
-    return lru.rate(points[0]) if lru and points else "–"
+    return lru.rate(tokens) if lru and tokens in lru.rows else "–"
 
 
 def _answers(replays: Replays, compared: Sequence[JsonResult]) -> Iterator[blocks.Answer]:

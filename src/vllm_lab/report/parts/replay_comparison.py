@@ -9,7 +9,7 @@ from vllm_lab.common.metric import title_of
 from vllm_lab.replay.comparison import METRICS as APART
 from vllm_lab.replay.metrics import METRICS
 from vllm_lab.replay.records import ORACLES
-from vllm_lab.report.blocks import Block, Cell, Code, Heading, Note, Number, Text, joined, text
+from vllm_lab.report.blocks import Block, Code, Heading, Note, Number, Text, joined, text
 from vllm_lab.report.measured import ran
 from vllm_lab.report.parts.traces import trace_label
 from vllm_lab.report.results import Field, JsonResult, Results, derived, grid
@@ -113,7 +113,7 @@ def _first_differences(finished: Sequence[JsonResult]) -> Iterator[Block]:
             "{version}, {where}: all decisions are equal before step {step}. In this step {difference}.",
             version=run.value("version"),
             where=where(place_of(run)),
-            step=_first_step(run),
+            step=run.cell(_FIRST),
             difference=_difference(run),
         )
 
@@ -157,11 +157,6 @@ def agreement(runs: Sequence[JsonResult]) -> Text:
     return text(other, **values, differing=total(_DIFFERING), requests=total(_REQUESTS))
 
 
-def _first_step(run: JsonResult) -> Cell:
-    """The number of the first step that differs from vLLM's."""
-    return run.cell(_FIRST)
-
-
 def ending(run: JsonResult) -> Text:
     """The step, the time and the reason of a version's end, what had finished, and what vLLM does there."""
     return text(
@@ -182,7 +177,7 @@ def _instead(run: JsonResult) -> Text:
     step = _step(run, "crash", "vllm")
     if step is None or run.value("first_difference", "step") < run.value("crash", "step"):
         sentence = "vLLM's run differed before that: the first different step is {first}."
-        return text(sentence, first=_first_step(run))
+        return text(sentence, first=run.cell(_FIRST))
     return text(
         "vLLM's steps are the same up to there. In this step it preempts {preempted}, continues with the "
         "others and has {free} free blocks at the end of the step.",

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from math import inf
 
 from vllm_lab.common.display import display
 from vllm_lab.report.blocks import Answer, Block, Cell, Heading, Number, Text, joined, numbers, table, text
@@ -21,36 +21,37 @@ _FIGURES = {
 }
 
 
-class Point(NamedTuple):
-    """One capacity (tokens, inf for an unbounded cache) of a curve: tokens found / prompt tokens, 0..1."""
-
-    capacity: float
-    hit_rate: float
-    row: CsvRow
-
-
 @dataclass(frozen=True)
 class Curve:
-    """One trace, block size and policy; points by rising capacity, the last one unbounded."""
+    """One trace, block size and policy.
+
+    `rows` maps each capacity (tokens, inf for an unbounded cache) to its row, by rising capacity. The last
+    one is unbounded.
+    """
 
     trace: str
     block_size: int
     policy: str
-    points: tuple[Point, ...]
+    rows: Mapping[float, CsvRow]
 
     @property
-    def unbounded(self) -> Point:
-        """The point with the largest capacity."""
-        return self.points[-1]
+    def bounded(self) -> list[float]:
+        """All capacities but the last."""
+        return list(self.rows)[:-1]
 
-    def at(self, capacity: float) -> Point:
-        """The point at one of the swept capacities."""
-        return next(point for point in self.points if point.capacity == capacity)
+    @property
+    def unbounded(self) -> float:
+        """The last capacity."""
+        return list(self.rows)[-1]
 
-    def rate(self, point: Point) -> Number:
-        """The token hit rate at a point, as a Number of the sweep's file."""
-        where = "unbounded" if point.capacity == float("inf") else f"{point.capacity:.0f}"
-        return point.row.number(
+    def hit_rate(self, capacity: float) -> float:
+        """Tokens found / prompt tokens, 0..1."""
+        return self.rows[capacity].float("token_hit_rate")
+
+    def rate(self, capacity: float) -> Number:
+        """The hit rate of tokens as a Number of the sweep's file."""
+        where = "unbounded" if capacity == inf else f"{capacity:.0f}"
+        return self.rows[capacity].number(
             f"{self._id}.{where}",
             HIT_RATES["token_hit_rate"].unit,
             "token_hit_rate",
@@ -63,19 +64,18 @@ class Curve:
 
         In tokens and, where the bytes of a token are known, GiB. None where no swept capacity reaches it.
         """
-        wanted = share * self.unbounded.hit_rate
-        point = next((point for point in self.points[:-1] if point.hit_rate >= wanted), None)
-        if point is None:
+        wanted = share * self.hit_rate(self.unbounded)
+        capacity = next((tried for tried in self.bounded if self.hit_rate(tried) >= wanted), None)
+        if capacity is None:
             return None
         percent = f"{100 * share:.0f}"
         label = f"{self._name}: {{}} for {percent} % of the unbounded hit rate"
-        id, rate = f"{self._id}.needed_{percent}", self.rate(point)
+        id, rate = f"{self._id}.needed_{percent}", self.rate(capacity)
         formula = f"smallest swept capacity with token_hit_rate >= {share} x unbounded"
-        capacity = int(point.capacity)
-        tokens = derived(f"{id}.tokens", capacity, "tokens", formula, rate, label=label.format("tokens"))
-        if not point.row.text("capacity_gib"):
+        tokens = derived(f"{id}.tokens", int(capacity), "tokens", formula, rate, label=label.format("tokens"))
+        if not self.rows[capacity].text("capacity_gib"):
             return tokens, None
-        size = point.row.float("capacity_gib")
+        size = self.rows[capacity].float("capacity_gib")
         return tokens, derived(f"{id}.gib", size, "GiB", formula, rate, label=label.format("KV cache"))
 
     @property
@@ -94,24 +94,21 @@ def swept(results: Results) -> list[Curve]:
 
 def curves(rows: Iterable[CsvRow]) -> list[Curve]:
     """The curves in a sweep's table, in its order."""
-    found: dict[tuple[str, int, str], list[Point]] = {}
+    found: dict[tuple[str, int, str], dict[float, CsvRow]] = {}
     for row in rows:
         key = (row.text("trace"), int(row.text("block_size")), row.text("policy"))
-        point = Point(row.float("capacity_tokens"), row.float("token_hit_rate"), row)
-        found.setdefault(key, []).append(point)
-    return [
-        Curve(*key, tuple(sorted(points, key=lambda point: point.capacity))) for key, points in found.items()
-    ]
+        found.setdefault(key, {})[row.float("capacity_tokens")] = row
+    return [Curve(*key, dict(sorted(of_curve.items()))) for key, of_curve in found.items()]
 
 
 def hardest_capacity(online: Sequence[Curve]) -> float:
     """The capacity at which the choice of policy matters most: the first with the widest spread."""
 
     def spread(capacity: float) -> float:
-        rates = [curve.at(capacity).hit_rate for curve in online]
+        rates = [curve.hit_rate(capacity) for curve in online]
         return max(rates) - min(rates)
 
-    return max((point.capacity for point in online[0].points), key=spread)
+    return max(online[0].rows, key=spread)
 
 
 def sweep_blocks(results: Results, sizes: Mapping[str, int]) -> tuple[list[Block], list[Answer]]:
@@ -149,9 +146,9 @@ def sweep_blocks(results: Results, sizes: Mapping[str, int]) -> tuple[list[Block
 
 def _capacity(curve: Curve, capacity: float) -> str:
     """A swept capacity in words; traces without a model are swept in blocks."""
-    if capacity == float("inf"):
+    if capacity == inf:
         return "unbounded"
-    row = curve.at(capacity).row
+    row = curve.rows[capacity]
     if row.text("capacity_gib"):
         return f"{capacity:,.0f} tokens ({display(row.float('capacity_gib'), 'GiB')})"
     return f"{int(row.text('capacity_blocks')):,} blocks"
@@ -160,8 +157,7 @@ def _capacity(curve: Curve, capacity: float) -> str:
 def _rate_table(trace: str, size: int, at_size: list[Curve]) -> Block:
     first = at_size[0]
     rows = (
-        (_capacity(first, point.capacity), *(curve.rate(curve.at(point.capacity)) for curve in at_size))
-        for point in first.points
+        (_capacity(first, capacity), *(curve.rate(capacity) for curve in at_size)) for capacity in first.rows
     )
     columns = numbers("Capacity", *(policy_title(curve.policy) for curve in at_size))
     of_trace = f"{trace_label(trace).lower()} trace, blocks of {size} tokens"
@@ -222,7 +218,7 @@ def _capacity_answer(lru: Curve) -> Text:
         return text(
             "It takes more than the sweep tried. With lru the largest capacity finds {rate} of the prompt "
             "tokens, and an unbounded cache finds {all}.",
-            rate=lru.rate(lru.points[-2] if len(lru.points) > 1 else lru.unbounded),
+            rate=lru.rate((lru.bounded or [lru.unbounded])[-1]),
             all=all,
         )
     sentences = [text("An unbounded cache with lru finds {all} of the multi-turn prompt tokens.", all=all)]
@@ -239,7 +235,7 @@ def _block_size_answer(by_size: list[Curve]) -> Text:
     first, last = by_size[0], by_size[-1]
     spread = derived(
         "sharing.sweeps.multi_turn.block_size_spread",
-        first.unbounded.hit_rate - last.unbounded.hit_rate,
+        first.hit_rate(first.unbounded) - last.hit_rate(last.unbounded),
         "points",
         f"unbounded token_hit_rate, blocks of {first.block_size} less blocks of {last.block_size}",
         rates[f"size{first.block_size}"],
@@ -256,17 +252,17 @@ def _block_size_answer(by_size: list[Curve]) -> Text:
 
 def _policy_answer(online: list[Curve], at_size: dict[str, Curve]) -> Text:
     capacity = hardest_capacity(online)
-    ranked = sorted(online, key=lambda curve: (-curve.at(capacity).hit_rate, curve.policy))
+    ranked = sorted(online, key=lambda curve: (-curve.hit_rate(capacity), curve.policy))
     best, worst = ranked[0], ranked[-1]
     bound = at_size.get(BOUND)
-    limit = text(" No policy can exceed {rate}.", rate=bound.rate(bound.at(capacity))) if bound else ""
+    limit = text(" No policy can exceed {rate}.", rate=bound.rate(capacity)) if bound else ""
     return text(
         "The policy matters most with a capacity of {where}. There {best_name} finds {best} and {worst_name} "
         "finds {worst}.{limit}",
         where=_capacity(best, capacity),
         best_name=policy_title(best.policy),
-        best=best.rate(best.at(capacity)),
+        best=best.rate(capacity),
         worst_name=policy_title(worst.policy),
-        worst=worst.rate(worst.at(capacity)),
+        worst=worst.rate(capacity),
         limit=limit,
     )
