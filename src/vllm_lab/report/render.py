@@ -68,20 +68,20 @@ def glued(body: Text) -> Iterator[tuple[str, Inline, str]]:
 
     A number is a button, and browsers would break a line on either side of one.
     """
-    ahead = [*body.parts, ""]
+    parts = [*body.parts, ""]
     before = ""
-    for index, part in enumerate(body.parts):
-        following = ahead[index + 1]
+    for index in range(len(body.parts)):
+        part, following = parts[index : index + 2]
         if isinstance(part, Number):
             after = _CLOSING.match(following)[0] if isinstance(following, str) else ""
+            if after:
+                parts[index + 1] = following[len(after) :]
             yield before, part, after
-            ahead[index + 1] = following[len(after) :] if after else following
             before = ""
-            continue
-        words = ahead[index]
-        if isinstance(words, str) and isinstance(following, Number) and words.endswith("("):
-            before, words = "(", words[:-1]
-        yield "", words, ""
+        else:
+            if isinstance(part, str) and isinstance(following, Number) and part.endswith("("):
+                before, part = "(", part[:-1]
+            yield "", part, ""
 
 
 def listed(section: Section) -> list[Heading]:
@@ -135,12 +135,7 @@ def markdown(report: Report, folder: str = "results/report", *, varying: bool = 
     `varying`: with the columns that differ from run to run.
     """
     metrics = f"[{METRICS_PAGE}]({posixpath.relpath(METRICS_PAGE, folder)})"
-    lines = [
-        f"# {escape(report.title)}",
-        "",
-        f"{metrics} defines every metric: formula, unit and source.",
-        "",
-    ]
+    lines = [f"# {escape(report.title)}", "", f"{metrics} defines every metric: formula, unit and source.", ""]
     if report.answers:
         lines += ["## In plain words", ""]
     for answer in report.answers:

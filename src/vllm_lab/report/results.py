@@ -46,13 +46,12 @@ class Results:
 
     def json(self, name: str, id: str = "", label: str = "") -> "JsonResult":
         """One JSON result; `id` and `label` begin the ids and the labels of its numbers."""
-        file = self._given(name)
-        return JsonResult(file, self.kind(file), read_json(self.root / file), (), id, label)
+        file, kind = self._given(name), self.document(name).identity["kind"]
+        return JsonResult(file, kind, read_json(self.root / file), (), id, label)
 
     def rows(self, name: str) -> list["CsvRow"]:
         """The rows of a CSV result, in file order; cells are text."""
-        file = self._given(name)
-        kind = self.kind(file)
+        file, kind = self._given(name), self.document(name).identity["kind"]
         with (self.root / file).open(encoding="utf-8", newline="") as handle:
             return [CsvRow(file, kind, row) for row in csv.DictReader(handle)]
 
@@ -73,10 +72,6 @@ class Results:
     def document(self, name: str) -> Document:
         """The document of the job that made a file."""
         return self.documents[self._given(name)]
-
-    def kind(self, file: str) -> str:
-        """deterministic, simulated or measured, as the job that wrote `file` declared."""
-        return self.documents[file].identity["kind"]
 
     def _given(self, name: str) -> str:
         if name not in self._names:

@@ -24,16 +24,12 @@ def build(results: Results) -> blocks.Section | None:
 
 def _documents(results: Results) -> list[JsonResult]:
     """Every test's document, those that the plan does not know at the end."""
-    found = (results.json(name) for name in results.names("plan/*.json"))
-    return sorted(
-        (_named(document) for document in found if document.has("test_id")),
-        key=lambda document: (order(document.value("test_id")), document.id),
-    )
-
-
-def _named(found: JsonResult) -> JsonResult:
-    id = ".".join(filter(None, ("plan", found.get("device"), found.value("test_id"))))
-    return found.named(id, measured.title(found))
+    tests = []
+    for found in map(results.json, results.names("plan/*.json")):
+        if found.has("test_id"):
+            id = ".".join(filter(None, ("plan", found.get("device"), found.value("test_id"))))
+            tests.append(found.named(id, measured.title(found)))
+    return sorted(tests, key=lambda test: (order(test.value("test_id")), test.id))
 
 
 def _test(results: Results, found: JsonResult) -> list[Block]:
