@@ -135,7 +135,8 @@ def markdown(report: Report, folder: str = "results/report", *, varying: bool = 
     `varying`: with the columns that differ from run to run.
     """
     metrics = f"[{METRICS_PAGE}]({posixpath.relpath(METRICS_PAGE, folder)})"
-    lines = [f"# {escape(report.title)}", "", f"{metrics} defines every metric: formula, unit and source.", ""]
+    about = f"{metrics} defines every metric: formula, unit and source."
+    lines = [f"# {escape(report.title)}", "", about, ""]
     if report.answers:
         lines += ["## In plain words", ""]
     for answer in report.answers:

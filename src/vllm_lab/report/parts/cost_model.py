@@ -2,6 +2,7 @@
 
 from vllm_lab.common.metric import title_of
 from vllm_lab.report import blocks, measured
+from vllm_lab.report.blocks import Block, Heading, Note, Number, Text, numbers, table, text
 from vllm_lab.report.results import Field, JsonResult, Results, grid, in_order
 
 _FILE = "cost_model/fit.json"
@@ -52,7 +53,7 @@ def build(results: Results) -> blocks.Section | None:
     return blocks.section("cost_model", title, _fit(results, found), [answer])
 
 
-def _fit(results: Results, found: JsonResult) -> list[blocks.Block]:
+def _fit(results: Results, found: JsonResult) -> list[Block]:
     steps, requests = (
         results.figure(f"cost_model/figures/{name}", caption, values="The CSV files hold the values.")
         for name, caption in _FIGURES.items()
@@ -60,12 +61,12 @@ def _fit(results: Results, found: JsonResult) -> list[blocks.Block]:
     return [
         *measured.opening(found),
         _coefficient_table(found),
-        blocks.Heading("What the model does not explain", level=4),
+        Heading("What the model does not explain", level=4),
         _residual_table(found),
         *steps,
-        blocks.Heading("Requests that the model was not fitted to", level=4),
+        Heading("Requests that the model was not fitted to", level=4),
         _error_table(found),
-        blocks.Note(_limits(found)),
+        Note(_limits(found)),
         *requests,
         *measured.verification(found),
         *measured.runs(found),
@@ -73,24 +74,24 @@ def _fit(results: Results, found: JsonResult) -> list[blocks.Block]:
     ]
 
 
-def _coefficient_table(found: JsonResult) -> blocks.Table:
+def _coefficient_table(found: JsonResult) -> Block:
     model = found.at("fit", "models", "context", id="")
     coefficients = model.at("coefficients", id="coefficient")
     rows = []
     for name, (title, unit, meaning) in _COEFFICIENTS.items():
         decimals = 4 if unit == "s" else None
         rows.append((title, coefficients.number(unit, name, label=title.lower(), decimals=decimals), meaning))
-    caption = blocks.text(
+    caption = text(
         "The fitted cost model. A step lasts the sum of these. The fit uses the steps of requests that "
         "arrive all at once, so that every repetition has the same steps, and takes each step's median. It "
         "weighs steps by relative error, and steps far off count less. R² of the fit: {r2}.",
         r2=model.number("", "residuals", "r2", id="r2", label="R² of the fit", decimals=4),
     )
-    columns = ("For", *blocks.numbers("A step takes"), "Meaning")
-    return blocks.table("cost-model", caption, columns, rows)
+    columns = ("For", *numbers("A step takes"), "Meaning")
+    return table("cost-model", caption, columns, rows)
 
 
-def _residual_table(found: JsonResult) -> blocks.Table:
+def _residual_table(found: JsonResult) -> Block:
     rows = []
     models = found.value("fit", "models")
     for model in in_order(models, _MODELS):
@@ -109,34 +110,34 @@ def _residual_table(found: JsonResult) -> blocks.Table:
     return grid("cost-model-residuals", caption, ("Model", "Steps"), rows, _RESIDUALS)
 
 
-def _error(found: JsonResult, kind: str, metric: str, point: str) -> blocks.Number:
+def _error(found: JsonResult, kind: str, metric: str, point: str) -> Number:
     error = f"error of the {kind.replace('_', ' ')} for held-out requests"
     label = f"{error}, {title_of(metric)}, {_POINTS[point]}"
     keys = (kind, metric, point)
     return found.number("fraction", "heldout", *keys, id=".".join(keys), label=label)
 
 
-def _error_table(found: JsonResult) -> blocks.Table:
+def _error_table(found: JsonResult) -> Block:
     rows = (
         (title_of(metric), *(_error(found, kind, metric, point) for kind, point in _ERROR_COLUMNS.values()))
         for metric in _METRICS
     )
-    caption = blocks.text(
+    caption = text(
         "Relative errors of the prediction over {requests} held-out requests. The first three columns "
         "compare it with the median of each request over the runs that count, the next two with single runs. "
         "The last two compare the runs with each other, which shows the part that is noise.",
         requests=_heldout(found),
     )
-    return blocks.table("cost-model-errors", caption, ("Metric", *blocks.numbers(*_ERROR_COLUMNS)), rows)
+    return table("cost-model-errors", caption, ("Metric", *numbers(*_ERROR_COLUMNS)), rows)
 
 
-def _heldout(found: JsonResult) -> blocks.Number:
+def _heldout(found: JsonResult) -> Number:
     return found.number("requests", "heldout", "requests", id="heldout_requests", label="held-out requests")
 
 
-def _limits(found: JsonResult) -> blocks.Text:
+def _limits(found: JsonResult) -> Text:
     distance = "distance of a repeated step from its median"
-    return blocks.text(
+    return text(
         "Three things limit the prediction. The same step, repeated, differs from its own median by {median} "
         "(median) and {p95} (95th percentile). One coefficient covers the context of decodes, which wait for "
         "memory, and the context of prefills, which wait for arithmetic. And the first token of a request "
@@ -147,13 +148,13 @@ def _limits(found: JsonResult) -> blocks.Text:
     )
 
 
-def _answer(found: JsonResult) -> blocks.Text:
+def _answer(found: JsonResult) -> Text:
     values = {
         f"{metric}_{kind}": _error(found, kind, metric, "median")
         for metric in ("ttft", "tpot", "e2e")
         for kind in ("prediction", "repetition")
     }
-    return blocks.text(
+    return text(
         "For {requests} requests that the cost model was not fitted to, the prediction is off by "
         "{ttft_prediction} in TTFT, {tpot_prediction} in TPOT and {e2e_prediction} in E2E. These are medians "
         "over the requests, of medians over the runs. The same run, repeated, is off by {ttft_repetition}, "

@@ -1,6 +1,7 @@
 """Published figures compared with this project's: from sharing/reference.json and mooncake_published.json."""
 
 from vllm_lab.report import blocks
+from vllm_lab.report.blocks import Block, Heading, Note, Number, Text, joined, numbers, table, text
 from vllm_lab.report.parts.traces import ordered, trace_label
 from vllm_lab.report.results import Field, JsonResult, Results, derived, grid
 from vllm_lab.sharing.metrics import REFERENCE
@@ -16,9 +17,9 @@ _CLAUSES = {
 }
 
 
-def published_blocks(results: Results) -> tuple[list[blocks.Block], list[blocks.Answer]]:
+def published_blocks(results: Results) -> tuple[list[Block], list[blocks.Answer]]:
     """The blocks and answers on published figures, as far as these were compared."""
-    shown: list[blocks.Block] = []
+    shown: list[Block] = []
     answers: list[blocks.Answer] = []
     if results.has(_REFERENCE):
         run = _Reference(results.json(_REFERENCE, "sharing.reference", "Reference run"))
@@ -47,11 +48,11 @@ class _Figure:
         self._first = first.named(first.id, self.title)
         self._decimals = None if self.metric == "block_hits_max" else 2
 
-    def published(self) -> blocks.Number:
+    def published(self) -> Number:
         """The figure as published: one number for all definitions."""
         return self._first.number(self.unit, "published", label="as published", decimals=self._decimals)
 
-    def here(self, field: str = "ours") -> blocks.Number:
+    def here(self, field: str = "ours") -> Number:
         """The figure as found here under this definition, or its `difference`, or a point of its band."""
         unit = "points" if field == "difference" and self.unit == "fraction" else self.unit
         words = "found here" if field == "ours" else field.replace("_", " ")
@@ -60,7 +61,7 @@ class _Figure:
 
     def marked(self) -> blocks.Cell:
         """The figure as found here, with a mark where this definition fits best."""
-        return blocks.text(f"{_MARK} {{here}}", here=self.here()) if self.row["fits"] else self.here()
+        return text(f"{_MARK} {{here}}", here=self.here()) if self.row["fits"] else self.here()
 
 
 class _Reference:
@@ -76,20 +77,20 @@ class _Reference:
         self.fitting = sorted(fitting, key=lambda figure: self.modes.index(figure.mode))
         self.samples = found.number("", "samples", label="random samples")
 
-    def comparison(self) -> list[blocks.Block]:
+    def comparison(self) -> list[Block]:
         """The comparison: the best definition of each figure, then every definition."""
-        shown: list[blocks.Block] = [
-            blocks.Heading("A published run on ShareGPT", "sharing-reference"),
+        shown: list[Block] = [
+            Heading("A published run on ShareGPT", "sharing-reference"),
             self._opening(),
             self._fitting_table(),
         ]
         for mode in self.modes:
-            heading = blocks.Heading(f"{trace_label(mode)}, every definition", level=4)
+            heading = Heading(f"{trace_label(mode)}, every definition", level=4)
             shown += [heading, self._definitions_table(mode)]
         return shown + [_note(note) for note in self.found.value("notes")]
 
-    def _opening(self) -> blocks.Text:
-        return blocks.text(
+    def _opening(self) -> Text:
+        return text(
             "A published run on ShareGPT gives figures of sharing. It does not say whether it counts whole "
             "blocks or tokens, or what comes before the first message. Each possible reading is computed "
             "here on {statement}. The blocks have {size} tokens, {rate} conversations start, and there is no "
@@ -101,7 +102,7 @@ class _Reference:
             samples=self.samples,
         )
 
-    def _fitting_table(self) -> blocks.Table:
+    def _fitting_table(self) -> Block:
         within = {True: "yes", False: "no", None: "–"}
         rows = (
             (
@@ -109,21 +110,21 @@ class _Reference:
                 figure.published(),
                 figure.here(),
                 figure.here("difference"),
-                blocks.text("{low} to {high}", low=figure.here("band_p10"), high=figure.here("band_p90")),
+                text("{low} to {high}", low=figure.here("band_p10"), high=figure.here("band_p90")),
                 within[figure.row["within_band"]],
                 figure.row["definition"],
             )
             for figure in self.fitting
         )
-        values = blocks.numbers("Published", "Found here", "Difference", "Samples, p10 to p90")
+        values = numbers("Published", "Found here", "Difference", "Samples, p10 to p90")
         columns = ("Figure", *values, "Within the samples", "Definition that fits best")
         caption = (
             "Each published figure, compared under the definition that is nearest to it. A figure is within "
             "the samples if it is between the smallest and the largest of the random samples."
         )
-        return blocks.table("reference", caption, columns, rows)
+        return table("reference", caption, columns, rows)
 
-    def _definitions_table(self, mode: str) -> blocks.Table:
+    def _definitions_table(self, mode: str) -> Block:
         """A row for each reading, a column for each figure; the first row is what was published."""
         of_mode = [figure for figure in self.figures if figure.mode == mode]
         lines: dict[str, dict[str, _Figure]] = {}
@@ -137,12 +138,12 @@ class _Reference:
         titles = (REFERENCE[metric].title for metric in published)
         mark = f"{_MARK} marks the nearest to the published."
         caption = f"{trace_label(mode)}: what each definition gives. {mark}"
-        return blocks.table(f"definitions-{mode}", caption, ("Definition", *blocks.numbers(*titles)), rows)
+        return table(f"definitions-{mode}", caption, ("Definition", *numbers(*titles)), rows)
 
     def answer(self) -> blocks.Answer:
         """How many published figures lie within the samples, and the main ones in words."""
         label = "mean relative difference under the closest definition"
-        closest = blocks.text(
+        closest = text(
             "One reading fits best as a whole: {definition}. It differs from the published values by "
             "{distance} on average, over sharing, reuse rate and mean accesses of both modes.",
             definition=self.found.value("closest", "definition"),
@@ -152,7 +153,7 @@ class _Reference:
         paragraphs = (self._verdict(), *map(self._mode_words, modes), closest)
         return blocks.Answer("Does ShareGPT here look like the published run?", paragraphs)
 
-    def _verdict(self) -> blocks.Text:
+    def _verdict(self) -> Text:
         within = derived(
             f"{self.found.id}.figures_within_band",
             sum(figure.row["within_band"] is True for figure in self.fitting),
@@ -161,27 +162,27 @@ class _Reference:
             self.samples,
             label="Reference run: published figures within the range of the samples",
         )
-        return blocks.text(
+        return text(
             f"{{within}} of {len(self.fitting)} published figures are within the range of {{samples}} random "
             "samples of these conversations, each under the reading that is nearest to it.",
             within=within,
             samples=self.samples,
         )
 
-    def _mode_words(self, mode: str) -> blocks.Text:
+    def _mode_words(self, mode: str) -> Text:
         """The three main figures of one mode, found here and published."""
         figures = {figure.metric: figure for figure in self.fitting if figure.mode == mode}
         clauses = (
-            blocks.text(clause, here=figures[metric].here(), published=figures[metric].published())
+            text(clause, here=figures[metric].here(), published=figures[metric].published())
             for metric, clause in _CLAUSES.items()
             if metric in figures  # else undefined on a trace this small
         )
-        return blocks.text("{mode}: {clauses}.", mode=trace_label(mode), clauses=blocks.joined(", ", clauses))
+        return text("{mode}: {clauses}.", mode=trace_label(mode), clauses=joined(", ", clauses))
 
 
-def _mooncake(found: JsonResult) -> list[blocks.Block]:
+def _mooncake(found: JsonResult) -> list[Block]:
     return [
-        blocks.Heading("Mooncake's published hit rates", "sharing-mooncake"),
+        Heading("Mooncake's published hit rates", "sharing-mooncake"),
         _ratio_table(found),
         _note(found.value("cache_ratio", "note")),
         _capacity_table(found),
@@ -189,8 +190,8 @@ def _mooncake(found: JsonResult) -> list[blocks.Block]:
     ]
 
 
-def _note(words: str) -> blocks.Note:
-    return blocks.Note(blocks.Text((words,)))
+def _note(words: str) -> Note:
+    return Note(Text((words,)))
 
 
 def _ratio(found: JsonResult) -> blocks.Cell:
@@ -203,9 +204,9 @@ def _readings(found: JsonResult) -> dict[str, JsonResult]:
     return {reading.value("reading"): reading for reading in readings}
 
 
-def _ratio_table(found: JsonResult) -> blocks.Table:
+def _ratio_table(found: JsonResult) -> Block:
     rows = (((words,), reading) for words, reading in _readings(found).items())
-    caption = blocks.text(
+    caption = text(
         "The published ratio is {published} ({source}). Each row is one way to compute it here.",
         published=_ratio(found),
         source=found.value("cache_ratio", "source"),
@@ -214,7 +215,7 @@ def _ratio_table(found: JsonResult) -> blocks.Table:
     return grid("mooncake-ratio", caption, ("Which two numbers are divided",), rows, fields)
 
 
-def _capacity_table(found: JsonResult) -> blocks.Table:
+def _capacity_table(found: JsonResult) -> Block:
     """One row per capacity; for each policy the published rate and the one found here."""
     id, label = "table_1.{policy}.{capacity_blocks}", "{policy}, capacity {capacity_blocks} blocks"
     rates: dict[str, dict[str, JsonResult]] = {}  # capacity -> policy -> rate
@@ -230,16 +231,16 @@ def _capacity_table(found: JsonResult) -> blocks.Table:
         for capacity, of_policy in rates.items()
     )
     titles = (f"{policy}, {field.title.lower()}" for policy in policies for field in fields)
-    caption = blocks.text(
+    caption = text(
         "Block hit rates with the same capacities: published ({source}) and found here.",
         source=found.value("table_1", "source"),
     )
-    return blocks.table("mooncake-capacities", caption, blocks.numbers("Capacity, blocks", *titles), rows)
+    return table("mooncake-capacities", caption, numbers("Capacity, blocks", *titles), rows)
 
 
 def _mooncake_answer(found: JsonResult) -> blocks.Answer:
     closest = found.value("cache_ratio", "closest")
-    body = blocks.text(
+    body = text(
         "For Mooncake's conversation trace the paper gives {published} as the most that a cache can find. "
         "The nearest reading here gives {here} ({reading}). The hit rates by capacity in an earlier paper "
         "come from another trace.",
