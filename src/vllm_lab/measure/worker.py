@@ -11,7 +11,7 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, TypeVar
 
-from mini_vllm.clock import StepLoad
+from mini_vllm.clock import StepLoad, kind_of_step
 from vllm_lab.common.errors import LabError
 from vllm_lab.common.host import die_with_parent
 from vllm_lab.common.metric import Metric
@@ -90,7 +90,7 @@ class Replayed:
             ends = [step.computed[name] for name in step.scheduled]
             prompts = [self.prompts[name] for name in step.scheduled]
             load = StepLoad.of(step.scheduled.values(), ends, prompts)
-            phase = found[load.kind]
+            phase = found[kind_of_step(load.prefill_tokens, load.decode_tokens)]
             phase.steps += 1
             phase.seconds += step.seconds
             phase.prompt_tokens += load.prefill_tokens
