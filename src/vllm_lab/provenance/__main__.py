@@ -21,6 +21,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     commands = parser.add_subparsers(dest="action", required=True)
 
     def command(do: Callable[[argparse.Namespace], None], help: str) -> argparse.ArgumentParser:
+        """A command with the name of its function."""
         added = commands.add_parser(do.__name__.strip("_"), help=help)
         added.set_defaults(do=do)
         return added

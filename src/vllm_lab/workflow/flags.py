@@ -58,10 +58,7 @@ def sweep(config: Config, trace: str) -> list[str]:
     if trace in config["traces"]["imported"]:
         sizes = {"capacities_blocks": settings["imported_capacities_blocks"]}
     else:
-        sizes = {
-            "block_sizes": config["sharing"]["block_sizes"],
-            "capacities_tokens": settings["capacities_tokens"],
-        }
+        sizes = _chosen(config["sharing"], "block_sizes") | _chosen(settings, "capacities_tokens")
     return of({**sizes, "policies": settings["policies"]})
 
 
