@@ -9,7 +9,7 @@ from mini_vllm.limits import Limits
 from tests.experiments.test_spec import predicted, written
 from vllm_lab.experiments.progress import progress
 from vllm_lab.experiments.spec import Experiment, Prediction, Reference
-from vllm_lab.experiments.verdicts import Observations, judge, judge_all, verdict_document
+from vllm_lab.experiments.verdicts import Observations, judge, verdict_document
 from vllm_lab.replay import mini
 from vllm_lab.replay.records import RunFiles, simulated_record
 from vllm_lab.replay.replay import TracedRequest
@@ -94,13 +94,6 @@ def test_what_does_not_exist_is_not_run_with_the_reason(metric, reason):
         assert "observed" not in entry
 
 
-def test_refuted_predictions_come_first(tmp_path):
-    entries = [*predicted(id="right", value=10), *predicted(id="wrong", value=11)]
-    experiment = Experiment.read(written(tmp_path, predictions=entries))
-    seen = Observations({"lru": RUN, "vllm": RUN}, {}, {})
-    assert [entry["id"] for entry in judge_all(experiment, seen)] == ["wrong", "right"]
-
-
 @pytest.fixture
 def document(tmp_path):
     """An experiment whose two runs are v1, which dies, and v3, which takes vLLM's decisions."""
@@ -118,6 +111,10 @@ def document(tmp_path):
         files = RunFiles.of(str(tmp_path / f"exp007.{name}"))
         files.write(result, simulated_record(run.engine, requests, limits, result))
     return verdict_document(replace(experiment, aha="v1 *stops*."), [], tmp_path, tmp_path)
+
+
+def test_refuted_predictions_come_first(document):
+    assert [entry["id"] for entry in document["predictions"]] == ["alike", "dies", "none"]
 
 
 def test_a_document_holds_verdicts_comparison_and_the_first_diff(document):

@@ -40,13 +40,9 @@ def _overview(documents: Sequence[Verdicts]) -> Iterator[str]:
         "|---|---:|---:|---:|---|",
     )
     for body in documents:
-        found = body["verdicts"]
-        cells = (
-            escape(f"{label(body['experiment'])}: {body['title']}"),
-            *(str(found[name]) for name in ("refuted", "confirmed", "not_run")),
-            body["pin"]["state"],
-        )
-        yield f"| {' | '.join(cells)} |"
+        name, found = escape(f"{label(body['experiment'])}: {body['title']}"), body["verdicts"]
+        numbers = f"{found['refuted']} | {found['confirmed']} | {found['not_run']}"
+        yield f"| {name} | {numbers} | {body['pin']['state']} |"
 
 
 def _experiment(body: Verdicts) -> Iterator[str]:

@@ -127,14 +127,14 @@ class Prediction:
 
 @dataclass(frozen=True)
 class Experiment:
-    """One file of experiments/. `comparisons`: name -> (mini's run, vLLM's run)."""
+    """One file of experiments/."""
 
     name: str
     title: str
     question: str
     trace: str
     runs: Mapping[str, Run]
-    comparisons: Mapping[str, tuple[str, str]]
+    comparisons: Mapping[str, Mapping[str, str]]  # each has a run as "mini" and one as "vllm"
     predictions: tuple[Prediction, ...]
     aha: str  # empty before the run
     digest: str  # sha256 of everything but the aha
@@ -156,9 +156,7 @@ class Experiment:
             question=given["question"].strip(),
             trace=given["trace"],
             runs=_runs(given),
-            comparisons={
-                name: (pair["mini"], pair["vllm"]) for name, pair in given.get("comparisons", {}).items()
-            },
+            comparisons=given.get("comparisons", {}),
             predictions=tuple(_prediction(entry, str(path)) for entry in given["predictions"]),
             aha=given.get("aha", "").strip(),
             digest=_digest(given),
@@ -246,7 +244,7 @@ def _check_names(given: Mapping[str, Any], path: str) -> None:
 
 def _check_references(experiment: Experiment, path: str) -> None:
     for name, pair in experiment.comparisons.items():
-        for run in pair:
+        for run in pair.values():
             if run not in experiment.runs:
                 raise LabError(f"{path}: comparisons.{name}: there is no run {run}")
     for prediction in experiment.predictions:

@@ -105,12 +105,6 @@ def judge(prediction: Prediction, seen: Observations) -> dict[str, Any]:
     }
 
 
-def judge_all(experiment: Experiment, seen: Observations) -> list[dict[str, Any]]:
-    """All predictions judged: the refuted ones first, else in the file's order."""
-    judged = [judge(prediction, seen) for prediction in experiment.predictions]
-    return sorted(judged, key=lambda entry: VERDICTS.index(entry["verdict"]))
-
-
 def unit(reference: Reference) -> str:
     """The unit of a metric. A quotient has the unit x."""
     if len(reference.terms) > 1:
@@ -125,8 +119,8 @@ def verdict_document(
     """The result as JSON. `folder` holds the runs' files, `captures` the captures' documents, NAME.RUN.…"""
     runs = {name: StoredRun(folder / f"{experiment.name}.{name}.json") for name in experiment.runs}
     comparisons = {
-        name: {"mini": mini, "vllm": vllm, **compare_runs(runs[mini], runs[vllm])}
-        for name, (mini, vllm) in experiment.comparisons.items()
+        name: {**pair, **compare_runs(runs[pair["mini"]], runs[pair["vllm"]])}
+        for name, pair in experiment.comparisons.items()
     }
     captured = {
         name: read_json(captures / f"{experiment.name}.{name}.json")
@@ -134,7 +128,8 @@ def verdict_document(
         if run.is_captured
     }
     seen = Observations({name: run.record for name, run in runs.items()}, comparisons, captured)
-    predictions = judge_all(experiment, seen)
+    predictions = [judge(prediction, seen) for prediction in experiment.predictions]
+    predictions.sort(key=lambda entry: VERDICTS.index(entry["verdict"]))  # else in the file's order
     counts = Counter(entry["verdict"] for entry in predictions)
     return {
         "experiment": experiment.name,

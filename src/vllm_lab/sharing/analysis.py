@@ -40,10 +40,9 @@ class Sharing:
             computed = trace.prompt_tokens.astype(np.int64) + trace.output_tokens - 1
             extents.append(computed // block_size)
         tree, leaves = PrefixTree.grow(order, block_size // trace.block_tokens, trace.stream, extents)
-        accesses = Accesses.of(tree, leaves[0])
-        stored = [accesses, *(Accesses.of(tree, leaf) for leaf in leaves[1:])]
-        shared = [_found(tree, accesses, kept, len(trace)) for kept in stored]
-        return cls(trace, block_size, tree, accesses, blocks, *shared)
+        stored = [Accesses.of(tree, leaf) for leaf in leaves]
+        shared = [_found(tree, stored[0], kept, len(trace)) for kept in stored]
+        return cls(trace, block_size, tree, stored[0], blocks, *shared)
 
 
 @dataclass(frozen=True)
