@@ -34,11 +34,8 @@ def _overview(documents: Sequence[Verdicts]) -> Iterator[str]:
         return
     yield f"{len(documents)} experiments, {sum(total.values())} predictions: {counts(total)}."
     yield "A refuted prediction is a place where the understanding was wrong; those come first."
-    yield from (
-        "",
-        "| experiment | refuted | confirmed | not run | predictions |",
-        "|---|---:|---:|---:|---|",
-    )
+    yield from ("", "| experiment | refuted | confirmed | not run | predictions |")
+    yield "|---|---:|---:|---:|---|"
     for body in documents:
         name, found = escape(f"{label(body['experiment'])}: {body['title']}"), body["verdicts"]
         numbers = f"{found['refuted']} | {found['confirmed']} | {found['not_run']}"

@@ -4,7 +4,6 @@ A pin is the hash of an experiment's predictions, written to pins.txt (and commi
 """
 
 import hashlib
-import os
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -140,28 +139,28 @@ class Experiment:
     digest: str  # sha256 of everything but the aha
 
     @classmethod
-    def read(cls, path: str | os.PathLike) -> Self:
+    def read(cls, path: Path) -> Self:
         """LabError names the file and the key where something is missing, unknown or refers to nothing."""
         try:
-            given = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+            given = yaml.safe_load(path.read_text(encoding="utf-8"))
         except OSError as error:
             raise LabError(f"{path}: {error.strerror}") from error
         except yaml.YAMLError as error:
             raise LabError(f"{path}: not valid YAML ({error})") from error
         check(given, SCHEMA, str(path))
-        _check_names(given, str(path))
+        _check_names(given, path)
         experiment = cls(
-            name=Path(path).stem,
+            name=path.stem,
             title=given["title"],
             question=given["question"].strip(),
             trace=given["trace"],
             runs=_runs(given),
             comparisons=given.get("comparisons", {}),
-            predictions=tuple(_prediction(entry, str(path)) for entry in given["predictions"]),
+            predictions=tuple(_prediction(entry, path) for entry in given["predictions"]),
             aha=given.get("aha", "").strip(),
             digest=_digest(given),
         )
-        _check_references(experiment, str(path))
+        _check_references(experiment, path)
         return experiment
 
 
@@ -221,7 +220,7 @@ def _runs(given: Mapping[str, Any]) -> dict[str, Run]:
     return runs
 
 
-def _prediction(entry: Mapping[str, Any], path: str) -> Prediction:
+def _prediction(entry: Mapping[str, Any], path: Path) -> Prediction:
     parsed = {name: entry[name].strip() for name in ("statement", "why")}
     try:
         for name in ("metric", "value"):
@@ -232,7 +231,7 @@ def _prediction(entry: Mapping[str, Any], path: str) -> Prediction:
     return Prediction(**{"times": 1, "tolerance": 0} | entry | parsed)
 
 
-def _check_names(given: Mapping[str, Any], path: str) -> None:
+def _check_names(given: Mapping[str, Any], path: Path) -> None:
     parts = [*given["runs"].values(), given.get("comparisons", {})]
     for name, count in Counter(name for part in parts for name in part).items():
         if count > 1:
@@ -242,7 +241,7 @@ def _check_names(given: Mapping[str, Any], path: str) -> None:
             raise LabError(f"{path}: predictions: the id {id} is given twice")
 
 
-def _check_references(experiment: Experiment, path: str) -> None:
+def _check_references(experiment: Experiment, path: Path) -> None:
     for name, pair in experiment.comparisons.items():
         for run in pair.values():
             if run not in experiment.runs:

@@ -21,6 +21,7 @@ from vllm_lab.replay.records import StoredRun, events
 
 DIFF_LINES = 20  # of the two event logs, from the first difference on
 VERDICTS = ("refuted", "confirmed", "not_run")  # a refuted prediction teaches most and comes first
+_METRICS = METRICS | CAPTURE_METRICS | COMPARISON_METRICS
 _RELATIONS: dict[str, Callable[[float, float], bool]] = {
     "equal": operator.eq,
     "at most": operator.le,
@@ -84,7 +85,9 @@ class Observations:
 
 def judge(prediction: Prediction, seen: Observations) -> dict[str, Any]:
     """The prediction, the observed number, the bound it is compared with, and the verdict."""
-    entry = {**vars(prediction), "metric": str(prediction.metric), "unit": unit(prediction.metric)}
+    terms = prediction.metric.terms
+    unit = "x" if len(terms) > 1 else _METRICS[terms[0].metric].unit
+    entry = {**vars(prediction), "metric": str(prediction.metric), "unit": unit}
     if isinstance(prediction.value, Reference):
         entry["value"] = str(prediction.value)
     try:
@@ -103,14 +106,6 @@ def judge(prediction: Prediction, seen: Observations) -> dict[str, Any]:
         "verdict": "confirmed" if holds else "refuted",
         "status": seen.status(prediction),
     }
-
-
-def unit(reference: Reference) -> str:
-    """The unit of a metric. A quotient has the unit x."""
-    if len(reference.terms) > 1:
-        return "x"
-    name = reference.terms[0].metric
-    return (METRICS | CAPTURE_METRICS | COMPARISON_METRICS)[name].unit
 
 
 def verdict_document(

@@ -14,13 +14,11 @@ from pathlib import Path
 from vllm_lab.common.errors import LabError
 from vllm_lab.common.metric import Metric
 
-_FRACTION_PERCENTS = (10, 25, 75, 90, 95, 99)
-_TAIL_PERCENTS = (90, 99)
 DISTRIBUTIONS = {
-    "sharing_fraction": _FRACTION_PERCENTS,
-    "token_sharing_fraction": _FRACTION_PERCENTS,
-    "block_hits": _TAIL_PERCENTS,
-    "reuse_gap_s": _TAIL_PERCENTS,
+    "sharing_fraction": (10, 25, 75, 90, 95, 99),
+    "token_sharing_fraction": (10, 25, 75, 90, 95, 99),
+    "block_hits": (90, 99),
+    "reuse_gap_s": (90, 99),
 }
 """Metrics that are distributions, with their percentiles; mean, median and maximum are given too."""
 
@@ -130,12 +128,10 @@ Row = dict[str, str]  # a row of a CSV file, as text by column
 def read_sweep(path: str | os.PathLike) -> list[Row]:
     """The rows of a sweep. LabError for a file that is missing or has other columns than SWEEP_COLUMNS."""
     try:
-        with Path(path).open(encoding="utf-8", newline="") as file:
-            reader = csv.DictReader(file)
-            rows = list(reader)
+        reader = csv.DictReader(Path(path).read_text(encoding="utf-8").splitlines())
     except FileNotFoundError as error:
         raise LabError(f"{path}: no such file; run the rule sharing_sweep") from error
     found, wanted = list(reader.fieldnames or ()), list(SWEEP_COLUMNS)
     if found != wanted:
         raise LabError(f"{path}: columns are {found}, must be {wanted}; run the rule sharing_sweep again")
-    return rows
+    return list(reader)

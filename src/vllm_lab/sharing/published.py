@@ -50,9 +50,7 @@ MOONCAKE_TABLE_1 = {
 }
 """Hit rates by policy and capacity in blocks of 512 tokens."""
 MOONCAKE_TABLE_1_REQUESTS = 23_608  # of the trace in the arXiv paper
-
-MOONCAKE_CONVERSATION_RATIO = 0.40
-
+MOONCAKE_CONVERSATION_RATIO = 0.40  # cache ratio of the conversation trace in FAST'25
 NEARLY_ALL = 0.9  # of the hits of an unbounded cache, in the note on table 1
 
 
@@ -90,6 +88,7 @@ class Reference:
         seeds = console.progress(range(seed + 1, seed + 1 + samples), desc="samples", total=samples)
         sampled = [self._figures("random", number) for number in seeds]
         rows = [self._row(*key, value, [figures[key] for figures in sampled]) for key, value in point.items()]
+        rows.sort(key=lambda row: (row["mode"], list(REFERENCE).index(row["metric"])))
         for _, group in itertools.groupby(rows, key=lambda row: (row["mode"], row["metric"])):
             min(group, key=lambda row: abs(row["difference"]))["fits"] = True
         return rows
@@ -103,8 +102,7 @@ class Reference:
             for policy, variant in openings(trace, self.default_system_prompt):
                 for level, metric, short, value in _measure(variant, self.block_size):
                     found[mode, metric, Definition(level, policy, short)] = value
-        # Definitions of one metric together, for grouping.
-        return dict(sorted(found.items(), key=lambda item: (item[0][0], list(REFERENCE).index(item[0][1]))))
+        return found
 
     def _row(
         self, mode: str, metric: str, definition: Definition, value: float, sampled: Sequence[float]
