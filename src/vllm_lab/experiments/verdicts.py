@@ -86,7 +86,7 @@ class Observations:
 def judge(prediction: Prediction, seen: Observations) -> dict[str, Any]:
     """The prediction, the observed number, the bound it is compared with, and the verdict."""
     terms = prediction.metric.terms
-    unit = "x" if len(terms) > 1 else _METRICS[terms[0].metric].unit
+    unit = "x" if len(terms) > 1 else _METRICS[terms[0].metric].unit  # x: a quotient
     entry = {**vars(prediction), "metric": str(prediction.metric), "unit": unit}
     if isinstance(prediction.value, Reference):
         entry["value"] = str(prediction.value)
