@@ -5,10 +5,19 @@ from shutil import copy
 
 import pytest
 
-from vllm_lab.common.errors import LabError
+from vllm_lab.common.errors import LabError, Unavailable
 from vllm_lab.common.files import write_json
 from vllm_lab.common.metric import Metric
-from vllm_lab.measure.document import Check, Test, document, measured, now_and_here, results_of
+from vllm_lab.measure.document import (
+    Check,
+    Test,
+    document,
+    document_of,
+    measured,
+    now_and_here,
+    raw_document,
+    results_of,
+)
 from vllm_lab.measure.repeats import Disturbance, Repeats, Run
 from vllm_lab.provenance.schemas import check
 
@@ -60,6 +69,17 @@ def test_a_document_that_was_not_run_has_a_reason_and_no_result(tmp_path):
     write(tmp_path, found)
     with pytest.raises(LabError, match="reason"):
         write(tmp_path, found | {"reason": ""})
+
+
+def test_what_could_not_be_measured_has_the_reason_in_the_raw_file_and_in_the_document(tmp_path):
+    def measure():
+        raise Unavailable("vLLM is not installed")
+
+    raw = raw_document("cpu", {"n": 1}, measure)
+    assert (raw["status"], raw["reason"]) == ("not_run", "vLLM is not installed")
+    found = document_of(TEST, raw, {"m": 2})
+    write(tmp_path, found)
+    assert (found["status"], found["parameters"]) == ("not_run", {"n": 1, "m": 2})
 
 
 def test_results_of_one_measurement_have_no_spread_and_none_is_left_out():

@@ -11,6 +11,7 @@ from mini_vllm.limits import Limits
 from tests.server.conftest import LIMITS, mini_server
 from vllm_lab.load.sweep import growth, read_counters, replay
 from vllm_lab.replay import mini
+from vllm_lab.server.protocol import BadRequestError, ByteTexts, read
 
 
 def gauges(url: str) -> dict[str, float]:
@@ -120,6 +121,7 @@ def test_steps_last_what_the_clock_says(requests):
         (b'{"prompt": "a", "max_tokens": 0}', "max_tokens"),
         (b'{"prompt": "a", "stream": "yes"}', "stream"),
         (b'{"prompt": "a", "n": 2}', "n:"),
+        (b'{"prompt": "a", "priority": true}', "priority"),
         (b'{"prompt": "a", "max_tokens": 100000}', "blocks"),
         (b'{"prompt": "a", "vllm_xargs": {"forced_tokens": "a"}}', "forced_tokens"),
     ],
@@ -137,6 +139,14 @@ def test_malformed_messages_are_refused(shared_server, messages):
     answer = httpx.post(f"{shared_server}/v1/chat/completions", json={"messages": messages})
     assert answer.status_code == 400
     assert "messages" in answer.json()["error"]["message"]
+
+
+def test_the_limit_of_a_chat_is_refused_by_the_name_that_the_client_gave():
+    body = {"messages": [{"role": "user", "content": "a"}], "max_completion_tokens": 0}
+    with pytest.raises(BadRequestError, match="max_completion_tokens: found 0"):
+        read(body, ByteTexts(), chat=True)
+    assert read(body | {"max_completion_tokens": 3, "max_tokens": 5}, ByteTexts(), chat=True).max_tokens == 3
+    assert read(body | {"max_completion_tokens": None}, ByteTexts(), chat=True).max_tokens is None
 
 
 @pytest.fixture(scope="module")

@@ -50,7 +50,7 @@ COUNTERS = {
 
 
 class ServerFailedError(Unavailable):
-    """The server did not start, or died, or did not answer as expected: the sweep is not run."""
+    """The server did not start, or died, or did not answer as expected."""
 
 
 @dataclass(frozen=True)

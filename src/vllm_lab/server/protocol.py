@@ -122,14 +122,14 @@ def read(body: Any, texts: Texts, *, chat: bool) -> Question:
         raise BadRequestError("the body must be a JSON object")
     if body.get("n") not in (None, 1):
         raise BadRequestError("n: this server gives one answer to each request")
-    limit = body.get("max_completion_tokens") if chat else None
-    limit = body.get("max_tokens") if limit is None else limit
+    names = ("max_completion_tokens", "max_tokens") if chat else ("max_tokens",)
+    limit = next((name for name in names if body.get(name) is not None), None)
     default = None if chat else COMPLETIONS_MAX_TOKENS
     options = _field(body, "stream_options", dict, {})
     extra = _field(body, "vllm_xargs", dict, {})
     return Question(
         prompt=_messages(body, texts) if chat else _prompt(body, texts),
-        max_tokens=default if limit is None else _count("max_tokens", limit),
+        max_tokens=default if limit is None else _count(limit, body[limit]),
         ignore_eos=_field(body, "ignore_eos", bool, False),
         priority=_field(body, "priority", int, 0),
         forced=_ids(f"vllm_xargs.{FORCED_TOKENS}", extra[FORCED_TOKENS]) if FORCED_TOKENS in extra else None,
@@ -142,7 +142,7 @@ def _field(body: Mapping[str, Any], name: str, kind: type, default: Any) -> Any:
     value = body.get(name)
     if value is None:
         return default
-    if not isinstance(value, kind):
+    if type(value) is not kind:  # true is no number
         raise BadRequestError(f"{name}: found {type(value).__name__}, must be {kind.__name__}")
     return value
 
