@@ -1,5 +1,9 @@
 """What is read off hit-rate curves."""
 
+import pytest
+
+from tests.report.example import recorded, report_of
+from tests.report.record import RECORDED
 from vllm_lab.report.parts.sharing_sweeps import curves, hardest_capacity
 from vllm_lab.report.results import CsvRow
 
@@ -56,3 +60,14 @@ def test_a_rate_says_where_it_stands_in_the_table():
     rate = curve.rate(100)
     assert (rate.value, rate.status) == (0.25, "deterministic")
     assert rate.key == "token_hit_rate where trace=multi_turn, block_size=16, policy=lru, capacity_tokens=100"
+
+
+@pytest.mark.parametrize("size", [8, 64])
+def test_a_sweep_without_the_block_size_of_the_statistics_is_shown_at_another(tmp_path, size):
+    body = recorded("sharing/multi_turn_stats.json") | {"block_size": size}
+    swept = (RECORDED / "results/sharing/sweeps/hit_rates.csv").read_text(encoding="utf-8")
+    jobs = [("sharing_analysis", "sharing/multi_turn_stats.json", body),
+            ("sharing_sweep_table", "sharing/sweeps/hit_rates.csv", swept)]  # fmt: skip
+    page, _ = report_of(tmp_path, *jobs)
+    shown = size if size == 8 else 16  # the middle one of those swept
+    assert f"Prompt tokens found in the cache, multi-turn trace, blocks of {shown} tokens." in page

@@ -116,8 +116,9 @@ def sweep_blocks(results: Results, sizes: Mapping[str, int]) -> tuple[list[Block
     found = swept(results)
     if not found:
         return [], []
-    tried = sorted({curve.block_size for curve in found})
-    size = next((sizes[trace] for trace in OWN if trace in sizes), tried[len(tried) // 2])
+    own = [curve for curve in found if curve.trace in OWN]
+    tried = sorted({curve.block_size for curve in own or found})
+    size = next((sizes[trace] for trace in OWN if sizes.get(trace) in tried), tried[len(tried) // 2])
     shown: list[Block] = [
         Heading("Cache capacity and eviction policy", "sharing-sweeps"),
         text(
@@ -134,12 +135,7 @@ def sweep_blocks(results: Results, sizes: Mapping[str, int]) -> tuple[list[Block
         of_trace = [curve for curve in found if curve.trace == trace]
         shown_size = size if trace in OWN else of_trace[0].block_size
         at_size = [curve for curve in of_trace if curve.block_size == shown_size]
-        shown += [
-            Heading(trace_label(trace), level=4),
-            _rate_table(trace, shown_size, at_size),
-            _needed_table(trace, shown_size, at_size),
-        ]
-    own = [curve for curve in found if curve.trace in OWN]
+        shown += [Heading(trace_label(trace), level=4), *_trace_tables(trace, at_size)]
     shown += [Heading("Block sizes", level=4), _block_size_table(own)] if own else []
     return shown, _answers(found, size)
 
@@ -154,25 +150,28 @@ def _capacity(curve: Curve, capacity: float) -> str:
     return f"{int(row.text('capacity_blocks')):,} blocks"
 
 
-def _rate_table(trace: str, size: int, at_size: list[Curve]) -> Block:
+def _trace_tables(trace: str, at_size: list[Curve]) -> list[Block]:
+    """For each policy: what it finds with each capacity, and the capacity that it needs for some shares."""
     first = at_size[0]
-    rows = (
+    of_trace = f"{trace_label(trace).lower()} trace, blocks of {first.block_size} tokens"
+    policies = [policy_title(curve.policy) for curve in at_size]
+    rates = (
         (_capacity(first, capacity), *(curve.rate(capacity) for curve in at_size)) for capacity in first.rows
     )
-    columns = numbers("Capacity", *(policy_title(curve.policy) for curve in at_size))
-    of_trace = f"{trace_label(trace).lower()} trace, blocks of {size} tokens"
-    caption = f"Prompt tokens found in the cache, {of_trace}."
-    return table(f"rates-{trace}", caption, columns, rows)
-
-
-def _needed_table(trace: str, size: int, at_size: list[Curve]) -> Block:
-    rows = ((policy_title(curve.policy), *(_needed(curve, share) for share in _SHARES)) for curve in at_size)
-    columns = ("Policy", *numbers(*(f"{100 * share:.0f} %" for share in _SHARES)))
-    caption = (
-        "The smallest swept capacity, in tokens, that reaches each share of the unbounded hit rate, "
-        f"{trace_label(trace).lower()} trace, blocks of {size} tokens."
+    needed = (
+        (policy, *(_needed(curve, share) for share in _SHARES))
+        for policy, curve in zip(policies, at_size, strict=True)
     )
-    return table(f"needed-{trace}", caption, columns, rows)
+    found = f"Prompt tokens found in the cache, {of_trace}."
+    reached = (
+        "The smallest swept capacity, in tokens, that reaches each share of the unbounded hit rate, "
+        f"{of_trace}."
+    )
+    shares = numbers(*(f"{100 * share:.0f} %" for share in _SHARES))
+    return [
+        table(f"rates-{trace}", found, numbers("Capacity", *policies), rates),
+        table(f"needed-{trace}", reached, ("Policy", *shares), needed),
+    ]
 
 
 def _needed(curve: Curve, share: float) -> Cell:
