@@ -2,8 +2,7 @@
 
 In: the raw measurements (JSON).
 Out: the cost model (for --cost-model), the result document, and two tables (CSV) of every step and every
-held-out request, measured and predicted. If nothing was measured, the JSON files have the status not_run and
-the reason, and the tables are empty.
+held-out request, measured and predicted.
 """
 
 from collections.abc import Mapping

@@ -1,8 +1,7 @@
 """Measure what the steps of real vLLM cost on this machine.
 
 In: a trace and a checkpoint.
-Out: the raw measurements (JSON): every step and every held-out request of every run. If vLLM is not installed
-or the device is missing, the file has the status not_run and the reason.
+Out: the raw measurements (JSON): every step and every held-out request of every run.
 """
 
 from typing import Any

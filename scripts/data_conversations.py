@@ -4,8 +4,7 @@ In: a JSON array, JSON Lines or one object; it may be cut off in the middle. Out
 for each conversation) and rejects.json (every rule, how often it applied, and the first example).
 """
 
-from vllm_lab.common import console, files, flags
-from vllm_lab.common.errors import LabError
+from vllm_lab.common import console, errors, files, flags
 from vllm_lab.data import conversations
 from vllm_lab.data.conversation import DROPPED_MESSAGE, Ledger
 
@@ -14,9 +13,7 @@ def main(argv: list[str] | None = None) -> None:
     parser = flags.parser_of(
         __doc__, input="the raw file", output="conversations.parquet", rejects="rejects.json"
     )
-    parser.add_argument(
-        "--merge-parts", action="store_true", help="join records that are parts of one conversation"
-    )
+    parser.add_argument("--merge-parts", action="store_true", help="join the parts of one conversation")
     parser.add_argument("--max-records", type=int, help="read at most this many records")
     args = parser.parse_args(argv)
 
@@ -27,7 +24,7 @@ def main(argv: list[str] | None = None) -> None:
     files.write_json(args.rejects, report)
     if not ledger.conversations_kept:
         applied = ", ".join(f"{rule} {count}" for rule, count in sorted(ledger.counts.items()))
-        raise LabError(
+        raise errors.LabError(
             f"{args.input}: no conversation is left of {ledger.records_read} records "
             f"({applied or 'no record'}); a record looks like "
             "{'id': …, 'conversations': [{'from': 'human', 'value': …}, …]}"

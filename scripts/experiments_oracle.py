@@ -1,12 +1,10 @@
 """Make one run of an experiment through vLLM's own scheduler, in virtual time.
 
 In: a trace.
-Out: steps (JSON Lines), requests (CSV), a record (JSON) and decisions as lines for `diff`. Where vLLM is not
-installed, the record has the status not_run and the reason.
+Out: steps (JSON Lines), requests (CSV), a record (JSON) and decisions as lines for `diff`.
 """
 
-from vllm_lab.common import console, flags
-from vllm_lab.common.errors import Unavailable
+from vllm_lab.common import console, errors, flags
 from vllm_lab.oracle import engine
 from vllm_lab.oracle.scheduler import vllm_version
 from vllm_lab.replay.flags import add_run, files_of, limits_from, run_requests_from
@@ -18,7 +16,7 @@ def main(argv: list[str] | None = None) -> None:
     requests, limits, files = run_requests_from(args), limits_from(args), files_of(args)
     try:
         version, result = vllm_version(), engine.run(requests, limits)
-    except Unavailable as error:
+    except errors.Unavailable as error:
         console.log(f"not run: {error}")
         files.write_not_run(SCHEDULER, limits, str(error))
         return

@@ -1,12 +1,10 @@
 """Make one real run of an experiment: vLLM with its model, in real time, with the trace's own answers.
 
 In: a trace and a checkpoint.
-Out: steps (JSON Lines), requests (CSV), a record (JSON) and decisions as lines for `diff`. Where vLLM is not
-installed, the record has the status not_run and the reason.
+Out: steps (JSON Lines), requests (CSV), a record (JSON) and decisions as lines for `diff`.
 """
 
-from vllm_lab.common import console, flags, host
-from vllm_lab.common.errors import Unavailable
+from vllm_lab.common import console, errors, flags, host
 from vllm_lab.engines.engine import Engine
 from vllm_lab.engines.replay import replay
 from vllm_lab.engines.settings import EngineSettings
@@ -28,7 +26,7 @@ def main(argv: list[str] | None = None) -> None:
             for _ in range(args.repeats):
                 repeats.append(replay(engine, requests))
                 console.log(repeats[-1].summary())  # a repeat takes half a minute on a small machine
-    except Unavailable as error:
+    except errors.Unavailable as error:
         console.log(f"not run: {error}")
         files.write_not_run(REAL, limits, str(error))
         return

@@ -6,8 +6,7 @@ predictions are as they were pinned, and the aha.
 """
 
 from vllm_lab.common import console, files, flags
-from vllm_lab.experiments.spec import Experiment, read_pins
-from vllm_lab.experiments.verdicts import verdict_document
+from vllm_lab.experiments import spec, verdicts
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -20,9 +19,8 @@ def main(argv: list[str] | None = None) -> None:
         captures="folder of the captures' NAME.RUN.json",
         output="JSON to write",
     )
-
-    experiment = Experiment.read(args.experiment)
-    document = verdict_document(experiment, read_pins(args.pins), args.runs, args.captures)
+    experiment = spec.Experiment.read(args.experiment)
+    document = verdicts.verdict_document(experiment, spec.read_pins(args.pins), args.runs, args.captures)
     files.write_json(args.output, document)
     for entry in document["predictions"]:
         console.log(f"{entry['verdict']:9} {entry['statement']}")

@@ -1,8 +1,7 @@
 """Predict a sweep in virtual time, and compare the prediction with what was measured.
 
 In: the raw measurements of a sweep (JSON) and the cost model of a step.
-Out: the result document, and a table (CSV) of every request, measured and predicted. If nothing was measured,
-the document has the status not_run and the reason, and the table is empty.
+Out: the result document, and a table (CSV) of every request, measured and predicted.
 """
 
 from collections.abc import Mapping

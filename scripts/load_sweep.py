@@ -1,9 +1,7 @@
 """Send the requests of a trace to vLLM's OpenAI-compatible server at several arrival rates.
 
 In: a trace and a checkpoint.
-Out: the raw measurements (JSON), one entry for every request of every replay, and the server's log. If vLLM
-is not installed, the device is missing or the server does not start, the JSON file has the status not_run and
-the reason.
+Out: the raw measurements (JSON), one entry for every request of every replay, and the server's log.
 """
 
 from typing import Any

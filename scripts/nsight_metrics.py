@@ -2,8 +2,7 @@
 
 In: what was captured (JSON) and nsys' SQLite export.
 Out: one result document (JSON): metrics, tables of ranges, kernels, copies and calls, one step as a timeline.
-Where the capture lacks something, the document gives the reason. A capture that was not made gives a document
-with status not_run.
+Where the capture lacks something, the document gives the reason.
 """
 
 from vllm_lab.common import console, files, flags

@@ -2,8 +2,7 @@
 
 In: a trace.
 Out: nsys' report and its SQLite export; what was captured (JSON); the run's steps (JSON Lines), requests
-(CSV), record (JSON) and decisions as lines. Where nsys is missing: the same files, status not_run, and the
-report and the export empty.
+(CSV), record (JSON) and decisions as lines. Without nsys, the report and the export are empty.
 """
 
 import argparse
@@ -11,9 +10,7 @@ import argparse
 from mini_vllm.tools.versions import VERSIONS
 from vllm_lab.common import console
 from vllm_lab.nsight.capture import Program, capturing
-from vllm_lab.replay import mini
-from vllm_lab.replay.flags import files_of, limits_from, run_requests_from
-from vllm_lab.replay.records import simulated_record
+from vllm_lab.replay import flags, mini, records
 
 
 def add_flags(parser: argparse.ArgumentParser) -> None:
@@ -22,11 +19,11 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Replay the requests once to warm up and once to be captured."""
-    requests, limits = run_requests_from(args), limits_from(args)
+    requests, limits = flags.run_requests_from(args), flags.limits_from(args)
     mini.run(args.engine, requests, limits)
     with capturing():
         result = mini.run(args.engine, requests, limits)
-    files_of(args).write(result, simulated_record(args.engine, requests, limits, result))
+    flags.files_of(args).write(result, records.simulated_record(args.engine, requests, limits, result))
 
 
 main = Program(__file__, __doc__, add_flags, run).main

@@ -2,15 +2,13 @@
 
 In: a trace and a checkpoint.
 Out: nsys' report and its SQLite export; what was captured (JSON); the run's steps (JSON Lines), requests
-(CSV), record (JSON) and decisions as lines. Where nsys, vLLM or the device is missing: the same files, status
-not_run, and the report and the export empty.
+(CSV), record (JSON) and decisions as lines. Without nsys, vLLM or the device, report and export are empty.
 """
 
 import argparse
 import os
 
-from vllm_lab.common import console, flags, host
-from vllm_lab.common.errors import Unavailable
+from vllm_lab.common import console, errors, flags, host
 from vllm_lab.engines.annotations import annotate
 from vllm_lab.engines.engine import Engine
 from vllm_lab.engines.replay import replay
@@ -32,7 +30,7 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> None:
     """Replay the requests once to warm up and once to be captured."""
     if args.needs and args.needs != args.device:
-        raise Unavailable(f"needs {args.needs}; the device here is {args.device}")
+        raise errors.Unavailable(f"needs {args.needs}; the device here is {args.device}")
     # vLLM, imported later, reads them: its own scopes, and the model runner whose layers it can annotate.
     os.environ |= {"VLLM_NVTX_SCOPES_FOR_PROFILING": "1", "VLLM_USE_V2_MODEL_RUNNER": "0"}
     requests, limits = run_requests_from(args), limits_from(args)

@@ -2,11 +2,10 @@
 
 In: a trace of tokens (Parquet or JSON Lines).
 Out: under --outdir, for each memory, without and with prefix caching: vllm_{uncached,cached}.TRACE.MEMORY and
-.steps.jsonl, .requests.csv, .json (limits and metrics). Where vLLM is not installed they say only that.
+.steps.jsonl, .requests.csv, .json (limits and metrics).
 """
 
-from vllm_lab.common import console
-from vllm_lab.common.errors import Unavailable
+from vllm_lab.common import console, errors
 from vllm_lab.common.flags import parser_of
 from vllm_lab.oracle import engine
 from vllm_lab.oracle.scheduler import vllm_version
@@ -47,7 +46,7 @@ def _vllm() -> tuple[str, str]:
     """vLLM's version, and why its scheduler cannot run here; one of the two is empty."""
     try:
         return vllm_version(), ""
-    except Unavailable as error:
+    except errors.Unavailable as error:
         return "", f"{error}; install one, then: snakemake --cores 1 --forcerun oracle_replay report"
 
 

@@ -1,8 +1,7 @@
 """Measure throughput, latency and memory of one engine.
 
 In: a checkpoint; with --prompts sharegpt a trace.
-Out: a document for each of the three tests (JSON). Where vLLM is not installed or the device is missing: the
-same files, status not_run.
+Out: a document for each of the three tests (JSON).
 """
 
 from vllm_lab.common import console

@@ -1,8 +1,7 @@
 """Measure one workload with an optimisation off and on, in turns.
 
 In: a checkpoint; with --prompts sharegpt a trace.
-Out: the test's document (JSON). Where vLLM is not installed, or the device has nothing to compare: the same
-file, status not_run.
+Out: the test's document (JSON).
 """
 
 from vllm_lab.common import console

@@ -1,8 +1,7 @@
 """Measure the prefix cache off and on, in turns, and compare its hits with the sharing analysis.
 
 In: a checkpoint; with --prompts sharegpt a trace.
-Out: the test's document (JSON). Where vLLM is not installed or the device is missing: the same file, status
-not_run.
+Out: the test's document (JSON).
 """
 
 from vllm_lab.common import console

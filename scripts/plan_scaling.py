@@ -1,8 +1,7 @@
 """Measure one device, the same work on several and more work on several.
 
 In: a checkpoint; with --prompts sharegpt a trace.
-Out: a document for each of the three tests (JSON). They list the numbers of devices that the machine lacks as
-not run. Where vLLM is not installed or the device is missing, all of them have the status not_run.
+Out: a document for each of the three tests (JSON). They list the numbers of devices that the machine lacks.
 """
 
 from vllm_lab.common import console

@@ -11,10 +11,7 @@ from pathlib import Path
 import yaml
 
 from vllm_lab.common import console, files, flags
-from vllm_lab.provenance.crate import describe
-from vllm_lab.provenance.documents import collect
-from vllm_lab.provenance.upstream import Jobs
-from vllm_lab.provenance.verify import require
+from vllm_lab.provenance import crate, documents, upstream, verify
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -31,12 +28,12 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--project", nargs="+", required=True, metavar="FILE", help="the project's own files")
     args = parser.parse_args(argv)
 
-    require(Path(), args.report, "the run is not described")
+    verify.require(Path(), args.report, "the run is not described")
     with files.atomic_path(args.workflow) as partial:
         shutil.copyfile(args.snakefile, partial)
     files.write_zip(args.source, {path: Path(path) for path in args.project})
-    jobs = Jobs(collect(Path()), args.report).all
-    described = describe(
+    jobs = upstream.Jobs(documents.collect(Path()), args.report).all
+    described = crate.describe(
         Path(),
         jobs,
         args.report,

@@ -6,13 +6,12 @@ which requests differ in what, how far the metrics are apart, and v1's crash (JS
 """
 
 from vllm_lab.common import console, files, flags
-from vllm_lab.replay.comparison import compare_all
-from vllm_lab.replay.records import stored_runs
+from vllm_lab.replay import comparison, records
 
 
 def main(argv: list[str] | None = None) -> None:
     args = flags.parse(argv, __doc__, several={"records": "of the replays, JSON"}, output="JSON to write")
-    runs = compare_all(stored_runs(args.records))
+    runs = comparison.compare_all(records.stored_runs(args.records))
     files.write_json(args.output, {"runs": runs})
     for run in runs:
         name = f"{run['version']} and {run['against']}, {run['trace']}, {run['memory']}"

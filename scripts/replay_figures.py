@@ -7,8 +7,7 @@ and SVG.
 """
 
 from vllm_lab.common import console, files, flags
-from vllm_lab.replay.figures import draw_all
-from vllm_lab.replay.records import stored_runs
+from vllm_lab.replay import figures, records
 from vllm_lab.traces.trace import Trace
 
 
@@ -25,7 +24,7 @@ def main(argv: list[str] | None = None) -> None:
     name = args.trace.stem.removesuffix("_trace")
     prompt_tokens = dict(zip(trace.request_id, trace.prompt_tokens.tolist(), strict=True))
     comparison = files.read_json(args.comparison)["runs"]
-    draw_all(stored_runs(args.records), comparison, name, prompt_tokens, args.outdir)
+    figures.draw_all(records.stored_runs(args.records), comparison, name, prompt_tokens, args.outdir)
 
 
 if __name__ == "__main__":

@@ -12,8 +12,7 @@ from mini_vllm.tools.trace import read_trace
 from mini_vllm.tools.versions import VERSIONS
 from vllm_lab.common import console
 from vllm_lab.common.flags import parser_of
-from vllm_lab.replay import flags, mini
-from vllm_lab.replay.records import RunFiles, simulated_record
+from vllm_lab.replay import flags, mini, records
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -29,8 +28,8 @@ def main(argv: list[str] | None = None) -> None:
     requests = read_trace(str(args.trace), args.limit)
     limits = flags.limits_from(args, prefix_caching=VERSIONS[args.version].caches)
     result = mini.run_rows(args.version, requests, limits)
-    record = simulated_record(args.version, requests, limits, result)
-    RunFiles(args.requests, args.record, args.steps).write(result, record)
+    record = records.simulated_record(args.version, requests, limits, result)
+    records.RunFiles(args.requests, args.record, args.steps).write(result, record)
     end = f"ended in step {result.crash.step}: {result.crash.reason}" if result.crash else "went to the end"
     console.log(f"{args.version}: {len(requests)} requests, {len(result.steps)} steps, {end}")
 

@@ -7,8 +7,7 @@ summary of its numbers (JSON).
 
 from pathlib import Path
 
-from vllm_lab.common import console, files, flags
-from vllm_lab.common.errors import LabError
+from vllm_lab.common import console, errors, files, flags
 from vllm_lab.report import render
 from vllm_lab.report.report import compose, evaluation, summary
 from vllm_lab.report.results import Results
@@ -24,14 +23,12 @@ def main(argv: list[str] | None = None) -> None:
         evaluation="Markdown to write: the benchmark plan and the load on the server",
         summary="JSON to write",
     )
-    parser.add_argument(
-        "--inputs", nargs="+", required=True, metavar="FILE", help="results to show, named from the root"
-    )
+    parser.add_argument("--inputs", nargs="+", required=True, metavar="FILE", help="named from the root")
     args = parser.parse_args(argv)
 
     report = compose(Results(Path(), args.inputs), TITLE)
     if not report.sections:
-        raise LabError("the report knows no part for any of the --inputs; give results of a rule")
+        raise errors.LabError("the report knows no part for any of the --inputs; give results of a rule")
     found = summary(report)
     files.write_text(args.html, render.page(report))
     files.write_text(args.markdown, render.markdown(report, args.markdown.parent.as_posix()))

@@ -4,10 +4,8 @@ In: the token streams and their summary, which has the default system prompt of 
 Out: JSON (settings, notes, rows) and the rows as CSV.
 """
 
-from vllm_lab.common import console, files, flags
-from vllm_lab.common.errors import LabError
-from vllm_lab.sharing import published
-from vllm_lab.sharing.metrics import REFERENCE_COLUMNS
+from vllm_lab.common import console, errors, files, flags
+from vllm_lab.sharing import metrics, published
 from vllm_lab.traces.workload import StreamTable
 
 
@@ -19,7 +17,7 @@ def main(argv: list[str] | None = None) -> None:
     args = parser.parse_args(argv)
 
     if args.samples < 1 or args.seed < 0:
-        raise LabError("--samples must be above 0, --seed 0 or more")
+        raise errors.LabError("--samples must be above 0, --seed 0 or more")
     prompt = files.read_json(args.tokens_summary)["default_system_prompt"]
     run = published.Reference(StreamTable.read(args.streams), prompt)
     rows = run.compare(args.samples, args.seed)
@@ -36,7 +34,7 @@ def main(argv: list[str] | None = None) -> None:
         "rows": rows,
     }
     files.write_json(args.output, document)
-    files.write_csv(args.csv, REFERENCE_COLUMNS, (row.values() for row in rows))
+    files.write_csv(args.csv, metrics.REFERENCE_COLUMNS, (row.values() for row in rows))
 
 
 if __name__ == "__main__":

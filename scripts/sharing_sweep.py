@@ -7,10 +7,7 @@ Out: one tidy CSV of hit rates by block size, policy and capacity; the last capa
 from pathlib import Path
 
 from vllm_lab.common import console, files, flags
-from vllm_lab.sharing.metrics import SWEEP_COLUMNS
-from vllm_lab.sharing.policies import POLICIES
-from vllm_lab.sharing.stats import kv_bytes_of
-from vllm_lab.sharing.sweep import sweep_rows
+from vllm_lab.sharing import metrics, policies, stats, sweep
 from vllm_lab.traces.trace import Trace
 
 
@@ -20,15 +17,15 @@ def main(argv: list[str] | None = None) -> None:
     capacities = parser.add_mutually_exclusive_group(required=True)
     capacities.add_argument("--capacities-tokens", type=int, nargs="+", help="the same for every block size")
     capacities.add_argument("--capacities-blocks", type=int, nargs="+", help="for a trace of blocks")
-    parser.add_argument("--policies", nargs="+", choices=POLICIES, default=list(POLICIES))
+    parser.add_argument("--policies", nargs="+", choices=policies.POLICIES, default=list(policies.POLICIES))
     parser.add_argument("--model-summary", type=Path, help="summary.json with kv_bytes_per_token")
     args = parser.parse_args(argv)
 
     trace = Trace.read(args.trace)
     tokens = args.capacities_tokens or [blocks * trace.block_tokens for blocks in args.capacities_blocks]
-    name, kv_bytes = args.trace.stem.removesuffix("_trace"), kv_bytes_of(args.model_summary)
-    rows = sweep_rows(trace, name, args.block_sizes, tokens, args.policies, kv_bytes)
-    files.write_csv(args.output, SWEEP_COLUMNS, rows)
+    name, kv_bytes = args.trace.stem.removesuffix("_trace"), stats.kv_bytes_of(args.model_summary)
+    rows = sweep.sweep_rows(trace, name, args.block_sizes, tokens, args.policies, kv_bytes)
+    files.write_csv(args.output, metrics.SWEEP_COLUMNS, rows)
 
 
 if __name__ == "__main__":

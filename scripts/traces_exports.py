@@ -1,6 +1,6 @@
 """Write traces in the formats of other tools.
 
-In: traces in Parquet, and the conversations and the checkpoint that the traces of tokens were made from.
+In: traces of tokens or blocks (Parquet), and the conversations and the checkpoint of those of tokens.
 Out: a file for each trace and format that fits it, and an index (JSON) with the commands that read them.
 """
 
@@ -15,21 +15,10 @@ from vllm_lab.traces.trace import Trace
 
 def main(argv: list[str] | None = None) -> None:
     parser = flags.parser_of(__doc__, outdir="folder of the exports", index="index, .json")
-    parser.add_argument(
-        "--traces",
-        type=Path,
-        nargs="+",
-        required=True,
-        metavar="NAME_trace.parquet",
-        help="of tokens or blocks",
-    )
+    parser.add_argument("--traces", type=Path, nargs="+", required=True, metavar="NAME_trace.parquet")
     parser.add_argument("--formats", nargs="+", choices=EXPORTS, required=True)
-    parser.add_argument(
-        "--block-size",
-        type=flags.positive,
-        required=True,
-        help="tokens of a hash; a trace of blocks has its own",
-    )
+    hashed = "tokens of a hash; a trace of blocks has its own"
+    parser.add_argument("--block-size", type=flags.positive, required=True, help=hashed)
     flags.add_rendering(parser)
     args = parser.parse_args(argv)
 

@@ -12,7 +12,6 @@ from vllm_lab.traces.trace import Trace
 
 def main(argv: list[str] | None = None) -> None:
     args = flags.parse(argv, __doc__, flags.add_rendering, trace="trace, .parquet", output="trace, .jsonl")
-
     trace = Trace.read(args.trace)
     maker = StreamMaker(args.model_dir, args.chat_template, args.default_system_prompt)
     trace.write_json_lines(args.output, Prompts(trace, args.conversations, maker).text)

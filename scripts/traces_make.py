@@ -26,9 +26,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--begins-with", choices=("user", "any"), default="user")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--rate", type=float, required=True, help="conversations per second")
-    parser.add_argument(
-        "--think-time", type=float, default=0.0, help="seconds between the turns of a conversation"
-    )
+    parser.add_argument("--think-time", type=float, default=0.0, help="seconds between turns")
     parser.add_argument("--think-distribution", choices=("fixed", "exponential"), default="fixed")
     parser.add_argument("--over-context", choices=("drop", "keep"), default="drop")
     parser.add_argument(

@@ -10,7 +10,6 @@ from vllm_lab.traces.streams import write_streams
 
 def main(argv: list[str] | None = None) -> None:
     args = flags.parse(argv, __doc__, flags.add_rendering, output="streams.parquet", summary="summary, .json")
-
     settings = (args.model_dir, args.chat_template, args.default_system_prompt)
     summary = write_streams(args.conversations, args.output, settings, host.threads())
     files.write_json(args.summary, summary)
