@@ -132,8 +132,8 @@ class FastRun:
     def serve_decoding(self) -> bool:
         """Blocks for the decoding requests' tokens. False if the step needs Engine.step: some request finds
         no block, or no request decodes."""
-        decoding, head = self.decoding, self.head
-        opening_phase = -decoding.step % decoding.size  # (base + step) % size == 0: a block's first token
+        decoding, head, size = self.decoding, self.head, self.decoding.size
+        opening_phase = -decoding.step % size  # (base + step) % size == 0: a block's first token
         try:
             for request in decoding.by_phase[opening_phase]:
                 self.blocks.allocate(request, decoding.step + decoding.base[request] + 1)
@@ -145,12 +145,12 @@ class FastRun:
         # In the readable loop, requests open and fill blocks in running order. The order does not matter: an
         # opened block was free, so it is not one of the blocks that are now filled and enter the cache.
         if self.caches:
-            filling_phase = (opening_phase - 1) % decoding.size  # (base + step) % size == size - 1: its last
+            filling_phase = (opening_phase - 1) % size  # (base + step) % size == size - 1: its last
             for request in decoding.by_phase[filling_phase]:
                 num_tokens = decoding.step + decoding.base[request] + 1
                 self.blocks.cache_blocks(request, num_tokens)
-                filled = decoding.size, num_tokens // decoding.size - 1
-                if head is not None and request.block(*filled) == head.block(*filled):
+                index = num_tokens // size - 1  # of the block that is filled
+                if head is not None and request.block(size, index) == head.block(size, index):
                     self.blocked = False  # `head` may find more in the cache
         return bool(decoding.base)
 
