@@ -8,7 +8,7 @@ import pytest
 from mini_vllm.clock import Clock
 from mini_vllm.limits import Limits
 from vllm_lab.replay import mini
-from vllm_lab.replay.figures import HitRates, Timeline
+from vllm_lab.replay.figures import Timeline, hit_rates, in_windows
 from vllm_lab.replay.records import RunFiles, StoredRun, simulated_record
 from vllm_lab.replay.replay import TracedRequest
 
@@ -72,8 +72,8 @@ def test_v1s_last_step_ends_at_its_crash(tmp_path):
 
 
 def test_hit_rates_count_tokens_of_admitted_requests_by_arrival(run):
-    rates = HitRates.of(run, {"a": 4, "b": 4, "c": 8, "big": 99, "d": 4})
-    assert rates.arrival.tolist() == [0, 0, 0, 6]
-    np.testing.assert_allclose(rates.cumulative(), [0, 0, 2 / 16, 2 / 20])
-    middles, windowed = rates.windowed(4.0)
+    rates = hit_rates(run, {"a": 4, "b": 4, "c": 8, "big": 99, "d": 4})
+    assert rates["arrival"].tolist() == [0, 0, 0, 6]
+    np.testing.assert_allclose(rates["so_far"], [0, 0, 2 / 16, 2 / 20])
+    middles, windowed = in_windows(rates, 4.0)
     assert (middles.tolist(), windowed.tolist()) == ([2, 6], [0.125, 0])

@@ -1,7 +1,5 @@
 """python -m vllm_lab.engines run: a trace through real vLLM in real time."""
 
-from __future__ import annotations
-
 import argparse
 from collections.abc import Sequence
 
@@ -15,12 +13,8 @@ from vllm_lab.replay.replay import shortened
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Parse the command line and run one command."""
+    """Parse the command line and run the command."""
     arguments = _parser().parse_args(argv)
-    arguments.command(arguments)
-
-
-def _run(arguments: argparse.Namespace) -> None:
     names = EngineSettings.__dataclass_fields__.keys() & vars(arguments).keys()
     settings = EngineSettings(
         limits=flags.limits_from(arguments), **{name: getattr(arguments, name) for name in names}
@@ -44,7 +38,6 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m vllm_lab.engines", description=__doc__)
     commands = parser.add_subparsers(required=True, metavar="run")
     command = commands.add_parser("run", help="replay a trace through real vLLM")
-    command.set_defaults(command=_run)
     flags.add_trace(command)
     flags.add_limits(command)
     add_paths(command, model_dir="the checkpoint's folder, such as results/data/model")

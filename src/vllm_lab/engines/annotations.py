@@ -10,8 +10,6 @@ engine.step             one step, from the call to the tokens; on CUDA until the
 layer.CLASS             one call of one of the model's layers, if asked for
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -21,9 +19,6 @@ from mini_vllm.clock import StepLoad, kind_of_step
 from vllm_lab.engines.engine import Engine
 
 DOMAIN = "vllm_lab"
-EXECUTE = "model.execute"
-LAYER = "layer"
-KINDS = ("prefill", "decode", "mixed", "empty")
 
 
 def annotated(name: str) -> Any:
@@ -43,7 +38,7 @@ def annotate(engine: Engine, layers: bool) -> None:
     core.model_executor.execute_model = _by_kind(core.model_executor.execute_model, core.scheduler.requests)
     if layers:
         for module in _layers(runner.model):
-            _wrap(module, "forward", f"{LAYER}.{type(module).__name__}")
+            _wrap(module, "forward", f"layer.{type(module).__name__}")
 
 
 def _wrap(owner: Any, method: str, name: str) -> None:
@@ -63,10 +58,10 @@ def _layers(model: Any) -> list[Any]:
 
 
 def _by_kind(execute: Callable, requests: Mapping[str, Any]) -> Callable:
-    ranges = {kind: annotated(f"{EXECUTE}.{kind}") for kind in KINDS}
+    """`execute` in a range that names the kind of the step."""
 
     def ranged(scheduler_output: Any, **kwargs: Any) -> Any:
-        with ranges[_kind(scheduler_output.num_scheduled_tokens, requests)]:
+        with annotated(f"model.execute.{_kind(scheduler_output.num_scheduled_tokens, requests)}"):
             return execute(scheduler_output, **kwargs)
 
     return ranged

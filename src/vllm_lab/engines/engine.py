@@ -1,14 +1,11 @@
 """vLLM's LLMEngine in this process: started, warmed up and watched step by step."""
 
-from __future__ import annotations
-
-import functools
 import os
 import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Self
 
 from vllm_lab.common.errors import LabError, Unavailable
 from vllm_lab.common.host import hardware
@@ -35,7 +32,7 @@ class Engine(Watch):
         self._watch_schedule()
         self._warm_up()
 
-    def __enter__(self) -> Engine:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -162,7 +159,6 @@ class Engine(Watch):
     def _watch_schedule(self) -> None:
         schedule, requests = self.scheduler.schedule, self.scheduler.requests
 
-        @functools.wraps(schedule)
         def watched(*args: Any, **kwargs: Any) -> Any:
             output = schedule(*args, **kwargs)
             self._scheduled = dict(output.num_scheduled_tokens)

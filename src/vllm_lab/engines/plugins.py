@@ -4,8 +4,6 @@ This module imports vLLM at the top: import it late. vLLM imports it by name for
 server, for `--logits-processors vllm_lab.engines.plugins:ForcedTokens`.
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 import torch

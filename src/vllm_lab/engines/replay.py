@@ -1,7 +1,5 @@
 """Requests through real vLLM in real time: each enters once its arrival time has passed."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields

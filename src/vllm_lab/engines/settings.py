@@ -1,7 +1,5 @@
 """The settings of the real engine."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any

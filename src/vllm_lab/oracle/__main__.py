@@ -1,7 +1,5 @@
 """python -m vllm_lab.oracle run | compare | fuzz: vLLM's decisions, and whether mini_vllm takes them too."""
 
-from __future__ import annotations
-
 import argparse
 from collections.abc import Sequence
 

@@ -1,7 +1,5 @@
 """vLLM's scheduler as an engine: its steps last what the clock says, and the trace takes the model's part."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any
 

@@ -3,8 +3,6 @@
 `random_case` draws a workload, `judge` replays it on both sides, `shrink` makes it smaller while it fails.
 """
 
-from __future__ import annotations
-
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -171,15 +169,9 @@ def judge(version: str, case: Case) -> Verdict:
     else:
         comparison = compare(oracle, replayed)
         failure = None if comparison.equal else comparison.report()
-    return Verdict(
-        version=version,
-        case=case,
-        failure=failure,
-        steps=len(oracle.steps),
-        preemptions=sum(len(step.preempted) for step in oracle.steps),
-        evictions=sum(len(step.evicted) for step in oracle.steps),
-        refused=len(oracle.refused),
-    )
+    preemptions = sum(len(step.preempted) for step in oracle.steps)
+    evictions = sum(len(step.evicted) for step in oracle.steps)
+    return Verdict(version, case, failure, len(oracle.steps), preemptions, evictions, len(oracle.refused))
 
 
 def summary(version: str, verdicts: Sequence[Verdict]) -> str:

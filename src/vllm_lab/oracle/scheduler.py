@@ -1,7 +1,5 @@
 """vLLM's Scheduler: built without a model, and watched."""
 
-from __future__ import annotations
-
 import functools
 import hashlib
 import importlib.util

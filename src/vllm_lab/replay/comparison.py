@@ -4,8 +4,6 @@
 version of mini_vllm with that of vLLM's scheduler and gives one JSON object for each.
 """
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field

@@ -1,18 +1,17 @@
 """The figures of scheduling, drawn from the files of the replays and of their comparison.
 
-`Timeline` and `HitRates` are what the figures show of a replay over its virtual time.
+`Timeline` and `hit_rates` are what the figures show of a replay over its virtual time.
 """
-
-from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
+import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.ticker import LogLocator
 
@@ -64,7 +63,7 @@ class Timeline:
     used_blocks: np.ndarray  # int64 [S], not free at its end
 
     @classmethod
-    def of(cls, run: StoredRun) -> Timeline:
+    def of(cls, run: StoredRun) -> Self:
         """From the replay's steps and requests.
 
         A step that finishes a request ends when that got its last token; any other ends where the next one
@@ -106,35 +105,22 @@ class Timeline:
         return (edges[:-1] + edges[1:]) / 2, means
 
 
-@dataclass(frozen=True, eq=False)
-class HitRates:
-    """Token hit rate by arrival: of the prompt tokens of A admitted requests, those found in the cache."""
+def hit_rates(run: StoredRun, prompt_tokens: Mapping[str, int]) -> pd.DataFrame:
+    """A row for each admitted request, by arrival: `arrival` (s), `prompt` and `cached` (tokens), `so_far`.
 
-    arrival: np.ndarray  # float64 [A], s, ascending
-    prompt_tokens: np.ndarray  # int64 [A]
-    cached_tokens: np.ndarray  # int64 [A], at first admission
+    cached: prompt tokens found at first admission. so_far: the hit rate of all requests up to this one.
+    prompt_tokens: request id -> length of its prompt, which the replay's files do not repeat.
+    """
+    admitted = [got for got in run.requests if got.cached_tokens is not None]
+    rows = [(got.arrival, prompt_tokens[got.request_id], got.cached_tokens) for got in admitted]
+    rates = pd.DataFrame(rows, columns=["arrival", "prompt", "cached"], dtype=np.float64)
+    return rates.assign(so_far=rates["cached"].cumsum() / rates["prompt"].cumsum())
 
-    @classmethod
-    def of(cls, run: StoredRun, prompt_tokens: Mapping[str, int]) -> HitRates:
-        """prompt_tokens: request id -> length of its prompt, which the replay's files do not repeat."""
-        admitted = [got for got in run.requests if got.cached_tokens is not None]
-        return cls(
-            np.array([got.arrival for got in admitted], dtype=np.float64),
-            np.array([prompt_tokens[got.request_id] for got in admitted], dtype=np.int64),
-            np.array([got.cached_tokens for got in admitted], dtype=np.int64),
-        )
 
-    def cumulative(self) -> np.ndarray:
-        """float64 [A]: the hit rate of all requests that had arrived with each one."""
-        return np.cumsum(self.cached_tokens) / np.cumsum(self.prompt_tokens)
-
-    def windowed(self, width: float) -> tuple[np.ndarray, np.ndarray]:
-        """(middles, rates) of the windows of `width` s in which a request arrived."""
-        window = np.floor_divide(self.arrival, width).astype(np.int64)
-        which, place = np.unique(window, return_inverse=True)
-        prompt = np.bincount(place, self.prompt_tokens, len(which))
-        cached = np.bincount(place, self.cached_tokens, len(which))
-        return (which + 0.5) * width, cached / prompt
+def in_windows(rates: pd.DataFrame, width: float) -> tuple[np.ndarray, np.ndarray]:
+    """(middles, hit rates) of the windows of `width` s in which a request arrived."""
+    windows = rates.groupby(rates["arrival"] // width).sum()
+    return (windows.index.to_numpy() + 0.5) * width, (windows["cached"] / windows["prompt"]).to_numpy()
 
 
 def draw_all(
@@ -216,8 +202,8 @@ def _mark_crash(axes: Axes, engine: str, run: StoredRun, labelled: bool) -> None
 
 def hit_rate_over_time(runs: Shown, prompt_tokens: Mapping[str, int], stem: Path) -> None:
     """Prompt tokens found in the prefix cache, by arrival: of all so far, and of each window."""
-    rates = {key: HitRates.of(run, prompt_tokens) for key, run in runs.items() if key[0] in CACHING}
-    last = max((rate.arrival[-1] for rate in rates.values() if len(rate.arrival)), default=0.0) or 1.0
+    rates = {key: hit_rates(run, prompt_tokens) for key, run in runs.items() if key[0] in CACHING}
+    last = max((rate["arrival"].max() for rate in rates.values() if len(rate)), default=0.0) or 1.0
     with figures.figure(stem, 3.4, 1, len(MEMORIES), sharey=True) as panels:
         for axes, memory in zip(panels, MEMORIES, strict=True):
             for engine in CACHING:
@@ -230,7 +216,7 @@ def hit_rate_over_time(runs: Shown, prompt_tokens: Mapping[str, int], stem: Path
         figures.legend_below(panels[0], 2)
 
 
-def _draw_hit_rates(axes: Axes, style: dict[str, Any], rates: HitRates, width: float) -> None:
+def _draw_hit_rates(axes: Axes, style: dict[str, Any], rates: pd.DataFrame, width: float) -> None:
     """Windows in a pale colour or dotted, the rate so far over them."""
     label, colour = style["label"], style["color"]
     windows = style | {
@@ -239,8 +225,8 @@ def _draw_hit_rates(axes: Axes, style: dict[str, Any], rates: HitRates, width: f
         "linestyle": "-" if colour in PALE else ":",
         "linewidth": 0.7 * style["linewidth"],
     }
-    axes.plot(*rates.windowed(width), drawstyle="steps-mid", **windows)
-    axes.plot(rates.arrival, rates.cumulative(), **(style | {"label": f"{label}: so far"}))
+    axes.plot(*in_windows(rates, width), drawstyle="steps-mid", **windows)
+    axes.plot(rates["arrival"], rates["so_far"], **(style | {"label": f"{label}: so far"}))
 
 
 def divergence(compared: Sequence[Mapping[str, Any]], stem: Path) -> None:

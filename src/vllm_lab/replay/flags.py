@@ -1,13 +1,11 @@
 """Command line flags of everything that replays a trace: which requests, which limits, which files."""
 
-from __future__ import annotations
-
 import argparse
-from pathlib import Path
 from typing import Any
 
 from mini_vllm.clock import DEFAULT_CLOCK, parse_clock, read_cost_model
 from mini_vllm.limits import Limits
+from vllm_lab.common.flags import add_paths, spelt
 from vllm_lab.replay.records import RunFiles
 from vllm_lab.replay.replay import TracedRequest, requests_of, shortened
 from vllm_lab.traces.trace import Trace
@@ -17,7 +15,7 @@ _DEFAULT = Limits(num_blocks=2)
 
 def add_trace(parser: argparse.ArgumentParser) -> None:
     """Add the trace and how much of it is replayed."""
-    parser.add_argument("--trace", type=Path, required=True, help="trace, .parquet or .jsonl")
+    add_paths(parser, trace="trace, .parquet or .jsonl")
     parser.add_argument("--limit", type=int, metavar="N", help="only the trace's first N rows")
 
 
@@ -25,17 +23,17 @@ def add_limits(parser: argparse.ArgumentParser) -> None:
     """Add every limit but the clock."""
     add_batch_limits(parser)
     add_memory(parser)
-    parser.add_argument("--prefix-caching", action=argparse.BooleanOptionalAction, default=True)
-    parser.add_argument("--chunked-prefill", action=argparse.BooleanOptionalAction, default=True)
+    for name in ("prefix_caching", "chunked_prefill"):
+        parser.add_argument(spelt(name), action=argparse.BooleanOptionalAction, default=True)
 
 
 def add_batch_limits(parser: argparse.ArgumentParser) -> None:
     """Add the block's size and the limits of what runs at once, which all replays of a trace share."""
-    parser.add_argument("--block-size", type=int, default=_DEFAULT.block_size, help="tokens (%(default)s)")
-    parser.add_argument("--max-num-seqs", type=int, default=_DEFAULT.max_num_seqs, help="(%(default)s)")
-    parser.add_argument(
-        "--max-num-batched-tokens", type=int, default=_DEFAULT.max_num_batched_tokens, help="(%(default)s)"
-    )
+    for name in ("block_size", "max_num_seqs", "max_num_batched_tokens"):
+        unit = "requests" if name == "max_num_seqs" else "tokens"
+        parser.add_argument(
+            spelt(name), type=int, default=getattr(_DEFAULT, name), help=f"{unit} (%(default)s)"
+        )
     parser.add_argument("--policy", choices=("fcfs", "priority"), default=_DEFAULT.policy)
 
 
@@ -57,8 +55,7 @@ def add_clock(parser: argparse.ArgumentParser) -> None:
 
 def add_outputs(parser: argparse.ArgumentParser) -> None:
     """Add the files that every replay writes."""
-    parser.add_argument("--steps", type=Path, required=True, help="steps as JSON Lines to write")
-    parser.add_argument("--requests", type=Path, required=True, help="requests as CSV to write")
+    add_paths(parser, steps="steps as JSON Lines to write", requests="requests as CSV to write")
 
 
 def add_run(parser: argparse.ArgumentParser) -> None:
@@ -66,13 +63,11 @@ def add_run(parser: argparse.ArgumentParser) -> None:
     add_trace(parser)
     add_limits(parser)
     add_outputs(parser)
+    add_paths(parser, record="record of limits and metrics as JSON to write")
+    parser.add_argument("--events", metavar="TXT", help="decisions as lines for diff")
     parser.add_argument("--max-prompt-tokens", type=int, help="leave requests with longer prompts out")
     parser.add_argument("--max-output-tokens", type=int, help="cut longer outputs")
     parser.add_argument("--arrivals", choices=("trace", "at_once"), default="trace")
-    parser.add_argument(
-        "--record", required=True, metavar="JSON", help="record of limits and metrics to write"
-    )
-    parser.add_argument("--events", metavar="TXT", help="decisions as lines for diff")
 
 
 def requests_from(arguments: argparse.Namespace) -> list[TracedRequest]:

@@ -4,8 +4,6 @@ Times count from the replay's start, in virtual or in real time. A request has P
 tokens.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 from mini_vllm.request import Request

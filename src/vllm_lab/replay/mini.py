@@ -1,7 +1,5 @@
 """Replays through the versions of mini_vllm."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 from mini_vllm.errors import OutOfBlocks

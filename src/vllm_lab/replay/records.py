@@ -4,14 +4,12 @@ The record holds the limits, the metrics, the refusals and the crash. All files 
 the workflow ENGINE.TRACE.MEMORY.
 """
 
-from __future__ import annotations
-
 import csv
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import orjson
 
@@ -117,7 +115,7 @@ class RunFiles:
     events: str | os.PathLike | None = None  # text
 
     @classmethod
-    def of(cls, stem: str) -> RunFiles:
+    def of(cls, stem: str) -> Self:
         """The files under their usual endings."""
         return cls(f"{stem}.requests.csv", f"{stem}.json", f"{stem}.steps.jsonl")
 

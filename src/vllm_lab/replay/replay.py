@@ -4,12 +4,10 @@ An engine is a scheduler with a clock. The clock of mini_vllm and of the oracle 
 engine is the machine's.
 """
 
-from __future__ import annotations
-
 from collections import Counter, deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Protocol
+from typing import Protocol, Self
 
 import numpy as np
 
@@ -109,7 +107,7 @@ class Outcome:
         first: float,
         last: float,
         output_tokens: int,
-    ) -> Outcome:
+    ) -> Self:
         """For a request that got its first token at `first` and its last one at `last` (s)."""
         ttft, e2e = first - arrival, last - arrival
         tpot = (last - first) / (output_tokens - 1) if output_tokens > 1 else None
