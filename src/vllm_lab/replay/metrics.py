@@ -89,11 +89,9 @@ RUN_METRICS = {
     "peak_used_blocks": Metric(
         "blocks", "maximum of the blocks that are not free at the end of a step", "Blocks in use, maximum"
     ),
-    "request_throughput": Metric("requests/s", "finished / makespan", "Request throughput"),
-    "output_throughput": Metric("tokens/s", "output tokens of all requests / makespan", "Output throughput"),
-    "total_throughput": Metric(
-        "tokens/s", "prompt and output tokens of the finished requests / makespan", "Total throughput"
-    ),
+    "request_throughput": Metric("requests/s", "finished / makespan"),
+    "output_throughput": Metric("tokens/s", "output tokens of all requests / makespan"),
+    "total_throughput": Metric("tokens/s", "prompt and output tokens of the finished requests / makespan"),
     "first_preemption_step": Metric(
         "step", "number of the first step that preempted a request", "First step with a preemption"
     ),
