@@ -52,14 +52,17 @@ def shape_of(config: dict[str, Any]) -> Shape:
             "another model"
         )
     given = [part.get(key) for part in (text, config) for key in ("dtype", "torch_dtype")]
-    dtype = _dtype(next((value for value in given if value), "float32"))
+    stated = next((value for value in given if value), "float32")
+    dtype = stated.removeprefix("torch.")
+    if dtype not in DTYPE_BYTES:
+        raise LabError(f"config.json: dtype is {stated!r}, expected one of {', '.join(DTYPE_BYTES)}")
     heads = kv_heads = _whole_number(text, "num_attention_heads")
     if text.get("num_key_value_heads") is not None:
         kv_heads = _whole_number(text, "num_key_value_heads")
-    if text.get("head_dim") is not None:
-        head_dim = _whole_number(text, "head_dim")
-    else:
+    if text.get("head_dim") is None:
         head_dim = _whole_number(text, "hidden_size") // heads
+    else:
+        head_dim = _whole_number(text, "head_dim")
     return Shape(
         layers=_whole_number(text, "num_hidden_layers"),
         kv_heads=kv_heads,
@@ -185,13 +188,6 @@ def _whole_number(config: dict[str, Any], key: str) -> int:
             f"config.json: {key} is {value!r}, expected a whole number above 0; choose a decoder model"
         )
     return value
-
-
-def _dtype(given: str) -> str:
-    dtype = given.removeprefix("torch.")
-    if dtype not in DTYPE_BYTES:
-        raise LabError(f"config.json: dtype is {given!r}, expected one of {', '.join(DTYPE_BYTES)}")
-    return dtype
 
 
 def _weights(folder: Path) -> list[Path]:

@@ -101,7 +101,7 @@ class Reader:
                 value, end = _DECODER.raw_decode(source.text, start)
                 damaged = source.is_damaged(start, end)
                 if damaged:
-                    value, _ = _DECODER.raw_decode(mend(source.text[start:end]))
+                    value, _ = _DECODER.raw_decode(replace_bad_bytes(source.text[start:end]))
             except json.JSONDecodeError as error:
                 if self._may_be_incomplete(error) and not source.ended:
                     self._refill()
@@ -178,7 +178,7 @@ class Reader:
         if first.fault is None:
             return
         with self.path.open("rb") as file:
-            head = mend(file.read(60).decode("utf-8", "surrogateescape"))
+            head = replace_bad_bytes(file.read(60).decode("utf-8", "surrogateescape"))
         if head.lstrip("\ufeff \t\r\n").startswith(("[", "{")):
             return
         raise LabError(
@@ -190,7 +190,7 @@ class Source:
     """The unread part of a UTF-8 file as `text`; `more` appends to it, `discard` drops its beginning.
 
     Each byte that is not UTF-8 is in `text` as a lone surrogate from U+DC80 to U+DCFF (Python's
-    surrogateescape), so that offsets stay exact; `mend` turns them into U+FFFD.
+    surrogateescape), so that offsets stay exact; `replace_bad_bytes` turns them into U+FFFD.
     """
 
     def __init__(self, file: BinaryIO, chunk: int = CHUNK) -> None:
@@ -226,7 +226,7 @@ class Source:
         return self._damaged and _BAD_BYTES.search(self.text, start, end) is not None
 
 
-def mend(text: str) -> str:
+def replace_bad_bytes(text: str) -> str:
     """Replace each sequence of bytes that is not UTF-8 by U+FFFD, as the Unicode standard recommends."""
     return text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
 

@@ -42,13 +42,12 @@ class ChatTokenizer:
             tokenizer.no_truncation()
             tokenizer.no_padding()
         self._literal.encode_special_tokens = True
-        added = self._tokenizer.get_added_tokens_decoder()
-        self._specials = {token.content: token for token in added.values() if token.special}
-        self._ids = {token.content: number for number, token in added.items() if token.special}
-        longest_first = sorted(self._specials, key=len, reverse=True)
-        self._pattern = re.compile("|".join(map(re.escape, longest_first)) or r"(?!)")
-        stripping = [_stripping(self._specials[text]) for text in longest_first]
-        self._split = re.compile("|".join(stripping) or r"(?!)")
+        added = self._tokenizer.get_added_tokens_decoder().items()
+        specials = [(token, number) for number, token in added if token.special]
+        specials.sort(key=lambda special: len(special[0].content), reverse=True)  # the longest match wins
+        self._ids = {token.content: number for token, number in specials}
+        self._pattern = re.compile("|".join(map(re.escape, self._ids)) or r"(?!)")
+        self._split = re.compile("|".join(_stripping(token) for token, _ in specials) or r"(?!)")
         alone, after = self._encode(["a", LINE_BREAK + "a"])
         self._prepends = len(alone) > 0 and not np.array_equal(alone, after[-len(alone) :])
         self.special_tokens = _named_special_tokens(self.model_dir / "tokenizer_config.json")

@@ -69,7 +69,11 @@ def read_parquet(path: str | os.PathLike) -> dict[str, Any]:
     streams = table["stream_tokens"].combine_chunks()
     first_rows = np.flatnonzero(streams.is_valid().to_numpy(zero_copy_only=False))
     number = table["stream"].to_numpy()
-    _check_first_rows(path, number, first_rows)
+    if not np.array_equal(np.sort(np.unique(number, return_index=True)[1]), first_rows):
+        raise LabError(
+            f"{path}: stream_tokens must be in the first row of each stream and in no other; run the rule "
+            "that makes this trace again"
+        )
     lengths = streams.value_lengths().to_numpy(zero_copy_only=False)[first_rows].astype(np.int64)
     return {
         "request_id": table["request_id"].to_pylist(),
@@ -152,15 +156,6 @@ def _check_column(path: str | os.PathLike, table: pa.Table, column: pa.Field) ->
     if column.name != "stream_tokens" and table[column.name].null_count:
         row = table[column.name].is_null().to_pylist().index(True)
         raise LabError(f"{path}: row {row}: {column.name} is missing; {remake}")
-
-
-def _check_first_rows(path: str | os.PathLike, number: np.ndarray, first_rows: np.ndarray) -> None:
-    """LabError unless the first row of each stream, and no other, has its tokens."""
-    if not np.array_equal(np.sort(np.unique(number, return_index=True)[1]), first_rows):
-        raise LabError(
-            f"{path}: stream_tokens must be in the first row of each stream and in no other; run the rule "
-            "that makes this trace again"
-        )
 
 
 def _parse(where: str, text: bytes) -> dict[str, Any]:

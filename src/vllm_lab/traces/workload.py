@@ -232,11 +232,13 @@ class Workload:
             turns = np.ones_like(turns)
         turn = np.arange(turns.sum()) - np.repeat(np.cumsum(turns) - turns, turns) + 1
         rows = np.repeat(streams.turn_offsets[chosen], turns) + turn - 1
+        priorities, shares = zip(*self.priorities, strict=True)
+        drawn = ranking.choice(np.array(priorities, dtype=np.int32), len(chosen), p=np.array(shares))
         requests = Requests(
             conversation=np.repeat(chosen, turns),
             turn=turn,
             arrival_time=self.arrivals.times(starts, turns, thinking),
-            priority=np.repeat(self._draw_priorities(len(chosen), ranking), turns),
+            priority=np.repeat(drawn, turns),
             prompt_tokens=streams.prompt_tokens[rows],
             output_tokens=streams.output_tokens[rows],
             answered=streams.answered[rows],
@@ -256,10 +258,6 @@ class Workload:
             "unanswered": int(np.count_nonzero(~requests.answered)),
         }
         return trace, summary
-
-    def _draw_priorities(self, conversations: int, rng: np.random.Generator) -> np.ndarray:
-        values, shares = zip(*self.priorities, strict=True)
-        return rng.choice(np.array(values, dtype=np.int32), conversations, p=np.array(shares))
 
     def _fit(self, requests: Requests, streams: StreamTable) -> tuple[Requests, dict[str, Any]]:
         """Apply the over-context rule and count the requests that it concerns.
