@@ -64,8 +64,7 @@ MERGED_PARTS = (
 ROLES = {"system": "system", "human": "user", "user": "user"}
 ROLES |= dict.fromkeys(("gpt", "chatgpt", "bing", "bard", "assistant"), "assistant")
 
-Note = Callable[..., None]  # counts a rule, with details for its example
-
+Note = Callable[..., None]  # takes a rule, which is counted, and details for its example
 
 _MAX_ROLES = 50  # distinct spellings listed by name
 _MAX_DETAIL = 160  # characters
