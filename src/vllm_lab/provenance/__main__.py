@@ -1,6 +1,6 @@
 """Run jobs with their documents, and check, trace, adopt, pack and merge results.
 
-`verify`, `show` and `adopt` need only Python.
+All but `run` need only Python.
 """
 
 import argparse
@@ -46,7 +46,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 
     command(_adopt, "in a fresh clone: keep copied results that fit their documents")
 
-    pack = command(_pack, "where it was measured: write results into one file, a bundle")
+    pack = command(_pack, "on the machine that measured: write results into one file, a bundle")
     pack.add_argument("files", nargs="+", metavar="FILE", help="measured results, below results/")
     pack.add_argument("--output", type=Path, required=True, metavar="ZIP")
 
@@ -92,7 +92,7 @@ def _verify(given: argparse.Namespace) -> None:
     if results.is_file():
         findings, outside = packing.check_archive(results)
         for path in outside:
-            print(f"{path}: given from outside the project, not in the archive; its sha256 is")
+            print(f"{path}: given from outside the project, not in the archive (only its sha256 is)")
     elif results.is_dir():
         root, name = _rooted(results)
         findings = verify(root, results=name)
