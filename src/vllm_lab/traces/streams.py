@@ -191,8 +191,7 @@ def write_streams(conversations: Path, output: Path, settings: Settings, process
     """Write the streams of `conversations` (Parquet) to `output` and return the summary.
 
     `settings` are the folder of the checkpoint, the chat template and the policy for the default system
-    prompt. In memory are one batch with its streams in each process, and two waiting batches for each
-    process.
+    prompt. Each process holds one batch with its streams in memory, and two more of its batches wait.
     """
     os.environ["TOKENIZERS_PARALLELISM"] = "false"  # here and in the workers: one thread for each process
     tally = Tally()

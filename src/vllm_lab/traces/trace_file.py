@@ -48,7 +48,7 @@ def _is_time(value: Any) -> bool:
     return type(value) in (int, float) and 0 <= value < float("inf")
 
 
-# The keys of a line of JSON Lines: what is good, and what it must be.
+# The keys of a line of JSON Lines: whether a value is good, and what it must be.
 FIELDS: dict[str, tuple[Callable[[Any], bool], str]] = {
     "request_id": (_is_text, "a string"),
     "conversation_id": (_is_text, "a string"),
