@@ -3,7 +3,8 @@
 import pytest
 
 from vllm_lab.common.errors import LabError
-from vllm_lab.replay.replay import EngineStep, Outcome, Replay, TracedRequest
+from vllm_lab.replay.replay import EngineStep, Outcome, Replay, TracedRequest, requests_of
+from vllm_lab.traces.trace import Trace
 
 
 class OneTokenEach:
@@ -79,3 +80,11 @@ def test_an_engine_that_schedules_nothing_is_an_error_that_names_the_unfinished_
     replay = Replay(OneTokenEach(stuck=True), [request("a", 0.0, 1), request("b", 0.0, 1)])
     with pytest.raises(LabError, match=r"no progress at 0 s; unfinished: a, b\. More blocks"):
         list(replay.steps())
+
+
+@pytest.mark.parametrize("limit", [0, -1])
+def test_a_limit_that_would_leave_no_request_or_the_last_ones_out_is_refused(limit):
+    trace = Trace.from_requests([[1], [2]], [[3], [4]], [0.0, 1.0])
+    assert [len(requests_of(trace, given)) for given in (None, 1, 5)] == [2, 1, 2]
+    with pytest.raises(LabError, match=f"limit is {limit}, must be at least 1"):
+        requests_of(trace, limit)

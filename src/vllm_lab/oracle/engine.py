@@ -88,12 +88,8 @@ class VirtualEngine(Watch):
             req_id_to_index={name: index for index, name in enumerate(names)},
             sampled_token_ids=[[tokens[name]] if name in tokens else [] for name in names],
         )
-        cached: dict[str, int] = {}
-        finished: list[str] = []
-        for outputs in self.scheduler.update_from_output(output, sampled).values():
-            for item in outputs.outputs:
-                if item.prefill_stats is not None:
-                    cached[item.request_id] = item.prefill_stats.num_cached_tokens
-                if item.finish_reason is not None:
-                    finished.append(item.request_id)
-        return cached, finished
+        updates = self.scheduler.update_from_output(output, sampled).values()
+        items = [item for update in updates for item in update.outputs]
+        prefilled = (item for item in items if item.prefill_stats is not None)
+        cached = {item.request_id: item.prefill_stats.num_cached_tokens for item in prefilled}
+        return cached, [item.request_id for item in items if item.finish_reason is not None]

@@ -1,1 +1,1 @@
-"""Any engine over any trace: requests, the replay and its records, metrics, comparison, timeline, figures."""
+"""Any engine over any trace: requests, the replay and its records, metrics, comparison and figures."""

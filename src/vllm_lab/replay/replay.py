@@ -47,8 +47,10 @@ def requests_of(trace: Trace, limit: int | None = None) -> list[TracedRequest]:
 
     In a trace of blocks an id becomes as many equal tokens as a block has, so that two blocks are equal if
     and only if their ids are. The prompt's partial last block and the output consist of the token -1 - row,
-    which no other request has (mini_vllm reads such a trace in the same way).
+    which no other request has (mini_vllm reads such a trace in the same way). LabError for a limit below 1.
     """
+    if limit is not None and limit < 1:
+        raise LabError(f"limit is {limit}, must be at least 1")
     requests = []
     for row in range(len(trace))[:limit]:
         if trace.unit == "block":
