@@ -68,7 +68,7 @@ PRINTED = {
 
 
 @pytest.mark.parametrize("row", RECORDED, ids=lambda row: row["name"])
-def test_a_kernel_of_vllms_sources_is_mapped_to_the_file_it_stands_in(row):
+def test_a_kernel_of_vllms_sources_is_mapped_to_the_file_that_has_it(row):
     found = table().origin(f"void vllm::{row['name']}<c10::BFloat16>(c10::BFloat16*, int)")
     found = (found.kernel_class, found.source) if found else ("", "")
     assert found == (row["class"], row["source"])

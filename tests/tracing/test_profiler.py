@@ -50,7 +50,7 @@ def test_kernels_that_a_graph_replays_are_counted_by_their_names(make):
     assert rows(events) == {(RMS, "norm"): (4, 12e-6)}
 
 
-def test_a_kernel_whose_name_tells_nothing_has_the_class_of_the_module_that_launched_it(make):
+def test_a_kernel_whose_name_says_nothing_has_the_class_of_the_module_that_launched_it(make):
     module = make("RMSNorm model.norm", 0, 9, is_user_annotation=True)
     operator = make("aten::mul", 1, 4)
     operator.set_cpu_parent(module)
@@ -71,7 +71,7 @@ def test_of_a_selection_there_are_the_kernels_launched_within_its_modules_alone(
     assert rows(events, selection=Selection(layers=frozenset({1}))) == {(ELEMENTWISE, "other"): (1, 7e-6)}
 
 
-def test_one_that_nobody_is_known_to_have_launched_is_other(make):
+def test_a_kernel_without_a_known_launch_is_other(make):
     assert rows([make(ELEMENTWISE, 0, 2, on_device=True)]) == {(ELEMENTWISE, "other"): (1, 2e-6)}
 
 

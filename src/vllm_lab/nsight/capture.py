@@ -1,4 +1,4 @@
-"""One run under Nsight Systems: nsys is found and run around a program, its report made whole and exported.
+"""One run under Nsight Systems: nsys is found and run around a program, its report imported and exported.
 
 A script makes a `Program` of itself. Called by a rule, the script starts nsys around a second process of
 itself. That process replays the requests twice: once to warm up, then inside the range that nsys captures.
@@ -155,10 +155,9 @@ class Nsys:
             )
             if done.returncode:
                 raise LabError(f"nsys {self.version} ended with status {done.returncode}; see the log")
-            whole = self._report(stem)
-            exported = stem.with_suffix(".sqlite")
-            _call([str(self.program), "export", "--type=sqlite", f"--output={exported}", str(whole)])
-            for made, target in ((whole, report), (exported, sqlite)):
+            imported, exported = self._report(stem), stem.with_suffix(".sqlite")
+            _call([str(self.program), "export", "--type=sqlite", f"--output={exported}", str(imported)])
+            for made, target in ((imported, report), (exported, sqlite)):
                 with atomic_path(target) as partial:
                     made.replace(partial)
 

@@ -138,21 +138,18 @@ def _timeline(export: Export, steps: Steps) -> pd.DataFrame:
 
     Columns: name, domain, depth (0 is the step itself), start (s, since the step's), seconds.
     """
-    try:
-        candidates = steps.seconds[steps.which(DECODE)]
-    except Missing:
-        candidates = steps.seconds
-    row = candidates.sort_values().index[(len(candidates) - 1) // 2]
-    begin, end = steps.table.loc[row, ["start", "end"]]
-    ranges = export.ranges
-    inside = ranges[(ranges["thread"] == steps.thread) & (ranges["start"] >= begin) & (ranges["end"] <= end)]
+    decode = steps.table[steps.table["kind"].isin(DECODE)]
+    candidates = steps.table if decode.empty else decode
+    step = candidates.sort_values("seconds").iloc[(len(candidates) - 1) // 2]
+    ranges = export.ranges[export.ranges["thread"] == steps.thread]
+    inside = ranges[(ranges["start"] >= step["start"]) & (ranges["end"] <= step["end"])]
     found = inside.sort_values(["start", "end"], ascending=[True, False], kind="stable")
     return pd.DataFrame(
         {
             "name": found["name"].map(_plain),
             "domain": found["domain"],
             "depth": _depths(found),
-            "start": (found["start"] - begin) / 1e9,
+            "start": (found["start"] - step["start"]) / 1e9,
             "seconds": found["seconds"],
         }
     )

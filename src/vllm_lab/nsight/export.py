@@ -22,16 +22,8 @@ THREAD_BITS = 24  # a globalTid is hypervisor and virtual machine, process, thre
 TEXT_IDS = ("textId", "nameId", "shortName", "demangledName")  # columns with ids of the table StringIds
 LONG_AGO = -(2**62)  # before any capture
 
-NVTX, OS_CALLS, CUDA = "NVTX_EVENTS", "OSRT_API", "CUPTI_ACTIVITY_KIND_"
-KERNELS, COPIES, FILLS, CALLS = (CUDA + kind for kind in ("KERNEL", "MEMCPY", "MEMSET", "RUNTIME"))
-ABSENT = {
-    NVTX: "no NVTX range was traced (nvtx 0.2.13 and later do not record for an nsys of 2022)",
-    OS_CALLS: "no call to an OS runtime library was traced",
-    KERNELS: "no CUDA kernel was traced",
-    COPIES: "no CUDA memory copy was traced",
-    FILLS: "no CUDA memory fill was traced",
-    CALLS: "no CUDA call was traced",
-}
+CUDA = "CUPTI_ACTIVITY_KIND_"  # the beginning of the names of CUDA's tables
+NO_RANGE = "no NVTX range was traced (nvtx 0.2.13 and later do not record for an nsys of 2022)"
 
 STEP, EXECUTE, FORWARD = "engine.step", "model.execute.", "model.forward"
 DOMAINS = ("vllm_lab", "mini_vllm")  # the domains whose ranges are parts of a step
@@ -54,7 +46,8 @@ class Export:
     @cached_property
     def ranges(self) -> pd.DataFrame:
         """Closed NVTX ranges: domain, name, thread (a globalTid)."""
-        events = self._table(NVTX, name="textId", thread="globalTid", event="eventType", number="domainId")
+        columns = {"name": "textId", "thread": "globalTid", "event": "eventType", "number": "domainId"}
+        events = self._table("NVTX_EVENTS", NO_RANGE, **columns)
         if "text" in events:  # nsys writes some names in place
             events["name"] = events["name"].fillna(events["text"])
         process = events["thread"] // 2**THREAD_BITS
@@ -62,44 +55,50 @@ class Export:
         rows = zip(events["event"], domains, events["name"], strict=True)
         names = {domain: name for event, domain, name in rows if event == DOMAIN}
         events["domain"] = [names.get(domain, "") for domain in domains]
-        ranges = _spans(events[events["event"].isin((PUSH_POP, START_END))])
+        ranges = _spans(events[events["event"].isin((PUSH_POP, START_END))], "domain", "name", "thread")
         if ranges.empty:
-            raise Missing(f"{NVTX} holds no closed range: {ABSENT[NVTX]}")
+            raise Missing(f"NVTX_EVENTS holds no closed range: {NO_RANGE}")
         return ranges
 
     @cached_property
     def os_calls(self) -> pd.DataFrame:
         """Outermost calls to OS runtime libraries: name, thread."""
-        calls = self._table(OS_CALLS, name="nameId", thread="globalTid")
+        absence = "no call to an OS runtime library was traced"
+        calls = self._table("OSRT_API", absence, name="nameId", thread="globalTid")
         if "nestingLevel" in calls:
             calls = calls[calls["nestingLevel"].fillna(0) == 0]
-        return _spans(calls[calls["end"] > calls["start"]])  # nsys also writes here when it began to trace
+        calls = calls[calls["end"] > calls["start"]]  # nsys also writes here when it began to trace
+        return _spans(calls, "name", "thread")
 
     @cached_property
     def kernels(self) -> pd.DataFrame:
         """CUDA kernels: name, long_name (with its template arguments, which often say more)."""
-        kernels = self._table(KERNELS, name="shortName", long_name="demangledName")
-        return _spans(kernels.fillna({"long_name": kernels["name"]}))
+        absence = "no CUDA kernel was traced"
+        kernels = self._table(f"{CUDA}KERNEL", absence, name="shortName", long_name="demangledName")
+        return _spans(kernels.fillna({"long_name": kernels["name"]}), "name", "long_name")
 
     @cached_property
     def copies(self) -> pd.DataFrame:
         """CUDA memory copies: kind (a bare number where the export does not name the kinds), bytes."""
-        copies = self._table(COPIES, kind="copyKind", bytes="bytes")
+        absence = "no CUDA memory copy was traced"
+        copies = self._table(f"{CUDA}MEMCPY", absence, kind="copyKind", bytes="bytes")
         numbers, copies["kind"] = copies["kind"], copies["kind"].astype(str)
         if "ENUM_CUDA_MEMCPY_OPER" in self._tables:
             labels = self._read("ENUM_CUDA_MEMCPY_OPER").set_index("id")["label"]
             copies["kind"] = numbers.map(labels).fillna(copies["kind"])
-        return _spans(copies)
+        return _spans(copies, "kind", "bytes")
 
     @cached_property
     def fills(self) -> pd.DataFrame:
         """CUDA memory fills."""
-        return _spans(self._table(FILLS))
+        return _spans(self._table(f"{CUDA}MEMSET", "no CUDA memory fill was traced"))
 
     @cached_property
     def cuda_calls(self) -> pd.DataFrame:
         """Calls to the CUDA runtime and driver: name, thread."""
-        return _spans(self._table(CALLS, name="nameId", thread="globalTid"))
+        absence = "no CUDA call was traced"
+        calls = self._table(f"{CUDA}RUNTIME", absence, name="nameId", thread="globalTid")
+        return _spans(calls, "name", "thread")
 
     @cached_property
     def gpu_work(self) -> pd.DataFrame:
@@ -110,15 +109,15 @@ class Export:
                 spans.append(getattr(self, name))
         return union(*spans)
 
-    def _table(self, name: str, /, **columns: str) -> pd.DataFrame:
-        """The whole table, with further names for `columns` and the texts behind ids.
+    def _table(self, name: str, absence: str, /, **columns: str) -> pd.DataFrame:
+        """The whole table; also, under new names, its `columns`, with the texts behind ids.
 
-        Missing where the table, its times or one of the columns is not there.
+        Missing where the table (for `absence`), its times or one of the columns is not there.
         """
         if name not in self._tables:
             if name.startswith(CUDA) and not any(table.startswith(CUDA) for table in self._tables):
                 raise Missing(f"CUDA was not traced: no GPU, or nsys is too old for it (no table {CUDA}*)")
-            raise Missing(f"{ABSENT[name]} (no table {name})")
+            raise Missing(f"{absence} (no table {name})")
         table = self._read(name)
         lacking = {"start", "end", *columns.values()}.difference(table.columns)
         if lacking:
@@ -220,10 +219,12 @@ def union(*tables: pd.DataFrame) -> pd.DataFrame:
     return _spans(spans.groupby(new.cumsum()).agg({"start": "min", "end": "max"}))
 
 
-def _spans(rows: pd.DataFrame) -> pd.DataFrame:
-    """The rows that have an end, in order of start, with their seconds."""
-    spans = rows[rows["end"].notna()].sort_values(["start", "end"], kind="stable", ignore_index=True)
-    spans = spans.astype({"start": "int64", "end": "int64"})
+def _spans(rows: pd.DataFrame, *columns: str) -> pd.DataFrame:
+    """The rows that have an end, in order of start, with these columns, start, end and seconds."""
+    spans = rows.loc[rows["end"].notna(), [*columns, "start", "end"]].astype(
+        {"start": "int64", "end": "int64"}
+    )
+    spans = spans.sort_values(["start", "end"], kind="stable", ignore_index=True)
     return spans.assign(seconds=(spans["end"] - spans["start"]) / 1e9)
 
 

@@ -90,16 +90,6 @@ class Answers:
     runs: list[Run]  # the pairs, with plain_seconds and traced_seconds
     repeats: Repeats
 
-    @property
-    def last(self) -> Answer:
-        """The last answer with tracing."""
-        return self.all[-1]
-
-    @property
-    def different(self) -> int:
-        """How many answers differ from the last."""
-        return sum(answer.tokens != self.last.tokens for answer in self.all)
-
     def costs(self) -> dict[str, float]:
         """The medians of the pairs that count: plain_seconds, traced_seconds (s in steps), and `added`."""
         plain, traced = (
@@ -265,8 +255,9 @@ def _document(
     checks: Sequence[Check] = (),
 ) -> dict[str, Any]:
     """What the documents of all tools have; `values`: the tool's own metrics."""
-    decode = ChatTokenizer(engine.settings.model_dir).decoder()
-    same = Check("same_answers", "answers that differ, with tracing or without", 0, answers.different)
+    decode, last = ChatTokenizer(engine.settings.model_dir).decoder(), answers.all[-1]
+    different = sum(answer.tokens != last.tokens for answer in answers.all)
+    same = Check("same_answers", "answers that differ, with tracing or without", 0, different)
     found = document.measured(
         TESTS[tool],
         engine.settings.device,
@@ -276,8 +267,8 @@ def _document(
         answers.repeats,
         checks=[same, *checks],
         prompt_tokens=len(question.prompt),
-        answer="".join(map(decode, answers.last.tokens)),
-        forward_tokens=answers.last.scheduled,
+        answer="".join(map(decode, last.tokens)),
+        forward_tokens=last.scheduled,
     )
     return found | {"results": document.results_of(TESTS[tool].metrics, values | answers.costs())}
 

@@ -92,6 +92,7 @@ class Profile:
                 "PyTorch's profiler saw no kernel; CUPTI is missing, or this user may not profile the GPU "
                 "(NVreg_RestrictProfilingToAdminUsers)"
             )
+        total = sum(map(sum, durations.values()))
         rows = [
             {
                 "name": name,
@@ -101,12 +102,11 @@ class Profile:
                 "calls": len(each),
                 "seconds": sum(each) / 1e6,
                 "average_seconds": sum(each) / 1e6 / len(each),
+                "share": sum(each) / total,
             }
             for (name, origin), each in durations.items()
         ]
-        rows.sort(key=lambda row: (-row["seconds"], row["name"]))
-        total = sum(row["seconds"] for row in rows)
-        return [row | {"share": row["seconds"] / total} for row in rows]
+        return sorted(rows, key=lambda row: (-row["seconds"], row["name"]))
 
     def write(self, report: Path, chrome_trace: Path) -> None:
         """PyTorch's whole table as text, and the trace for chrome://tracing or Perfetto, gzipped."""

@@ -10,7 +10,7 @@ import functools
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Any, Protocol, TypeVar
@@ -83,21 +83,17 @@ def named(roots: Mapping[str, Any], remove_duplicate: bool = True) -> dict[str, 
 def hooked(
     roots: Mapping[str, Any], before: Callable[..., None], after: Callable[[Any], None]
 ) -> Iterator[None]:
-    """Watch every call of the modules below the roots while the block runs; the hooks are gone after it.
+    """Hook every call of the modules below the roots while the block runs.
 
-    `before` gets the module's name, the module, its arguments and its keyword arguments; `after` the output.
+    `before` gets the module's name, the module, its arguments and its keyword arguments; `after` its output.
     """
-    handles = []
-    try:
+    with ExitStack() as handles:
         for name, module in named(roots).items():
-            handles.append(
-                module.register_forward_pre_hook(functools.partial(before, name), with_kwargs=True)
-            )
-            handles.append(module.register_forward_hook(lambda _module, _arguments, output: after(output)))
+            begins = module.register_forward_pre_hook(functools.partial(before, name), with_kwargs=True)
+            ends = module.register_forward_hook(lambda _module, _arguments, output: after(output))
+            handles.enter_context(begins)
+            handles.enter_context(ends)
         yield
-    finally:
-        for handle in handles:
-            handle.remove()
 
 
 class TracedCall(Protocol):
@@ -128,7 +124,7 @@ def check(config: dict[str, Any], roots: dict[str, Any], calls: Sequence[TracedC
         rows.append({"kind": kind, "calls": number, "why": why, "counted": counted, "holds": holds})
     places = {call.place for call in calls}
     silent = [
-        {"module": name, "class": type(module).__name__, "reason": silence(module)}
+        {"module": name, "class": type(module).__name__, "reason": _silence(module)}
         for name, module in named(roots).items()
         if name not in places
     ]
@@ -184,7 +180,7 @@ def checks_of_kinds(found: Mapping[str, Any]) -> list[Check]:
     ]
 
 
-def silence(module: Any) -> str | None:
+def _silence(module: Any) -> str | None:
     """Why a module's hooks never run though the model works; None where that is not known."""
     if hasattr(module, "do_not_compile"):
         return "under @support_torch_compile, whose __call__ goes straight to forward"
@@ -240,7 +236,7 @@ class Selection:
             and (not self.modules or any(call.has_name(word) for word in self.modules))
         ]
         if calls and not selected:
-            raise LabError("--modules and --layers: these layers call none of these modules")
+            raise LabError("--modules and --layers: no selected layer calls a selected module")
         return selected
 
 
