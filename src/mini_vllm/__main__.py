@@ -100,8 +100,7 @@ def run_command(args: argparse.Namespace) -> None:
 
 
 def summary(engine: Engine, requests: Sequence[Request], end: str | None) -> Iterator[str]:
-    """Lines about a run of `engine` that is over, with the refused requests among `requests`; `end` says
-    where and why v1 ended before all requests had finished."""
+    """Lines about a run that is over. `requests`: the refused ones, too; `end`: where and why v1 ended."""
     admitted = [request for request in requests if request.cached_tokens is not None]
     finished = sum(request.finished for request in requests)
     yield f"requests     {len(requests)}: {finished} finished, {len(engine.refused)} refused"

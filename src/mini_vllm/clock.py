@@ -95,8 +95,7 @@ class CostModel(NamedTuple):
         )
 
     def decode_seconds(self, requests: int, computed: int) -> Iterator[float]:
-        """Seconds of steps in a row in which each of `requests` computes one token. `computed`: the tokens
-        that they have computed before the first of these steps, in all."""
+        """Seconds of steps in a row in which each of `requests` decodes, from `computed` tokens on."""
         for context in count(computed + requests, requests):
             yield self.seconds(StepLoad(0, requests, context, requests))
 

@@ -103,8 +103,7 @@ class FastRun:
         self.decode_seconds: Iterator[float] | None = None  # of the coming steps, if they only decode
 
     def steps(self) -> Iterator[Step]:
-        """What Engine.run yields. Equal `scheduled` maps of steps in a row are one object: do not change
-        them."""
+        """What Engine.run yields. Steps in a row may share one `scheduled` map: do not change it."""
         engine, scheduler = self.engine, self.scheduler
         while True:
             if not scheduler.running or (engine.coming and engine.coming[-1].arrival_time <= engine.now):
@@ -130,17 +129,15 @@ class FastRun:
             self.blocked = False
 
     def serve_decoding(self) -> bool:
-        """Blocks for the decoding requests' tokens. False if the step needs Engine.step: some request finds
-        no block, or no request decodes."""
+        """Blocks for the decoding requests' tokens. False if one finds no block, or no request decodes."""
         decoding, head, size = self.decoding, self.head, self.decoding.size
         opening_phase = -decoding.step % size  # (base + step) % size == 0: a block's first token
         try:
             for request in decoding.by_phase[opening_phase]:
                 self.blocks.allocate(request, decoding.step + decoding.base[request] + 1)
         except OutOfBlocks:
-            # The requests before it in running order have their blocks, as they should. The requests that
-            # fill a block have not been served yet, because one of them may be the victim and lose its block
-            # unfilled.
+            # The requests before it in running order have their blocks, as they should. No request has
+            # filled a block yet, because one of them may be the victim and lose its block unfilled.
             return False
         # In the readable loop, requests open and fill blocks in running order. The order does not matter: an
         # opened block was free, so it is not one of the blocks that are now filled and enter the cache.
@@ -164,7 +161,7 @@ class FastRun:
         engine.now = start + next(self.decode_seconds)
         decoding.step += 1
         engine.steps += 1
-        return self.note(start, decoding.scheduled(), []) if self.record else None
+        return engine.record(start, decoding.scheduled(), (), []) if self.record else None
 
     def schedule_others(self) -> Step | None:
         """A last prefill and the waiting requests, by the version's own scheduler."""
@@ -203,19 +200,8 @@ class FastRun:
         if not self.record:
             self.blocks.take_evicted()
             return None
-        return self.note(start, scheduled | {r.request_id: new for r, new in others.items()}, finished)
-
-    def note(self, start: float, scheduled: dict[str, int], finished: list[Request]) -> Step:
-        """The record of the step that began at `start` (s)."""
-        return Step(
-            self.engine.steps - 1,
-            start,
-            scheduled,
-            [],
-            [request.request_id for request in finished],
-            list(self.blocks.take_evicted()),
-            self.blocks.num_free,
-        )
+        scheduled = scheduled | {request.request_id: new for request, new in others.items()}
+        return engine.record(start, scheduled, (), finished)
 
     def plain_step(self) -> Step | None:
         """A step of the readable loop; afterwards find out again which requests decode."""
@@ -229,8 +215,7 @@ class FastRun:
         return step
 
     def join_decoding(self) -> None:
-        """The running requests behind the decoding ones decode, too, unless the last is an unfinished
-        prefill."""
+        """The running requests behind the decoding ones join them, but for an unfinished prefill."""
         for request in self.scheduler.running[len(self.decoding.base) :]:
             lacking = request.num_tokens - request.num_computed_tokens
             if lacking == 1 and request.first_token_time is not None:

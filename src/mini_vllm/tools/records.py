@@ -32,8 +32,7 @@ class Step:
 
 
 def lines(steps: Iterable[Step]) -> Iterator[str]:
-    """A JSON object for each step, keys in the order of Step. A map that several steps in a row share is
-    written out once: it is the longest part by far."""
+    """A JSON object for each step, keys in its order. The longest part, a shared map, is encoded once."""
     scheduled, text = None, ""
     for step in steps:
         if step.scheduled is not scheduled:

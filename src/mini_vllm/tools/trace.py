@@ -81,18 +81,15 @@ def _value(row: dict[str, Any], key: str, kinds: tuple[type, ...], wanted: str) 
 
 def _tokens(row: dict[str, Any], key: str) -> list[int]:
     tokens = _value(row, key, (list,), "a list of token ids")
-    whole = set(map(type, tokens)) <= {int}  # true and 1.0 are equal to 1, but no token ids
-    if tokens and not (whole and min(tokens) >= 0 and max(tokens) <= LARGEST_ID):
-        wrong = next(token for token in tokens if type(token) is not int or not 0 <= token <= LARGEST_ID)
-        raise ValueError(
-            f"{key} holds {json.dumps(wrong)}; a token id is a whole number from 0 to {LARGEST_ID}"
-        )
+    for token in tokens:
+        if type(token) is not int or not 0 <= token <= LARGEST_ID:  # true and 1.0 equal 1, but are no ids
+            said = json.dumps(token)
+            raise ValueError(f"{key} holds {said}; a token id is a whole number from 0 to {LARGEST_ID}")
     return tokens
 
 
 def _read_parquet(path: str, limit: int | None) -> list[Request]:
-    """This project's own Parquet trace: a request is a prefix of a stream. The first row of a stream holds
-    it."""
+    """A request is a prefix of a stream. The first row of a stream holds the stream."""
     try:
         import pyarrow as pa
         from pyarrow import parquet

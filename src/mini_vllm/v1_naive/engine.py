@@ -1,6 +1,6 @@
 """The loop around the scheduler, in virtual time. Mirrors vLLM's EngineCore.step without the model."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
 from mini_vllm.limits import Limits
@@ -25,12 +25,14 @@ class Engine:
         self.limits = limits if self.CHUNKS else replace(limits, chunked_prefill=False)
         self.blocks = self.BLOCKS(limits.num_blocks, limits.block_size)
         self.scheduler = self.SCHEDULER(self.limits, self.blocks)
-        self.refused = [
-            (request, reason) for request in requests if (reason := self.limits.refusal(request.total_tokens))
-        ]
-        refused = {request for request, _ in self.refused}
-        # Reversed, so that the next one to arrive is popped off the end.
-        self.coming = [request for request in reversed(requests) if request not in refused]
+        self.refused: list[tuple[Request, str]] = []
+        self.coming: list[Request] = []
+        for request in requests:
+            if reason := self.limits.refusal(request.total_tokens):
+                self.refused.append((request, reason))
+            else:
+                self.coming.append(request)
+        self.coming.reverse()  # so that the next one to arrive is popped off the end
         self.now = 0.0  # s
         self.steps = 0  # how many have scheduled something so far
 
@@ -59,9 +61,9 @@ class Engine:
 
     def finish_step(self, output: SchedulerOutput) -> Step | None:
         """What `output` leads to: the tokens at the step's end, and the step's record."""
-        evicted = self.blocks.take_evicted()
         if not output.scheduled:
             assert output.preempted, f"no progress at {self.now} s"
+            self.blocks.take_evicted()  # belongs to no step
             return None
         start, scheduled = self.now, output.scheduled
         computed = (request.num_computed_tokens + new for request, new in scheduled.items())
@@ -69,12 +71,19 @@ class Engine:
         self.now = start + self.limits.clock.step_seconds(scheduled.values(), computed, prompts)
         finished = self.scheduler.update(output, self.now)
         self.steps += 1
+        tokens = {request.request_id: new for request, new in scheduled.items()}
+        return self.record(start, tokens, output.preempted, finished)
+
+    def record(
+        self, start: float, scheduled: dict[str, int], preempted: Iterable[Request], finished: list[Request]
+    ) -> Step:
+        """The record of the last step, which began at `start` (s). `scheduled`: tokens by request id."""
         return Step(
             self.steps - 1,
             start,
-            {request.request_id: tokens for request, tokens in scheduled.items()},
-            [request.request_id for request in output.preempted],
+            scheduled,
+            [request.request_id for request in preempted],
             [request.request_id for request in finished],
-            list(evicted),
+            list(self.blocks.take_evicted()),
             self.blocks.num_free,
         )

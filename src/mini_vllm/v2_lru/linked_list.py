@@ -1,5 +1,4 @@
-"""A doubly linked list with a hash map into it: every operation takes the same time, however long the list
-is.
+"""A doubly linked list with a hash map into it: each operation takes the same time in a list of any length.
 
 Mirrors vllm/v1/core/kv_cache_utils.py::FreeKVCacheBlockQueue, which keeps the links in the blocks themselves.
 """
@@ -19,8 +18,7 @@ class Link:
 
 class LinkedList:
     """Distinct keys in order. The list is a ring: `end` is the link before the first and after the last key,
-    so no key is a special case. The hash map `links` finds the link of a key without a walk along the
-    list."""
+    so no key is a special case. The hash map `links` finds the link of a key without a walk."""
 
     def __init__(self) -> None:
         self.end = Link(None)

@@ -1,5 +1,4 @@
-"""v1's blocks, since v3's scheduler chooses the victims itself. Two methods take what v4 finds in its
-cache."""
+"""v1's blocks: v3's scheduler chooses the victims itself. Two methods take what v4 finds in its cache."""
 
 from mini_vllm.request import Request
 from mini_vllm.v1_naive import block_manager as v1

@@ -2,6 +2,7 @@
 
 import heapq
 from collections.abc import Iterator
+from itertools import count
 
 from mini_vllm.request import Request
 
@@ -18,18 +19,15 @@ class RequestQueue:
     def __init__(self, policy: str) -> None:
         self.by_priority = policy == "priority"
         self.heap: list[tuple[tuple, Request]] = []
-        self.last_ticket = 0
-        self.first_ticket = 0
+        self.tickets_behind, self.tickets_before = count(1), count(-1, -1)
 
     def append(self, request: Request) -> None:
         """A new request joins."""
-        self.last_ticket += 1
-        self._push(request, self.last_ticket)
+        self._push(request, next(self.tickets_behind))
 
     def appendleft(self, request: Request) -> None:
         """A preempted request comes back."""
-        self.first_ticket -= 1
-        self._push(request, self.first_ticket)
+        self._push(request, next(self.tickets_before))
 
     def peek(self) -> Request:
         """The next request, which stays in the queue."""

@@ -21,8 +21,7 @@ class Scheduler(v2.Scheduler):
 
     @nvtx_range("scheduler.schedule")
     def schedule(self) -> SchedulerOutput:
-        """Running requests first; waiting ones only if no request was preempted, since memory is short
-        then."""
+        """Running requests first; waiting ones only if no request was preempted: memory is short then."""
         output = SchedulerOutput()
         budget = self.schedule_running(output, self.limits.max_num_batched_tokens)
         if not output.preempted:
@@ -30,8 +29,8 @@ class Scheduler(v2.Scheduler):
         return output
 
     def schedule_running(self, output: SchedulerOutput, budget: int, start: int = 0) -> int:
-        """Give each running request from index `start` on the tokens that it lacks, as far as `budget`
-        (tokens) goes; return what is left of it."""
+        """Give each running request from index `start` on the tokens that it lacks. Return what is left of
+        `budget` (tokens)."""
         scheduled, preempted, block_size = output.scheduled, output.preempted, self.blocks.block_size
         for request in self.running[start:]:
             if budget == 0:
@@ -40,9 +39,8 @@ class Scheduler(v2.Scheduler):
                 continue
             num_new = min(request.num_tokens - request.num_computed_tokens, budget)
             num_tokens = request.num_computed_tokens + num_new
-            # Most decodes stay inside their last block and need nothing. With 2 blocks of 4 tokens, 5 to 7
-            # tokens do. The 8th token is the exception that needs no block but fills one, which v4 then
-            # caches.
+            # Most decodes stay inside their last block and need nothing: 5 to 7 tokens in 2 blocks of 4.
+            # The 8th token needs no block either, but it fills one, which v4 then caches.
             if num_tokens >= len(request.block_table) * block_size:
                 while not self.blocks.can_allocate(request, num_tokens):
                     victim = self.victim()

@@ -10,8 +10,7 @@ from mini_vllm.v4_prefix.prefix_cache import Node, PrefixCache
 
 
 class BlockManager(v3.BlockManager):
-    """Reference counts say who uses a block. A block without a user is free, but stays cached until it is
-    handed out.
+    """Reference counts say who uses a block. A free block stays cached until it is handed out.
 
     `free` holds the blocks without a user in the order in which they will be handed out. An OrderedDict is
     v2's LinkedList with its hash map, written in C.
@@ -50,8 +49,7 @@ class BlockManager(v3.BlockManager):
         return self.num_missing(request, request.num_tokens) - len(cached) + unused <= self.num_free
 
     def start(self, request: Request, cached: list[int], num_tokens: int) -> None:
-        """Make `cached` the beginning of the request's block table (BlockPool.touch), then allocate the
-        rest."""
+        """Make `cached` the beginning of the block table (BlockPool.touch), then allocate the rest."""
         for block in cached:
             if self.references[block] == 0:
                 del self.free[block]
@@ -63,8 +61,7 @@ class BlockManager(v3.BlockManager):
 
     @nvtx_range("block_manager.allocate")
     def allocate(self, request: Request, num_tokens: int) -> None:
-        """Give `request` room for its first `num_tokens` tokens and enter the blocks they fill into the
-        cache.
+        """Give `request` room for its first `num_tokens` tokens, and cache the blocks that these fill.
 
         At once, before they are computed: a request scheduled later in the same step already finds them,
         since the model runs them in order (kv_cache_manager.py, allocate_slots, its last lines).
