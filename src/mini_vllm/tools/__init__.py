@@ -1,1 +1,1 @@
-"""All that is no part of the reading path: the command line's parts, traces, records, the fast loop."""
+"""All that is no part of the reading path: traces, records, explanations, the fast loop."""

@@ -32,7 +32,7 @@ class Step:
 
 
 def lines(steps: Iterable[Step]) -> Iterator[str]:
-    """A JSON object for each step, keys in its order. The longest part, a shared map, is encoded once."""
+    """A JSON object for each step, keys in its order. A map that steps share is encoded once: it is long."""
     scheduled, text = None, ""
     for step in steps:
         if step.scheduled is not scheduled:
