@@ -136,25 +136,16 @@ def _unpack(source: Path, there: Path) -> dict[str, str]:
     """Unpack the bundle below `there`; its manifest: path -> sha256. A path outside results/ is refused."""
     try:
         with ZipFile(source) as bundle:
-            manifest = _manifest(bundle, source)
-            for path in manifest:
+            body = json.loads(bundle.read(MANIFEST))
+            if not isinstance(body, dict) or body.get("schema") != SCHEMA:
+                raise LabError(f"{source}: not a bundle of schema {SCHEMA}; pack it again with this version")
+            for path in body["files"]:
                 if not path.startswith("results/") or ".." in Path(path).parts:
                     raise LabError(f"{source}: refused: it contains {path}, which is not below results/")
                 bundle.extract(path, there)
-    except (OSError, BadZipFile, KeyError) as error:
-        raise LabError(f"{source}: cannot be read as a bundle: {error}") from error
-    return manifest
-
-
-def _manifest(bundle: ZipFile, source: Path) -> dict[str, str]:
-    try:
-        body = json.loads(bundle.read(MANIFEST))
-    except (KeyError, ValueError) as error:
-        raise LabError(
-            f"{source}: not a bundle: {error}; make one with: python -m vllm_lab.provenance pack"
-        ) from error
-    if not isinstance(body, dict) or body.get("schema") != SCHEMA:
-        raise LabError(f"{source}: not a bundle of schema {SCHEMA}; pack it again with this version")
+    except (OSError, BadZipFile, KeyError, ValueError) as error:
+        command = "python -m vllm_lab.provenance pack"
+        raise LabError(f"{source}: cannot be read as a bundle: {error}; make one with: {command}") from error
     return body["files"]
 
 

@@ -173,6 +173,9 @@ def test_what_is_no_bundle_or_reaches_outside_results_is_refused(home, bundle, t
     text = tmp_path / "text.zip"
     text.write_text("no zip file")
     assert "cannot be read as a bundle" in refused(home, text)
+    with zipfile.ZipFile(tmp_path / "other.zip", "w") as other:
+        other.writestr("x", "y")
+    assert 'cannot be read as a bundle: "There is no item named' in refused(home, tmp_path / "other.zip")
     newer = rewritten(bundle, tmp_path / "newer.zip", lambda body: {**body, "schema": "vllm-lab/bundle/9"})
     assert "pack it again" in refused(home, newer)
     outside = rewritten(
