@@ -7,8 +7,7 @@ from typing import Any
 from vllm_lab.common.files import read_json
 from vllm_lab.common.metric import Metric, qualified
 from vllm_lab.common.statistics import Distribution
-from vllm_lab.data import checkpoint
-from vllm_lab.data.checkpoint import DTYPE_BYTES, shape_of
+from vllm_lab.data.shape import DTYPE_BYTES, parameters, shape_of
 from vllm_lab.measure import worker
 from vllm_lab.measure.document import Check, Test
 from vllm_lab.measure.repeats import Reading
@@ -97,7 +96,7 @@ def documents(
         config = engine.environment["config"]
         dtype_bytes = DTYPE_BYTES[config["model_config"]["dtype"].removeprefix("torch.")]
         files = list(job.args.model_dir.glob("*.safetensors"))
-        weights = sum(map(checkpoint.parameters, files)) * dtype_bytes if files else None
+        weights = sum(map(parameters, files)) * dtype_bytes if files else None
         held = engine.warm_up(batch).memory.before
 
         def batch_reading(_: int) -> Reading:

@@ -12,7 +12,7 @@ from vllm_lab.common import console, flags, host
 from vllm_lab.common.errors import Unavailable
 from vllm_lab.common.files import read_json, write_json
 from vllm_lab.common.metric import Metric, qualified
-from vllm_lab.data.checkpoint import shape_of
+from vllm_lab.data.shape import shape_of
 from vllm_lab.engines.settings import EngineSettings
 from vllm_lab.measure.document import GENERATED, PROMPTS, Test, document, measured, now_and_here
 from vllm_lab.measure.repeats import Reading, Repeats, Run

@@ -8,7 +8,8 @@ import pytest
 from safetensors.numpy import save_file
 
 from vllm_lab.common.errors import LabError
-from vllm_lab.data.checkpoint import lay_down, parameters, summarise
+from vllm_lab.data.checkpoint import lay_down, summarise
+from vllm_lab.data.shape import parameters
 
 WEIGHTS = ["model.safetensors"]
 

@@ -3,7 +3,7 @@
 import pytest
 
 from vllm_lab.common.errors import LabError
-from vllm_lab.data.checkpoint import shape_of
+from vllm_lab.data.shape import shape_of
 
 SMOLLM2 = {
     "num_hidden_layers": 30,
