@@ -78,7 +78,4 @@ rule data_model:
     message:
         "Making the checkpoint of {config[model][name]}"
     shell:
-        traced(
-            "data_model",
-            "{params.flags:q} --outdir results/data/model --summary {output.summary:q}",
-        )
+        traced("data_model", "{params.flags:q} --outdir results/data/model --summary {output.summary:q}")

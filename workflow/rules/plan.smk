@@ -21,10 +21,7 @@ rule plan_code_quality:
     message:
         "Counting the code's lines, functions and branches"
     shell:
-        traced(
-            "plan_code_quality",
-            "--paths {params.paths:q} --output {output.result:q}",
-        )
+        traced("plan_code_quality", "--paths {params.paths:q} --output {output.result:q}")
 
 
 rule plan_basics:
@@ -198,8 +195,4 @@ rule plan_figures:
     message:
         "Drawing the runs of the benchmarks"
     shell:
-        traced(
-            "plan_figures",
-            "--results {input.results:q} --outdir results/plan/figures",
-            kind="measured",
-        )
+        traced("plan_figures", "--results {input.results:q} --outdir results/plan/figures", kind="measured")

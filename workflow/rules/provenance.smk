@@ -20,10 +20,7 @@ rule provenance_configuration:
     message:
         "Writing down the configuration"
     shell:
-        traced(
-            "provenance_configuration",
-            "--settings {params.settings:q} --output {output.configuration:q}",
-        )
+        traced("provenance_configuration", "--settings {params.settings:q} --output {output.configuration:q}")
 
 
 rule provenance_crate:
@@ -83,8 +80,4 @@ rule provenance_archive:
     message:
         "Packing everything into one file"
     shell:
-        traced(
-            "provenance_archive",
-            "--output {output.archive:q}",
-            kind="measured",
-        )
+        traced("provenance_archive", "--output {output.archive:q}", kind="measured")

@@ -61,10 +61,7 @@ rule sharing_figures:
     message:
         "Drawing the figures of prefix sharing"
     shell:
-        traced(
-            "sharing_figures",
-            "{params.traces:q} --outdir results/sharing/figures",
-        )
+        traced("sharing_figures", "{params.traces:q} --outdir results/sharing/figures")
 
 
 rule sharing_reference:
@@ -147,11 +144,7 @@ rule sharing_sweep_table:
     message:
         "Joining the sweeps"
     shell:
-        traced(
-            "sharing_sweep_table",
-            "--sweep {input.parts:q} --output {output.table:q}",
-            kind="simulated",
-        )
+        traced("sharing_sweep_table", "--sweep {input.parts:q} --output {output.table:q}", kind="simulated")
 
 
 rule sharing_sweep_figures:

@@ -143,10 +143,7 @@ rule traces_summary:
     message:
         "Summing up the traces"
     shell:
-        traced(
-            "traces_summary",
-            "{params.parts:q} --output {output.summary:q}",
-        )
+        traced("traces_summary", "{params.parts:q} --output {output.summary:q}")
 
 
 # One job writes all files, so that it reads their sources only once.
