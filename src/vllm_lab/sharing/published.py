@@ -81,8 +81,7 @@ class Reference:
     def compare(self, samples: int, seed: int) -> list[dict[str, Any]]:
         """A row of REFERENCE_COLUMNS for each mode, metric and definition; bands over `samples` >= 1 samples.
 
-        seed draws the arrivals of the first conversations; seed + 1, seed + 2, … draw the samples and their
-        arrivals.
+        seed draws the arrivals of the first conversations; seed + 1, … each draw a sample and its arrivals.
         """
         point = self._figures("first", seed)
         seeds = console.progress(range(seed + 1, seed + 1 + samples), desc="samples", total=samples)

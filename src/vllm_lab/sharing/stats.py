@@ -122,8 +122,7 @@ def request_rows(sharing: Sharing, shared_tokens: np.ndarray | None) -> Rows:
 def block_rows(sharing: Sharing) -> Rows:
     """Rows of BLOCK_COLUMNS, one for each distinct block, numbered in order of first access, then by depth.
 
-    hits counts every access, the first one too. Times are in seconds. mean_gap is empty for a block with one
-    access.
+    hits counts every access, the first one too. Times are in seconds. mean_gap is empty for a single access.
     """
     accesses, tree = sharing.accesses, sharing.tree
     first, last = np.flatnonzero(accesses.first), np.flatnonzero(accesses.last())

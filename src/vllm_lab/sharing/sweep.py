@@ -61,8 +61,8 @@ def sweep_rows(
             hits = hits_of(paths[size], policy, blocks) if evicts else shared[size]
             hit_blocks, hit_tokens = int(hits.sum()), int(np.minimum(hits * size, trace.prompt_tokens).sum())
             hit_rate = hit_blocks / accesses if accesses else None
-            yield (name, size, policy, capacity, blocks, gib, len(trace), accesses, hit_blocks, hit_rate,
-                   hit_tokens / prompts)  # fmt: skip
+            counts = (len(trace), accesses, hit_blocks)
+            yield name, size, policy, capacity, blocks, gib, *counts, hit_rate, hit_tokens / prompts
 
 
 def hits_of(paths: BlockPaths, policy: str, capacity: int) -> np.ndarray:
