@@ -88,6 +88,17 @@ def test_vllms_layerwise_ranges_are_counted_by_module_all_layers_as_one(export):
     assert ranges["Llama.model.layers.N.mlp"] == 2
 
 
+def test_a_range_without_a_name_is_left_out(export):
+    """NVTX lets a library push a range that has only a payload."""
+    whole = found(export)
+    change(
+        export,
+        "INSERT INTO NVTX_EVENTS (start, end, eventType, globalTid, domainId)"
+        " VALUES (3200000, 3300000, 59, 16777217, 0)",
+    )
+    assert found(export)["ranges"] == whole["ranges"]
+
+
 def test_without_gpu_tables_the_rest_is_measured_and_each_absence_has_its_reason(export):
     whole = metrics_of(found(export))
     change(export, "".join(f"DROP TABLE CUPTI_ACTIVITY_KIND_{name};" for name in GPU_TABLES))

@@ -45,7 +45,7 @@ class Export:
 
     @cached_property
     def ranges(self) -> pd.DataFrame:
-        """Closed NVTX ranges: domain, name, thread (a globalTid)."""
+        """Closed NVTX ranges that have a name: domain, name, thread (a globalTid)."""
         columns = {"name": "textId", "thread": "globalTid", "event": "eventType", "number": "domainId"}
         events = self._table("NVTX_EVENTS", NO_RANGE, **columns)
         if "text" in events:  # nsys writes some names in place
@@ -55,7 +55,8 @@ class Export:
         rows = zip(events["event"], domains, events["name"], strict=True)
         names = {domain: name for event, domain, name in rows if event == DOMAIN}
         events["domain"] = [names.get(domain, "") for domain in domains]
-        ranges = _spans(events[events["event"].isin((PUSH_POP, START_END))], "domain", "name", "thread")
+        named = events["event"].isin((PUSH_POP, START_END)) & events["name"].notna()
+        ranges = _spans(events[named], "domain", "name", "thread")
         if ranges.empty:
             raise Missing(f"NVTX_EVENTS holds no closed range: {NO_RANGE}")
         return ranges
