@@ -161,7 +161,7 @@ class FastRun:
         engine.now = start + next(self.decode_seconds)
         decoding.step += 1
         engine.steps += 1
-        return engine.record(start, decoding.scheduled(), (), []) if self.record else None
+        return engine.record(start, decoding.scheduled(), [], []) if self.record else None
 
     def schedule_others(self) -> Step | None:
         """A last prefill and the waiting requests, by the version's own scheduler."""
@@ -201,7 +201,7 @@ class FastRun:
             self.blocks.take_evicted()
             return None
         scheduled = scheduled | {request.request_id: new for request, new in others.items()}
-        return engine.record(start, scheduled, (), finished)
+        return engine.record(start, scheduled, [], [request.request_id for request in finished])
 
     def plain_step(self) -> Step | None:
         """A step of the readable loop; afterwards find out again which requests decode."""

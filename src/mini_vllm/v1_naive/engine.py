@@ -1,6 +1,6 @@
 """The loop around the scheduler, in virtual time. Mirrors vLLM's EngineCore.step without the model."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from mini_vllm.limits import Limits
@@ -72,18 +72,12 @@ class Engine:
         finished = self.scheduler.update(output, self.now)
         self.steps += 1
         tokens = {request.request_id: new for request, new in scheduled.items()}
-        return self.record(start, tokens, output.preempted, finished)
+        preempted = [request.request_id for request in output.preempted]
+        return self.record(start, tokens, preempted, [request.request_id for request in finished])
 
     def record(
-        self, start: float, scheduled: dict[str, int], preempted: Iterable[Request], finished: list[Request]
+        self, start: float, scheduled: dict[str, int], preempted: list[str], finished: list[str]
     ) -> Step:
-        """The record of the last step, which began at `start` (s). `scheduled`: tokens by request id."""
-        return Step(
-            self.steps - 1,
-            start,
-            scheduled,
-            [request.request_id for request in preempted],
-            [request.request_id for request in finished],
-            list(self.blocks.take_evicted()),
-            self.blocks.num_free,
-        )
+        """The record of the last step, which began at `start` (s). Requests are named by their ids."""
+        evicted = list(self.blocks.take_evicted())
+        return Step(self.steps - 1, start, scheduled, preempted, finished, evicted, self.blocks.num_free)
