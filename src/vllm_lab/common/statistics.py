@@ -4,13 +4,11 @@
 Student's confidence interval, variation and spread.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import fmean, stdev
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 
@@ -30,7 +28,7 @@ class Distribution:
     counts: np.ndarray  # int64 [V], >= 1
 
     @classmethod
-    def of(cls, values: np.ndarray, counts: np.ndarray | None = None) -> Distribution:
+    def of(cls, values: np.ndarray, counts: np.ndarray | None = None) -> Self:
         """From values in any order, repeated or not; counts: int [n], 1 each if absent, 0 leaves it out."""
         values = np.asarray(values, dtype=np.float64)
         counts = np.ones(len(values), np.int64) if counts is None else np.asarray(counts, dtype=np.int64)
@@ -79,7 +77,7 @@ class Summary:
     spread_pct: float | None  # distance from the mean of the run farthest off / mean
 
     @classmethod
-    def of(cls, values: Sequence[float]) -> Summary:
+    def of(cls, values: Sequence[float]) -> Self:
         """At least one value."""
         from scipy.special import stdtrit  # not above: it takes longer to import than everything else here
 

@@ -3,8 +3,6 @@
 Each number and each table is computed from the tables of nsys' export, or missing for a stated reason.
 """
 
-from __future__ import annotations
-
 import ast
 import re
 from collections import defaultdict

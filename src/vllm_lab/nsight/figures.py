@@ -1,7 +1,5 @@
 """Figures of captures: one step's ranges, the time of kernels or layers, CPU and GPU time of each step."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Callable, Mapping
 from pathlib import Path

@@ -1,7 +1,5 @@
 """docs/metrics.md: every metric with unit, definition and source, from the tables of the packages."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple
 

@@ -4,11 +4,10 @@
 `Accesses` says which request accesses which segment.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Self
 
 import numpy as np
 
@@ -28,7 +27,7 @@ class StreamOrder:
     shared: np.ndarray  # int64 [S]: by place, ids shared with the stream one place before; 0 at place 0
 
     @classmethod
-    def of(cls, trace: Trace) -> StreamOrder:
+    def of(cls, trace: Trace) -> Self:
         """Sort `trace`'s streams by their bytes (memcmp); equal streams stay in the order of their numbers.
 
         An id has four bytes, so a common prefix of b bytes is a common prefix of b // 4 ids.
@@ -63,7 +62,7 @@ class PrefixTree:
     @classmethod
     def grow(
         cls, order: StreamOrder, block_ids: int, stream: np.ndarray, extents: Sequence[np.ndarray]
-    ) -> tuple[PrefixTree, list[np.ndarray]]:
+    ) -> tuple[Self, list[np.ndarray]]:
         """The tree over blocks of `block_ids` ids, cut where any of the extents ends.
 
         stream: int [R], the stream of each request. extents: arrays int64 [R], how many leading blocks of the
@@ -102,7 +101,7 @@ class Accesses:
     first: np.ndarray  # bool [A], the segment's first access
 
     @classmethod
-    def of(cls, tree: PrefixTree, leaf: np.ndarray) -> Accesses:
+    def of(cls, tree: PrefixTree, leaf: np.ndarray) -> Self:
         """Every segment on the path to each request's leaf; leaf: int64 [R], -1 for an empty path."""
         requests = max(1, len(leaf))
         keys = []
@@ -129,18 +128,16 @@ class Accesses:
 
 
 @dataclass(frozen=True, eq=False)
-class SegmentPaths:
-    """R paths as runs of blocks that are always accessed together (segments of the prefix tree)."""
+class BlockPaths:
+    """R paths of block numbers in [0, distinct)."""
 
-    segment: np.ndarray  # int64 [A], path after path, root first
-    offsets: np.ndarray  # int64 [R + 1]: path r is segment[offsets[r]:offsets[r + 1]]
-    blocks: np.ndarray  # int64 [N], blocks in each segment
-    first_block: np.ndarray  # int64 [N], number of its first block
-    distinct: int  # blocks in all
+    block: np.ndarray  # int64 [A], path after path, root first
+    offsets: np.ndarray  # int64 [R + 1]: path r is block[offsets[r]:offsets[r + 1]]
+    distinct: int
 
     @classmethod
-    def of(cls, tree: PrefixTree, accesses: Accesses, requests: int) -> SegmentPaths:
-        """The paths of R = `requests` requests that access segments of `tree`."""
+    def of(cls, tree: PrefixTree, accesses: Accesses, requests: int) -> Self:
+        """The paths of R = `requests` requests that access segments of `tree`, numbered by first access."""
         width = max(1, len(tree))
         # A parent's number is below its children's, so sorting by number puts the root first.
         request, segment = np.divmod(np.sort(accesses.request * width + accesses.segment), width)
@@ -148,25 +145,11 @@ class SegmentPaths:
         seen = seen[np.argsort(first_access)]
         first_block = np.zeros(len(tree), dtype=np.int64)
         first_block[seen] = np.cumsum(tree.blocks[seen]) - tree.blocks[seen]
-        offsets = np.searchsorted(request, np.arange(requests + 1))
-        return cls(segment, offsets, tree.blocks, first_block, int(tree.blocks[seen].sum()))
-
-    def expand(self) -> BlockPaths:
-        """The same paths block by block."""
-        width = self.blocks[self.segment]
-        end = np.cumsum(width)
-        within = np.arange(int(width.sum())) - np.repeat(end - width, width)
-        blocks = np.repeat(self.first_block[self.segment], width) + within
-        return BlockPaths(blocks, np.append(0, end)[self.offsets], self.distinct)
-
-
-@dataclass(frozen=True, eq=False)
-class BlockPaths:
-    """R paths of block numbers in [0, distinct)."""
-
-    block: np.ndarray  # int64 [A], path after path, root first
-    offsets: np.ndarray  # int64 [R + 1]
-    distinct: int
+        blocks = tree.blocks[segment]
+        end = np.cumsum(blocks)
+        within = np.arange(int(blocks.sum())) - np.repeat(end - blocks, blocks)
+        offsets = np.append(0, end)[np.searchsorted(request, np.arange(requests + 1))]
+        return cls(np.repeat(first_block[segment], blocks) + within, offsets, int(tree.blocks[seen].sum()))
 
     def __len__(self) -> int:
         return len(self.offsets) - 1
@@ -207,7 +190,7 @@ def cached_blocks(trace: Trace, block_size: int, order: StreamOrder | None = Non
     order = order or StreamOrder.of(trace)
     extents = [prompt_blocks(trace, block_size)]
     tree, (leaf,) = PrefixTree.grow(order, block_size // trace.block_tokens, trace.stream, extents)
-    return SegmentPaths.of(tree, Accesses.of(tree, leaf), len(trace)).expand()
+    return BlockPaths.of(tree, Accesses.of(tree, leaf), len(trace))
 
 
 def hash_ids(trace: Trace, block_size: int) -> BlockPaths:

@@ -8,8 +8,6 @@ other tokens only where the two meet.
 Several processes write streams.parquet. Its bytes do not depend on their number.
 """
 
-from __future__ import annotations
-
 import multiprocessing
 import os
 from collections import Counter, deque
@@ -17,7 +15,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import pyarrow as pa
@@ -52,7 +50,7 @@ class Tally:
     counts: Counter[str] = field(default_factory=Counter)
     refused_example: dict[str, str] | None = None
 
-    def add(self, later: Tally) -> None:
+    def add(self, later: Self) -> None:
         """Add the tally of conversations that come later in the file."""
         self.counts += later.counts
         self.refused_example = self.refused_example or later.refused_example

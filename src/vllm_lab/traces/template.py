@@ -1,7 +1,5 @@
 """The chat template: it renders a conversation as the text that a model reads, and lays it out in streams."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace

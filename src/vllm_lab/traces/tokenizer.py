@@ -1,7 +1,5 @@
 """The tokenizer: from text to token ids, with special tokens only where the chat template put them."""
 
-from __future__ import annotations
-
 import os
 import re
 from collections.abc import Callable, Sequence

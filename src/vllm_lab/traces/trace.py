@@ -1,12 +1,10 @@
 """The trace: requests in order of arrival. A prompt is a prefix of a token stream, its output follows it."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import pyarrow as pa
@@ -109,7 +107,7 @@ class Trace:
         outputs: Sequence[Sequence[int]],
         arrival_time: Sequence[float],
         **columns: Any,
-    ) -> Trace:
+    ) -> Self:
         """A trace of R requests with a stream each, sorted by arrival; equal times keep their order.
 
         `columns` may give request_id, conversation_id, turn, priority and metadata. By default they are r0,
@@ -138,7 +136,7 @@ class Trace:
         )
 
     @classmethod
-    def read(cls, path: str | os.PathLike) -> Trace:
+    def read(cls, path: str | os.PathLike) -> Self:
         """Read Parquet (.parquet) or JSON Lines (.jsonl). For a bad file, LabError names the file, row and
         key."""
         suffix = Path(path).suffix

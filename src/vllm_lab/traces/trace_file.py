@@ -3,8 +3,6 @@
 In Parquet the tokens of a stream are in the first row that uses it; they are null in the other rows.
 """
 
-from __future__ import annotations
-
 import json
 import os
 from collections.abc import Callable, Iterable, Mapping

@@ -1,10 +1,8 @@
 """From token streams to a trace: selection, arrivals, priorities, and the context of the model."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 
@@ -113,7 +111,7 @@ class StreamTable:
     token_offsets: np.ndarray  # int64 [S + 1]
 
     @classmethod
-    def read(cls, path: Path) -> StreamTable:
+    def read(cls, path: Path) -> Self:
         """Read streams.parquet. LabError naming the file and what is wrong."""
         table = trace_file.open_parquet(path, "traces_tokens").read()
         if not table.schema.equals(SCHEMA):
@@ -165,11 +163,11 @@ class Requests:
     answered: np.ndarray  # bool [R]
     stream: np.ndarray  # int64 [R]
 
-    def take(self, rows: np.ndarray) -> Requests:
+    def take(self, rows: np.ndarray) -> Self:
         """The requests at `rows` (indices or mask)."""
-        return Requests(**{column.name: getattr(self, column.name)[rows] for column in fields(self)})
+        return type(self)(**{column.name: getattr(self, column.name)[rows] for column in fields(self)})
 
-    def in_order(self) -> Requests:
+    def in_order(self) -> Self:
         """Sorted by arrival, then conversation (order of the file), then turn."""
         return self.take(np.lexsort((self.turn, self.conversation, self.arrival_time)))
 

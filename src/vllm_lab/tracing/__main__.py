@@ -1,7 +1,5 @@
 """python -m vllm_lab.tracing simple | detailed | kernels: what real vLLM calls to answer a prompt."""
 
-from __future__ import annotations
-
 import argparse
 import json
 import sys

@@ -3,8 +3,6 @@
 A call has its shapes, dtypes, time, place and call stack.
 """
 
-from __future__ import annotations
-
 import functools
 import re
 import sys

@@ -1,7 +1,5 @@
 """The three tools: each answers a question in turns without and with tracing, and documents what it saw."""
 
-from __future__ import annotations
-
 import argparse
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager

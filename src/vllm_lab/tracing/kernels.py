@@ -1,7 +1,5 @@
 """Kernels on CUDA, operators on a CPU: what each does, by its name, and which ran, by PyTorch's profiler."""
 
-from __future__ import annotations
-
 import functools
 import gzip
 import re

@@ -4,8 +4,6 @@ A forward computes all tokens of a step. So the calls in a forward are those for
 for a whole prompt.
 """
 
-from __future__ import annotations
-
 import functools
 import re
 from collections import Counter

@@ -7,8 +7,6 @@ chat among its ancestors. The authors hash each block by itself and do not say w
 has an id: where it has none, it gets one that no other block has.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 from vllm_lab.traces.formats import format as fmt
