@@ -67,6 +67,17 @@ def any_of(names):
     return "|".join(names) or "(?!)"
 
 
+# What these wildcards may be, in all rules. Others mean something else in each rule.
+wildcard_constraints:
+    device=DEVICE,
+    experiment=any_of(EXPERIMENTS),
+    imported=any_of(IMPORTED),
+    memory=any_of(MEMORY),
+    mode=any_of(files.MODES),
+    prompts=f"|{SUFFIX}",
+    version=any_of(VERSIONS),
+
+
 def needs(rule, *schemas, vllm=False):
     """The inputs of every rule, namely its code, its environment's locks and the schemas of its outputs.
 

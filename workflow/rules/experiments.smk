@@ -124,8 +124,6 @@ rule experiments_verdict:
         "results/logs/experiments_verdict.{experiment}.log",
     benchmark:
         "results/timings/experiments_verdict.{experiment}.tsv"
-    wildcard_constraints:
-        experiment=any_of(EXPERIMENTS),
     localrule: True
     conda:
         ENVIRONMENT

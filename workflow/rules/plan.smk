@@ -39,9 +39,6 @@ rule plan_basics:
         "results/logs/plan_basics.{device}{prompts}.log",
     benchmark:
         "results/timings/plan_basics.{device}{prompts}.tsv"
-    wildcard_constraints:
-        device=DEVICE,
-        prompts=f"|{SUFFIX}",
     conda:
         VLLM_ENVIRONMENT
     container:
@@ -76,9 +73,6 @@ rule plan_prefix_cache:
         "results/logs/plan_prefix_cache.{device}{prompts}.log",
     benchmark:
         "results/timings/plan_prefix_cache.{device}{prompts}.tsv"
-    wildcard_constraints:
-        device=DEVICE,
-        prompts=f"|{SUFFIX}",
     conda:
         VLLM_ENVIRONMENT
     container:
@@ -113,9 +107,7 @@ rule plan_pair:
     benchmark:
         "results/timings/plan_pair.{device}.{test}{prompts}.tsv"
     wildcard_constraints:
-        device=DEVICE,
         test=any_of(test.id for test in TESTS.values() if test.kind == "pair"),
-        prompts=f"|{SUFFIX}",
     conda:
         VLLM_ENVIRONMENT
     container:
@@ -152,9 +144,6 @@ rule plan_scaling:
         "results/logs/plan_scaling.{device}{prompts}.log",
     benchmark:
         "results/timings/plan_scaling.{device}{prompts}.tsv"
-    wildcard_constraints:
-        device=DEVICE,
-        prompts=f"|{SUFFIX}",
     conda:
         VLLM_ENVIRONMENT
     container:

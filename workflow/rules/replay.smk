@@ -16,9 +16,7 @@ rule replay_mini:
     benchmark:
         "results/timings/replay_mini.{version}.{trace}.{memory}.tsv"
     wildcard_constraints:
-        version=any_of(VERSIONS),
         trace=any_of(files.MODES),
-        memory=any_of(MEMORY),
     conda:
         ENVIRONMENT
     params:
@@ -52,9 +50,7 @@ use rule replay_mini as replay_mini_imported with:
     benchmark:
         "results/timings/replay_mini_imported.{version}.{trace}.{memory}.tsv"
     wildcard_constraints:
-        version=any_of(VERSIONS),
         trace=any_of(IMPORTED),
-        memory=any_of(MEMORY),
     params:
         limits=lambda wildcards: flags.replay(config, wildcards.trace),
         num_blocks=lookup(within=config, dpath="replay/imported_num_blocks/{memory}"),

@@ -45,8 +45,6 @@ rule traces_make:
         "results/logs/traces_make.{mode}.log",
     benchmark:
         "results/timings/traces_make.{mode}.tsv"
-    wildcard_constraints:
-        mode=any_of(files.MODES),
     conda:
         ENVIRONMENT
     params:
@@ -77,8 +75,6 @@ rule traces_jsonl:
         "results/logs/traces_jsonl.{mode}.log",
     benchmark:
         "results/timings/traces_jsonl.{mode}.tsv"
-    wildcard_constraints:
-        mode=any_of(files.MODES),
     conda:
         ENVIRONMENT
     params:
@@ -107,8 +103,6 @@ rule traces_import:
         "results/logs/traces_import.{imported}.log",
     benchmark:
         "results/timings/traces_import.{imported}.tsv"
-    wildcard_constraints:
-        imported=any_of(IMPORTED),
     conda:
         ENVIRONMENT
     params:

@@ -17,8 +17,6 @@ rule tracing_calls:
         "results/logs/tracing_calls.{device}.log",
     benchmark:
         "results/timings/tracing_calls.{device}.tsv"
-    wildcard_constraints:
-        device=DEVICE,
     conda:
         VLLM_ENVIRONMENT
     container:
@@ -57,8 +55,6 @@ rule tracing_kernels:
         "results/logs/tracing_kernels.{device}.log",
     benchmark:
         "results/timings/tracing_kernels.{device}.tsv"
-    wildcard_constraints:
-        device=DEVICE,
     conda:
         VLLM_ENVIRONMENT
     container:
