@@ -4,9 +4,6 @@ In: the result of the fit, its steps and its held-out requests.
 Out: cost_model_steps and cost_model_requests, as PNG and SVG. If nothing was measured, the figures say so.
 """
 
-import csv
-from pathlib import Path
-
 from vllm_lab.common import console, figures, files, flags
 from vllm_lab.cost_model.figures import requests_figure, steps_figure
 
@@ -22,15 +19,9 @@ def main(argv: list[str] | None = None) -> None:
     ran = files.read_json(args.fit)["status"] != "not_run"
     for draw, table, stem in drawn:
         if ran:
-            draw(used_rows(table), stem)
+            draw([row for row in files.read_csv(table) if row["used"] == "1"], stem)
         else:
             figures.message(stem, "not run: fit.json contains the reason")
-
-
-def used_rows(table: Path) -> list[dict[str, str]]:
-    """The rows of the runs that count."""
-    with table.open(encoding="utf-8", newline="") as file:
-        return [row for row in csv.DictReader(file) if row["used"] == "1"]
 
 
 if __name__ == "__main__":

@@ -77,6 +77,12 @@ def write_csv(path: str | os.PathLike, header: Sequence[str], rows: Iterable[Seq
         writer.writerows(rows)
 
 
+def read_csv(path: str | os.PathLike) -> list[dict[str, str]]:
+    """The rows of a CSV file as text by column; "" where a row is too short."""
+    with Path(path).open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file, restval=""))
+
+
 def write_zip(path: str | os.PathLike, members: Mapping[str, Path | bytes]) -> None:
     """Pack files and bytes under the given names. The same contents always give the same zip file."""
     with atomic_path(path) as partial, ZipFile(partial, "w") as packed:

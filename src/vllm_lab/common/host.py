@@ -31,7 +31,7 @@ def hardware() -> dict[str, Any]:
         "os": platform.platform(terse=True),
         "kernel": platform.release(),
         "cpu": _cpu_model(),
-        "cores": _cores(),
+        "cores": len(cores()),
         "memory_gib": _memory_gib(),
         "gpus": _gpus(),
     }
@@ -44,9 +44,16 @@ def machine(host: Mapping[str, Any]) -> str:
     return f"{host['cpu']}, {host['cores']} cores{memory}{gpus}"
 
 
+def cores() -> list[int]:
+    """The numbers of the cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return sorted(os.sched_getaffinity(0))
+    return list(range(os.cpu_count() or 1))
+
+
 def threads() -> int:
     """How many cores this job may use: those that the workflow gave it (VLLM_LAB_THREADS), else all."""
-    return max(1, int(os.environ.get("VLLM_LAB_THREADS") or _cores()))
+    return max(1, int(os.environ.get("VLLM_LAB_THREADS") or len(cores())))
 
 
 def cluster() -> dict[str, str]:
@@ -105,11 +112,6 @@ def end_session(leader: subprocess.Popen, patience: float) -> None:
 def _output(command: list[str]) -> str:
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     return done.stdout.strip() if done.returncode == 0 else ""
-
-
-def _cores() -> int:
-    """The cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _cpu_model() -> str:

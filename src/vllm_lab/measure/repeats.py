@@ -8,7 +8,7 @@ from functools import partial
 from math import ceil
 from typing import TypeVar
 
-from vllm_lab.common import console
+from vllm_lab.common import console, host
 from vllm_lab.common.statistics import Summary
 
 Result = TypeVar("Result")
@@ -91,7 +91,7 @@ def watched(run: Callable[[], Result], threads: int) -> tuple[Result, Disturbanc
     start, others = time.perf_counter(), _others_seconds()
     result = run()
     other_cores = max(0.0, (_others_seconds() - others) / (time.perf_counter() - start))
-    short = max(0.0, threads - (len(_cores()) - other_cores))
+    short = max(0.0, threads - (len(host.cores()) - other_cores))
     return result, Disturbance(load, os.getloadavg()[0], other_cores, short)
 
 
@@ -101,20 +101,13 @@ def used(disturbances: Sequence[Disturbance]) -> list[bool]:
     return quiet if sum(quiet) >= 2 else [True] * len(quiet)
 
 
-def _cores() -> list[int]:
-    """The cores that this process may use."""
-    import psutil  # installed with vLLM
-
-    process = psutil.Process()
-    return process.cpu_affinity() if hasattr(process, "cpu_affinity") else list(range(psutil.cpu_count()))
-
-
 def _others_seconds() -> float:
     """Processor time (s) on these cores that was not used by this process and its living children."""
-    import psutil
+    import psutil  # installed with vLLM
 
     times = psutil.cpu_times(percpu=True)
-    busy = sum(sum(times[core]) - times[core].idle - getattr(times[core], "iowait", 0.0) for core in _cores())
+    allowed = [times[core] for core in host.cores()]
+    busy = sum(sum(each) - each.idle - getattr(each, "iowait", 0.0) for each in allowed)
     process = psutil.Process()
     own = [each.cpu_times() for each in (process, *process.children(recursive=True))]
     return busy - sum(each.user + each.system for each in own)

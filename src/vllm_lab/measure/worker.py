@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from mini_vllm.clock import StepLoad, kind_of_step
+from vllm_lab.common import host
 from vllm_lab.common.errors import LabError
-from vllm_lab.common.host import die_with_parent
 from vllm_lab.common.metric import Metric
 from vllm_lab.engines.engine import Engine, load
 from vllm_lab.engines.replay import RealStep, replay
@@ -136,7 +136,7 @@ class EngineProcess:
         require_vllm()
         self._settings = settings
         self._pool = ProcessPoolExecutor(1, get_context("spawn"), _begin, (settings.device, place))
-        # Start the process from this thread, which lasts: it dies with its thread (die_with_parent).
+        # Start the process from this thread, which lasts: it dies with its thread (host.die_with_parent).
         self._pool.submit(_load)
 
     def start(self) -> None:
@@ -194,7 +194,7 @@ _ENGINE: list[Engine] = []
 
 
 def _begin(device: str, place: str | None) -> None:
-    die_with_parent()
+    host.die_with_parent()
     if place is None:
         return
     if device == "cpu":
@@ -209,7 +209,7 @@ def _load() -> None:
 
 def _start(settings: EngineSettings) -> dict[str, Any]:
     _ENGINE.append(Engine(settings))
-    return _ENGINE[0].environment() | {"cores": len(os.sched_getaffinity(0))}
+    return _ENGINE[0].environment() | {"cores": len(host.cores())}
 
 
 def _stop() -> None:

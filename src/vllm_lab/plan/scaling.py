@@ -123,7 +123,7 @@ def devices(device: str) -> list[str]:
     """
     require_vllm()
     if device == "cpu":
-        return [str(core) for core in sorted(os.sched_getaffinity(0))][: host.threads()]
+        return [str(core) for core in host.cores()][: host.threads()]
     import torch
 
     count = torch.cuda.device_count()

@@ -4,7 +4,6 @@ The record holds the limits, the metrics, the refusals and the crash. All files 
 the workflow ENGINE.TRACE.MEMORY.
 """
 
-import csv
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -65,14 +64,13 @@ def write_requests(path: str | os.PathLike, requests: Iterable[Outcome]) -> None
 
 def read_requests(path: str | os.PathLike) -> list[Outcome]:
     """Read what `write_requests` wrote. LabError where a value is missing or has a wrong type."""
-    with Path(path).open(encoding="utf-8", newline="") as file:
-        try:
-            return [
-                Outcome(**{name: _value(row[name], kind) for name, kind in REQUEST_COLUMNS.items()})
-                for row in csv.DictReader(file, restval="")
-            ]
-        except (KeyError, ValueError) as error:
-            raise LabError(f"{path}: not the requests of a replay ({error}); run its rule again") from error
+    try:
+        return [
+            Outcome(**{name: _value(row[name], kind) for name, kind in REQUEST_COLUMNS.items()})
+            for row in files.read_csv(path)
+        ]
+    except (KeyError, ValueError) as error:
+        raise LabError(f"{path}: not the requests of a replay ({error}); run its rule again") from error
 
 
 def _value(text: str, kind: str) -> Any:

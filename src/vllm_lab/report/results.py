@@ -1,6 +1,5 @@
 """The result files that a report uses, checked against their provenance before one number is read."""
 
-import csv
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
@@ -8,7 +7,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from vllm_lab.common.errors import LabError
-from vllm_lab.common.files import read_json
+from vllm_lab.common.files import read_csv, read_json
 from vllm_lab.provenance.documents import SUFFIX, Document, collect
 from vllm_lab.provenance.verify import require
 from vllm_lab.report.blocks import Cell, Figure, Number, Table, Text, numbers, table
@@ -52,8 +51,7 @@ class Results:
     def rows(self, name: str) -> list["CsvRow"]:
         """The rows of a CSV result, in file order; cells are text."""
         file, kind = self._given(name), self.document(name).identity["kind"]
-        with (self.root / file).open(encoding="utf-8", newline="") as handle:
-            return [CsvRow(file, kind, row) for row in csv.DictReader(handle)]
+        return [CsvRow(file, kind, row) for row in read_csv(self.root / file)]
 
     def figure(self, stem: str, caption: str, *more: Text, values: str = "") -> list[Figure]:
         """The figure `stem`.svg and/or `stem`.png; nothing where neither was given.
