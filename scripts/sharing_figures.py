@@ -5,15 +5,9 @@ Out: sharing_fraction_cdf, block_hit_distribution, reuse_gap_cdf, comparison, wo
 """
 
 from vllm_lab.common import console, flags
+from vllm_lab.common.figure_names import FIGURES
 from vllm_lab.sharing import figures
 
-FIGURES = (
-    figures.sharing_fraction_cdf,
-    figures.block_hit_distribution,
-    figures.reuse_gap_cdf,
-    figures.comparison,
-    figures.working_set,
-)
 FILES = ("NAME", "STATS", "REQUESTS", "BLOCKS", "REUSE_GAPS", "WORKING_SET")
 
 
@@ -22,8 +16,8 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--trace", nargs=len(FILES), metavar=FILES, action="append", required=True)
     args = parser.parse_args(argv)
     traces = [figures.TraceTables.read(*trace) for trace in args.trace]
-    for draw in FIGURES:
-        draw(traces, args.outdir / draw.__name__)
+    for name in FIGURES["sharing"]:
+        getattr(figures, name)(traces, args.outdir / name)
 
 
 if __name__ == "__main__":

@@ -14,12 +14,12 @@ from tests.cost_model.traces import trace_of
 from tests.engines.conftest import SHAPE
 from tests.nsight.exports import metrics_of
 from vllm_lab.common.errors import LabError
+from vllm_lab.common.figure_names import FIGURES
 from vllm_lab.provenance.schemas import check
 from vllm_lab.provenance.upstream import code_of
 from vllm_lab.replay.records import StoredRun
 from vllm_lab.replay.replay import requests_of
 from vllm_lab.traces.trace import Trace
-from vllm_lab.workflow.files import FIGURES
 
 ROOT = Path(__file__).parents[2]
 RUN = (

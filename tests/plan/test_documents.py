@@ -89,7 +89,7 @@ def no_processes(*_):
 
 
 def side_by_side(**engines):
-    """In the place of job.side_by_side: fake engines, the sides of which the test must ask for."""
+    """In the place of sides.side_by_side: fake engines, the sides of which the test must ask for."""
 
     @contextmanager
     def start(settings, requests):
@@ -154,9 +154,7 @@ def test_one_engine_s_throughput_latency_and_memory(job, tmp_path, monkeypatch):
     assert [check["kind"] for check in memory["checks"] if check["holds"]] == ["kv_cache_by_shape"]
 
 
-def test_requests_of_one_output_token_are_measured_without_a_time_per_output_token(
-    job, tmp_path, monkeypatch
-):
+def test_requests_of_one_output_token_are_measured_without_decode_steps(job, tmp_path, monkeypatch):
     """prefix_cache.output_tokens may be 1, and an output of a trace may be as short."""
     job.args.output_tokens = 1
     requests = job.requests(4, seed=0)
@@ -164,6 +162,12 @@ def test_requests_of_one_output_token_are_measured_without_a_time_per_output_tok
     monkeypatch.setattr(prefix_cache, "side_by_side", side_by_side(**engines))
     found = checked(tmp_path, prefix_cache.document(job, requests))
     assert found["results"]["off_first_token_latency_ms"]["value"] == pytest.approx(200)
+
+    engines = {"eager": FakeEngine(0.2), "compiled": FakeEngine(0.1)}
+    monkeypatch.setattr(pairs, "side_by_side", side_by_side(**engines))
+    found = checked(tmp_path, pairs.document(pairs.PAIRS["torch_compile"], job, requests))
+    assert found["results"]["speedup"]["value"] == pytest.approx(2)
+    assert not [name for name in found["results"] if "decode" in name or "per_output_token" in name]
 
     monkeypatch.setattr(basics, "EngineProcess", lambda _: FakeEngine(0.1))
     monkeypatch.setattr(worker, "running", no_processes)

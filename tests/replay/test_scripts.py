@@ -11,10 +11,10 @@ import replay_compare as compare
 import replay_figures as scheduling_figures
 import replay_mini as mini
 
+from vllm_lab.common.figure_names import FIGURES
 from vllm_lab.common.files import read_json
 from vllm_lab.provenance import schemas
 from vllm_lab.traces.trace import Trace
-from vllm_lab.workflow.files import FIGURES
 
 ROOT = Path(__file__).parents[2]
 SCHEMAS = ROOT / "workflow/schemas"

@@ -3,9 +3,9 @@
 import re
 from pathlib import Path
 
+from vllm_lab.common.figure_names import FIGURES
 from vllm_lab.provenance.documents import collect
 from vllm_lab.report.report import METRICS_PAGE
-from vllm_lab.workflow.files import FIGURES
 
 
 def test_every_number_opens_the_job_that_wrote_its_file_with_the_hash_recorded(written, page, summary):

@@ -1,5 +1,4 @@
-"""The plan's part: agreement of runs, tests that did not run or that the plan does not know, the "
-"checklist."""
+"""The part of the plan: agreement of runs, the checklist, tests that were not run or are not in the plan."""
 
 import pytest
 

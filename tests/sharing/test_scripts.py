@@ -13,11 +13,11 @@ import sharing_sweep_table as sweep_table
 
 from tests.sharing.small_traces import make_trace
 from vllm_lab.common.errors import LabError
+from vllm_lab.common.figure_names import FIGURES
 from vllm_lab.common.files import read_json
 from vllm_lab.sharing import figures
 from vllm_lab.sharing.metrics import read_sweep
 from vllm_lab.sharing.published import mooncake_comparison
-from vllm_lab.workflow.files import FIGURES
 
 TABLES = ("stats", "requests", "blocks", "reuse-gaps", "working-set")
 

@@ -29,6 +29,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         done = replay(engine, requests)
     for refusal in done.refused:
         console.log(f"refused: {refusal.request_id} {refusal.reason}")
+    # Each line also has what only a real step has: its seconds, and what it scheduled for each request.
     files.write_text(arguments.steps, "".join(f"{step.line()}\n" for step in done.steps))
     records.write_requests(arguments.requests, done.requests)
     console.log(done.summary())

@@ -143,7 +143,7 @@ def raw_document(
         reason = str(missing)
         console.log(f"not run: {reason}")
     return {
-        "status": "not_run" if reason else "measured",
+        "status": "measured" if reason is None else "not_run",
         "reason": reason,
         **now_and_here(),
         "device": device,

@@ -1,7 +1,8 @@
 """The benchmark plan (docs/plan.md): real engines measured, test by test.
 
 tests         the table of all tests
-job           what all jobs share: flags, requests, engines alone or two in turns, documents
+job           what all jobs share: flags, requests, settings, documents
+sides         what tests of two engines in turns share
 basics        1.1 to 1.3: throughput, latency and memory of one engine
 prefix_cache  2.1: the prefix cache off and on
 pairs         2.2 to 2.4: another optimisation off and on

@@ -9,7 +9,8 @@ from vllm_lab.common.metric import Metric
 from vllm_lab.measure.document import Test
 from vllm_lab.measure.repeats import Reading
 from vllm_lab.measure.worker import CLOCK, Replayed
-from vllm_lab.plan.job import IN_TURNS, Job, in_turns, metrics_of_sides, side_by_side, values_of_sides
+from vllm_lab.plan.job import Job
+from vllm_lab.plan.sides import IN_TURNS, in_turns, metrics_of_sides, side_by_side, values_of_sides
 from vllm_lab.replay.replay import TracedRequest
 
 EACH = (  # the metrics of each side
@@ -94,8 +95,9 @@ def _values(pair: Pair, replays: Mapping[str, Replayed]) -> dict[str, float]:
     values = values_of_sides(replays, EACH)
     off, on = replays
     throughput = values[f"{on}_end_to_end_throughput"] / values[f"{off}_end_to_end_throughput"]
-    return values | {
-        pair.gain: 100 * (throughput - 1),
-        pair.step_gain: 100 * (1 - values[f"{on}_decode_step_ms"] / values[f"{off}_decode_step_ms"]),
-        "speedup": values[f"{off}_total_time"] / values[f"{on}_total_time"],
-    }
+    values[pair.gain] = 100 * (throughput - 1)
+    values["speedup"] = values[f"{off}_total_time"] / values[f"{on}_total_time"]
+    steps = [values.get(f"{side}_decode_step_ms") for side in (on, off)]
+    if None not in steps:  # requests of one output token have no decode step
+        values[pair.step_gain] = 100 * (1 - steps[0] / steps[1])
+    return values

@@ -11,7 +11,8 @@ from vllm_lab.measure.repeats import Reading, Run
 from vllm_lab.measure.worker import CLOCK, Replayed
 from vllm_lab.measure.workload import trace_of
 from vllm_lab.oracle import engine as scheduler
-from vllm_lab.plan.job import IN_TURNS, Job, in_turns, metrics_of_sides, side_by_side, values_of_sides
+from vllm_lab.plan.job import Job
+from vllm_lab.plan.sides import IN_TURNS, in_turns, metrics_of_sides, side_by_side, values_of_sides
 from vllm_lab.replay.replay import TracedRequest
 from vllm_lab.sharing.analysis import SharedTokens
 

@@ -141,9 +141,8 @@ def _execute(job: Job) -> int:
             encoding="utf-8",
             errors="backslashreplace",
             env=_environment(job),
-            preexec_fn=partial(
-                host.die_with_parent, signal.SIGTERM
-            ),  # a job does not outlive a killed workflow
+            # A job does not outlive a killed workflow.
+            preexec_fn=partial(host.die_with_parent, signal.SIGTERM),
         )
         previous = signal.signal(signal.SIGTERM, lambda *_: child.terminate())
         try:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from mini_vllm.tools.versions import VERSIONS
 from vllm_lab.common.errors import LabError
+from vllm_lab.common.figure_names import FIGURES
 from vllm_lab.experiments.spec import Experiment, Run
 from vllm_lab.plan import tests as plan
 from vllm_lab.traces.formats import EXPORTS
@@ -18,17 +19,6 @@ MODES = ("single_turn", "multi_turn")  # the traces made of conversations
 IMPORTED_VERSION = "v4_prefix"  # the version of mini-vLLM that replays imported traces
 PUBLISHED = "mooncake_conversation"  # the imported trace whose hit rates are published
 CACHING = ("uncached", "cached")  # vLLM's own scheduler, without and with its prefix cache
-# Folder of results -> its figures, FOLDER/figures/NAME.png and .svg. The plan's are named after its tests.
-FIGURES = {
-    "sharing": (
-        "sharing_fraction_cdf", "block_hit_distribution", "reuse_gap_cdf", "comparison", "working_set"
-    ),
-    "sharing/sweeps": ("hit_rate_curves", "hit_rate_heatmap"),
-    "replay": ("latency_histograms", "running_waiting_blocks", "hit_rate_over_time", "divergence"),
-    "cost_model": ("cost_model_steps", "cost_model_requests"),
-    "load": ("latency_over_rate",),
-    "nsight": ("step_timeline", "kernel_shares", "cpu_and_gpu_time"),
-}  # fmt: skip
 Jobs = Iterator[tuple[str, list[str]]]
 
 
